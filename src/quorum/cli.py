@@ -1,0 +1,297 @@
+"""The command line: parse, wire, call. The only reader of the arguments and the environment.
+
+Every setting can be given as `--name value` (dashes or underscores) or as `-P name=value`. `mlflow run` passes
+parameters in the first form.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+import textwrap
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
+
+from quorum import __version__
+from quorum.commands.options import (
+    EnsembleOptions,
+    Options,
+    PrepareOptions,
+    PromoteOptions,
+    SweepOptions,
+    TrainOptions,
+)
+from quorum.config import TrialConfig, describe, parse_config
+from quorum.errors import ConfigError, QuorumError, unknown
+
+if TYPE_CHECKING:
+    from quorum.commands.result import Result
+    from quorum.tracking.store import Store
+
+USER_ERROR, INTERRUPTED, TERMINATED = 2, 130, 143
+
+
+@dataclass(frozen=True)
+class Command:
+    """One subcommand.
+
+    Attributes:
+        summary: one line for `--help`.
+        options: its own options.
+        trial: whether it takes the settings of a trial as well.
+        run: does it, given the options, the trial settings as they were given, and the store.
+        example: shown under `--help`.
+    """
+
+    summary: str
+    options: type[Options]
+    trial: bool
+    run: Callable[[Any, dict[str, str], Store], Result]
+    example: str
+
+
+# The modules that do the work import torch and MLflow, which takes seconds: only the one that is called is imported.
+
+
+def _train(options: TrainOptions, given: dict[str, str], store: Store) -> Result:
+    from quorum.commands.train import train
+
+    return train(options, parse_config(TrialConfig, given, "the command line"), store)
+
+
+def _sweep(options: SweepOptions, given: dict[str, str], store: Store) -> Result:
+    from quorum.commands.sweep import sweep
+
+    return sweep(options, given, store)
+
+
+def _promote(options: PromoteOptions, _given: dict[str, str], store: Store) -> Result:
+    from quorum.commands.promote import promote
+
+    return promote(options, store)
+
+
+def _ensemble(options: EnsembleOptions, _given: dict[str, str], store: Store) -> Result:
+    from quorum.commands.ensemble import ensemble
+
+    return ensemble(options, store)
+
+
+def _data(options: PrepareOptions, _given: dict[str, str], store: Store) -> Result:
+    from quorum.commands.data import data
+
+    return data(options, store)
+
+
+COMMANDS = {
+    "data": Command(
+        "unpack, download or verify a data set, and picture it",
+        PrepareOptions,
+        False,
+        _data,
+        "quorum data -P dataset=caltech101 -P archive=part-1.tar,part-2.tar,part-3.tar",
+    ),
+    "train": Command(
+        "train one configuration with one seed",
+        TrainOptions,
+        True,
+        _train,
+        "quorum train -P model=alexnet -P dataset=caltech101 -P lr=0.05 -P epochs=2",
+    ),
+    "sweep": Command(
+        "run a study file: every configuration over its seeds",
+        SweepOptions,
+        True,
+        _sweep,
+        "quorum sweep -P model=alexnet          (the study sweeps/digits/alexnet.yaml)",
+    ),
+    "promote": Command(
+        "put the best trials of a data set into the model registry",
+        PromoteOptions,
+        False,
+        _promote,
+        "quorum promote -P dataset=digits       (and quorum promote --rollback)",
+    ),
+    "ensemble": Command(
+        "final predictions by the vote of the promoted models",
+        EnsembleOptions,
+        False,
+        _ensemble,
+        "quorum ensemble -P images=path/to/folder",
+    ),
+}
+
+
+class _Parser(argparse.ArgumentParser):
+    """An argument parser whose complaints are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        raise ConfigError(f"{message}; see {self.prog} --help")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Returns:
+        Exit status: 0; 2 for a mistake of the user's, said in one line; 130 or 143 when interrupted or terminated.
+    """
+    signal.signal(signal.SIGTERM, _terminate)
+    # A child that sees this variable would reopen the run and mark it finished: take it out, adopt the run once.
+    adopted = os.environ.pop("MLFLOW_RUN_ID", None)
+    try:
+        return _main(list(sys.argv[1:] if arguments is None else arguments), adopted)
+    except QuorumError as error:
+        print(f"quorum: {' '.join(str(error).split())}", file=sys.stderr)
+        return USER_ERROR
+    except KeyboardInterrupt as error:
+        terminated = isinstance(error, _Terminated)
+        print("quorum: terminated" if terminated else "quorum: interrupted", file=sys.stderr)
+        return TERMINATED if terminated else INTERRUPTED
+
+
+def _main(arguments: list[str], adopted: str | None) -> int:
+    try:
+        name, values = parse(arguments)
+        command = COMMANDS[name]
+        own, trial = _divide(command, values)
+        options = _options(command.options, own)
+        if command.trial:
+            parse_config(TrialConfig, trial, "the command line")
+    except QuorumError as error:
+        if adopted:
+            _fail(_connect(adopted), error)
+        raise
+    store = _connect(adopted)
+    try:
+        result = command.run(options, trial, store)
+    except QuorumError as error:
+        _fail(store, error)
+        raise
+    print(json.dumps(result.data) if options.json_ else result.text)
+    return 0
+
+
+def parse(arguments: list[str]) -> tuple[str, dict[str, str]]:
+    """The command and the settings as text, by name.
+
+    Raises:
+        ConfigError: for a command or setting that there is none of, or one that is given twice.
+    """
+    parsed, rest = _parser().parse_known_args(arguments)
+    if parsed.command is None:
+        raise ConfigError(f"no command; choose from {', '.join(COMMANDS)}, or see quorum --help")
+    known = _fields(COMMANDS[parsed.command])
+    if rest:
+        word = rest[0]
+        if word.startswith("--"):
+            raise ConfigError(f"quorum {parsed.command}: {unknown('setting', _name(word), known)}")
+        raise ConfigError(f"quorum {parsed.command}: what is {word!r}? Settings are given as -P name=value or --name value")
+    values: dict[str, str] = {}
+    for key, value in [*_pairs(parsed.P), *((k, v) for k, v in vars(parsed).items() if k in known and v is not None)]:
+        if key not in known:
+            raise ConfigError(f"quorum {parsed.command}: {unknown('setting', key, known)}")
+        if values.setdefault(key, value) != value:
+            raise ConfigError(f"{key}: is given twice, as {values[key]!r} and {value!r}")
+    return parsed.command, values
+
+
+def _pairs(given: list[str]) -> list[tuple[str, str]]:
+    pairs = []
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise ConfigError(f"-P {text}: is not name=value")
+        pairs.append((name.replace("-", "_"), value))
+    return pairs
+
+
+def _name(word: str) -> str:
+    return word.lstrip("-").partition("=")[0].replace("-", "_")
+
+
+def _fields(command: Command) -> dict[str, FieldInfo]:
+    """Everything that a command can be told, by the name that a user gives it."""
+    own = {field.alias or name: field for name, field in command.options.model_fields.items()}
+    hidden = ("weights_digest", "seed") if command.options is SweepOptions else ("weights_digest",)
+    trial = {name: f for name, f in TrialConfig.model_fields.items() if name not in hidden} if command.trial else {}
+    return {**trial, **own}
+
+
+def _divide(command: Command, values: dict[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """The command's own options and the trial's settings."""
+    own = {field.alias or name for name, field in command.options.model_fields.items()}
+    return {k: v for k, v in values.items() if k in own}, {k: v for k, v in values.items() if k not in own}
+
+
+def _options(kind: type[Options], values: dict[str, str]) -> Options:
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(describe(error)) from error
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="quorum",
+        description="Published image-classification studies as files to run, compare, promote and vote with.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"quorum {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
+    for name, command in COMMANDS.items():
+        sub = commands.add_parser(
+            name,
+            help=command.summary,
+            description=f"{command.summary[0].upper()}{command.summary[1:]}.",
+            epilog=f"example: {command.example}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        sub.add_argument("-P", action="append", default=[], metavar="NAME=VALUE", help="give a setting by name")
+        own = set(command.options.model_fields) | {"json"}
+        groups = {True: sub.add_argument_group("options"), False: sub.add_argument_group("settings of the trial")}
+        for key, field in _fields(command).items():
+            _add(groups[key in own], key, field)
+    return parser
+
+
+def _add(group: argparse._ArgumentGroup, key: str, field: FieldInfo) -> None:
+    names = list(dict.fromkeys([f"--{key}", f"--{key.replace('_', '-')}"]))
+    is_flag = field.annotation is bool
+    default = field.get_default()
+    shown = ",".join(map(str, default)) if isinstance(default, tuple) else default
+    text = f"{field.description}" + ("" if shown in (None, "", False) else f" (default: {shown})")
+    group.add_argument(
+        *names,
+        dest=key,
+        metavar="BOOL" if is_flag else "VALUE",
+        help="\n".join(textwrap.wrap(text.replace("%", "%%"), 78)),
+        **({"nargs": "?", "const": "true"} if is_flag else {}),
+    )
+
+
+def _connect(adopted: str | None) -> Store:
+    from quorum.tracking.store import connect
+
+    return connect(adopted, os.environ.get("MLFLOW_EXPERIMENT_NAME"))
+
+
+def _fail(store: Store, error: QuorumError) -> None:
+    from quorum.tracking.runs import fail_adopted
+
+    fail_adopted(store, " ".join(str(error).split()))
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM, handled wherever Ctrl-C is."""
+
+
+def _terminate(_signal: int, _frame: object) -> NoReturn:
+    raise _Terminated

@@ -1,0 +1,1 @@
+"""One module per command: each wires data, models, engine, study, tracking, ensemble and report together."""

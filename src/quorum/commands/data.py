@@ -1,0 +1,138 @@
+"""`quorum data`: unpack, download or verify a data set, and picture it."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from PIL import Image
+
+from quorum.commands.options import PrepareOptions
+from quorum.commands.progress import say
+from quorum.commands.result import Result
+from quorum.commands.setup import load_data
+from quorum.data import dataset, load_catalogue
+from quorum.data.archives import unpack
+from quorum.data.store import PixelStore
+from quorum.errors import ConfigError, DataError
+from quorum.report import figures, tables
+from quorum.tracking import tags
+from quorum.tracking.runs import RunLog, open_run
+from quorum.tracking.store import Store
+
+MEAN_SIDE = 96  # pixels of a mean image; each image is squeezed to a square of it
+
+
+def data(options: PrepareOptions, store: Store) -> Result:
+    """Make a data set ready, verify it, and log what it consists of."""
+    kind = dataset(options.dataset)
+    if options.archive and options.download:
+        raise ConfigError("download: cannot be combined with archive=")
+    if (options.archive or options.download) and not kind.needs_folder:
+        raise ConfigError(f"archive: {options.dataset} comes with scikit-learn and needs none")
+    with open_run(store, "data", f"data {options.dataset}", {tags.DATASET: options.dataset}) as log:
+        log.params({"dataset": options.dataset, "split_seed": options.split_seed})
+        if options.archive:
+            _install(options, lambda target: unpack(options.archive, target))
+        elif options.download:
+            _install(options, lambda target: _download(options.dataset, target))
+        loaded = load_data(options, options.dataset, options.split_seed)
+        pixels = loaded.pixels()
+        log.dataset(pixels.name, pixels.digest, loaded.source, pixels.counts(), "preparation")
+        log.tags({tags.DATA_DIGEST: pixels.digest})
+        for line in pixels.skipped:
+            say(f"left out: {line}")
+        return _describe(pixels, log)
+
+
+def _install(options: PrepareOptions, fill: Any) -> None:
+    """Fill a folder beside the data set's place, verify it there, and put it in place only then."""
+    place = options.path or options.data_dir / options.dataset
+    place.parent.mkdir(parents=True, exist_ok=True)
+    part = Path(tempfile.mkdtemp(prefix=f".{place.name}-", dir=place.parent))
+    try:
+        fill(part)
+        new = load_catalogue(options.dataset, options.data_dir, part, options.split_seed)
+        if place.exists():
+            _refuse_other(options, place, {image.name for image in new.images})
+            say(f"{place} holds this data set already; it stays as it is")
+        else:
+            part.chmod(0o755)
+            part.rename(place)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _refuse_other(options: PrepareOptions, place: Path, names: set[str]) -> None:
+    """Raise DataError where the folder holds something else than the images of those names."""
+    try:
+        old = load_catalogue(options.dataset, options.data_dir, place, options.split_seed)
+        same = {image.name for image in old.images} == names
+    except DataError:
+        same = False
+    if not same:
+        raise DataError(f"{place} holds something else; move it away first, nothing was overwritten")
+
+
+def _download(name: str, target: Path) -> None:
+    import torchvision.datasets
+
+    kinds = {"caltech101": torchvision.datasets.Caltech101, "cifar10": torchvision.datasets.CIFAR10}
+    if name not in kinds:
+        raise DataError(f"download: there is nothing to download for {name}")
+    try:
+        kinds[name](root=str(target), download=True)
+    except (OSError, RuntimeError, ImportError) as error:
+        raise DataError(f"download: {name} cannot be fetched ({' '.join(str(error).split())[:200]})") from error
+
+
+def _describe(pixels: PixelStore, log: RunLog) -> Result:
+    counts = class_counts(pixels)
+    with tempfile.TemporaryDirectory(prefix="quorum-") as temporary:
+        folder = Path(temporary)
+        counts.rename_axis("class").to_csv(folder / "classes.csv")
+        title = f"{pixels.name}: images per class"
+        figures.save(figures.class_distribution(counts, title), folder / "class_distribution.png")
+        figure = figures.mean_images(mean_images(pixels), f"{pixels.name}: average image of each class")
+        figures.save(figure, folder / "mean_images.png")
+        log.artifacts(folder)
+    summary = pd.DataFrame([{"split": split, "images": count} for split, count in pixels.counts().items()])
+    head = f"{pixels.name}: {len(pixels.classes)} classes, digest {pixels.digest}"
+    log.metrics({f"images/{split}": count for split, count in pixels.counts().items()})
+    log.note(f"{head}\n\n{tables.markdown(summary)}")
+    listed = ", ".join(pixels.classes)
+    answer = {
+        "run_id": log.run_id,
+        "dataset": pixels.name,
+        "classes": list(pixels.classes),
+        "splits": pixels.counts(),
+        "digest": pixels.digest,
+        "skipped": list(pixels.skipped),
+    }
+    return Result(answer, f"{head}\n\n{tables.markdown(summary)}\n\nclasses: {listed}")
+
+
+def class_counts(pixels: PixelStore) -> pd.DataFrame:
+    """Images of each class (rows) in train + val and in test, as the report shows them."""
+    splits = {"train + val": np.concatenate([pixels.splits["train"], pixels.splits["val"]]), "test": pixels.splits["test"]}
+    size = len(pixels.classes)
+    return pd.DataFrame(
+        {name: np.bincount(pixels.labels[positions], minlength=size) for name, positions in splits.items()},
+        index=list(pixels.classes),
+    )
+
+
+def mean_images(pixels: PixelStore) -> dict[str, NDArray[np.float64]]:
+    """Average of all images of each class, [side, side, 3], every image squeezed to a square first."""
+    sums = np.zeros((len(pixels.classes), MEAN_SIDE, MEAN_SIDE, 3))
+    for position, label in enumerate(pixels.labels):
+        square = Image.fromarray(pixels.image(position)).resize((MEAN_SIDE, MEAN_SIDE), Image.Resampling.BILINEAR)
+        sums[label] += np.asarray(square)
+    counts = np.maximum(np.bincount(pixels.labels, minlength=len(pixels.classes)), 1)
+    means = sums / counts[:, None, None, None]
+    return dict(zip(pixels.classes, means, strict=True))

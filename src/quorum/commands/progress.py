@@ -1,0 +1,80 @@
+"""Progress on standard error: a bar on a terminal, a plain line an epoch elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from tqdm import tqdm
+
+from quorum.engine.history import EpochRecord
+from quorum.tracking.runs import RunLog
+
+
+def say(message: str) -> None:
+    """A line on standard error."""
+    tqdm.write(message, file=sys.stderr)
+
+
+class TrainingProgress:
+    """Shows a training and logs its epochs."""
+
+    def __init__(self, name: str, epochs: int, images_per_epoch: int, log: RunLog) -> None:
+        self.name, self.epochs, self.images_per_epoch, self.log = name, epochs, images_per_epoch, log
+        self.started = time.perf_counter()
+        self.first_epoch: int | None = None
+        self.bar = tqdm(
+            total=epochs * images_per_epoch,
+            desc=name,
+            unit=" images",
+            unit_scale=True,
+            file=sys.stderr,
+            disable=not sys.stderr.isatty(),
+            leave=False,
+        )
+
+    def on_batch(self, images: int) -> None:
+        """Advance the bar."""
+        self.bar.update(images)
+
+    def on_epoch(self, record: EpochRecord) -> None:
+        """Log the epoch and show its figures."""
+        self.log.epoch(record)
+        if self.first_epoch is None:
+            self.first_epoch = record.epoch
+            self.bar.initial = (record.epoch - 1) * self.images_per_epoch
+        figures = (
+            f"loss {record.train_loss:.3f}, accuracy {record.train_accuracy:.3f}, "
+            f"val loss {record.val_loss:.3f}, val accuracy {record.val_accuracy:.3f}"
+        )
+        if not self.bar.disable:
+            self.bar.n = record.epoch * self.images_per_epoch
+            self.bar.set_postfix_str(figures)
+            return
+        done = record.epoch - self.first_epoch + 1
+        left = (time.perf_counter() - self.started) / done * (self.epochs - record.epoch)
+        say(
+            f"{self.name}: epoch {record.epoch}/{self.epochs}, {figures}, "
+            f"{record.images_per_second:.0f} images/s, {_duration(left)} left"
+        )
+
+    def close(self) -> None:
+        """Take the bar away."""
+        self.bar.close()
+
+
+def store_progress(name: str) -> tuple[tqdm, object]:
+    """A bar for decoding a data set, and the callback that moves it."""
+    bar = tqdm(desc=f"decoding {name}", unit=" images", file=sys.stderr, disable=not sys.stderr.isatty(), leave=False)
+
+    def advance(done: int, total: int) -> None:
+        bar.total = total
+        bar.update(done - bar.n)
+
+    return bar, advance
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

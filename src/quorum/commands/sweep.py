@@ -1,0 +1,191 @@
+"""`quorum sweep`: a study file, every configuration over its seeds."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from quorum.commands.options import SweepOptions
+from quorum.commands.progress import say
+from quorum.commands.result import Result
+from quorum.commands.setup import exclusively, load_data, resolve, use_device
+from quorum.commands.sweep_runs import SweepRuns, describe
+from quorum.commands.training import Bench, check_trainable, environment
+from quorum.config import TrialConfig, digest_of
+from quorum.errors import ConfigError, StudyError, unknown
+from quorum.report import figures, tables
+from quorum.study.file import Settings, Stage, Study, canonical, load_study
+from quorum.study.results import StageResult, TrialResult
+from quorum.study.stages import open_storage, run_study
+from quorum.tracking import tags
+from quorum.tracking.queries import history_frame, unfinished
+from quorum.tracking.runs import RunLog, open_run
+from quorum.tracking.store import Store
+from quorum.versions import code_version
+
+
+def sweep(options: SweepOptions, overrides: Mapping[str, Any], store: Store) -> Result:
+    """Run a study, or go on with it where it was interrupted.
+
+    Args:
+        options: which study, which seeds.
+        overrides: settings of a trial that replace those of the study's base.
+        store: the tracking store.
+    """
+    name, study = find_study(options, overrides)
+    first = study.first_config({key: value for key, value in overrides.items() if key not in ("dataset", "seed")})
+    if "seed" in overrides:
+        raise ConfigError("seed: a sweep takes seeds=, a list such as 0,1,2")
+    device = use_device(options)
+    bench = Bench(load_data(options, study.dataset, first.split_seed), device, options.work_dir)
+    check_study(study, first, bench, store)
+    digest = bench.data.batches(resolve(_first_trial(study, first), device, store).config, device).store.digest
+    settings = [study.model_dump(mode="json"), first.model_dump(), options.seeds, options.keep, options.reuse]
+    key = digest_of([*settings, digest, code_version()])
+    values = {tags.KEY: key, tags.DATASET: study.dataset, tags.DATA_DIGEST: digest, tags.CODE_VERSION: code_version()}
+    with (
+        exclusively(options.work_dir, key, "sweep"),
+        open_run(store, "sweep", f"sweep {study.dataset}/{name}", values, previous=unfinished(store, "sweep", key)) as log,
+    ):
+        log.params({"study": name, "dataset": study.dataset, "seeds": ",".join(map(str, options.seeds))})
+        runs = SweepRuns(bench, log, options.seeds, options.keep, options.reuse)
+        results: list[StageResult] = []
+
+        def on_stage(result: StageResult) -> None:
+            results.append(result)
+            _write(study, results, log, final=False)
+
+        run_study(study, first, open_storage(store.folder / "optuna.db"), log.run_id, runs.execute, on_stage)
+        _write(study, results, log, final=True)
+        return _answer(study, results, log.run_id)
+
+
+def find_study(options: SweepOptions, overrides: Mapping[str, Any]) -> tuple[str, Study]:
+    """The study that is meant, by file or by name. Raises StudyError where there is none."""
+    dataset = overrides.get("dataset")
+    name = options.study or str(overrides.get("model", TrialConfig.model_fields["model"].default))
+    if Path(name).suffix in (".yaml", ".yml"):
+        file = Path(name)
+    else:
+        folder = options.sweeps_dir / str(dataset or TrialConfig.model_fields["dataset"].default)
+        file = folder / f"{name}.yaml"
+        if not file.is_file():
+            known = [path.stem for path in folder.glob("*.yaml")]
+            raise StudyError(f"study: {unknown('study', name, known)} (files in {folder}/)")
+    study = load_study(file)
+    if dataset is not None and dataset != study.dataset:
+        raise StudyError(f"{file}: its dataset is {study.dataset}, not {dataset}")
+    return file.stem, study
+
+
+def check_study(study: Study, first: TrialConfig, bench: Bench, store: Store) -> None:
+    """Resolve and check every listed trial before one is trained, each around the stage's own base."""
+    base = first
+    for stage in study.stages:
+        base = base.replace(**stage.set)
+        for settings in stage.grid() if stage.search == "grid" else _corners(stage):
+            check_trainable(resolve(base.replace(**settings), bench.device, store), bench)
+        base = base.replace(**(stage.grid()[0] if stage.search == "grid" else {}))
+
+
+def _corners(stage: Stage) -> list[Settings]:
+    """Each listed choice of an open search by itself."""
+    return [
+        {name: value} for name, choices in stage.ranges.items() if isinstance(choices, list) for value in choices
+    ] or [{}]
+
+
+def _first_trial(study: Study, first: TrialConfig) -> TrialConfig:
+    stage = study.stages[0]
+    return first.replace(**stage.set, **(stage.grid()[0] if stage.search == "grid" else {}))
+
+
+def _write(study: Study, results: list[StageResult], log: RunLog, *, final: bool) -> None:
+    """Write the last stage's table and figure, the sweep's page and, at the end, all its curves."""
+    result = results[-1]
+    table = stage_table(result)
+    with tempfile.TemporaryDirectory(prefix="quorum-") as temporary:
+        folder = Path(temporary)
+        stage_folder = folder / "stages"
+        stage_folder.mkdir()
+        name = result.stage.name
+        table.to_csv(stage_folder / f"{name}.csv", index=False)
+        (stage_folder / f"{name}.md").write_text(tables.markdown(table) + "\n")
+        figures.save(figures.error_bars(table, result.stage.varied, f"{study.dataset}: {name}"), stage_folder / f"{name}.png")
+        if final:
+            (folder / "environment.json").write_text(json.dumps(environment(), indent=2))
+            curves = {_label(r, t): history_frame(log.store, t.best_seed.run_id) for r in results for t in r.trials}
+            drawn = {name: frame for name, frame in curves.items() if len(frame)}
+            if drawn:
+                figure = figures.curves(drawn, f"{study.dataset}: every trial's best seed")
+                figures.save(figure, folder / "curves.png")
+        log.artifacts(folder)
+    log.note(page(study, results))
+    if result.best is not None:
+        log.metrics({f"{name}/val_accuracy/mean": result.best.of("val_accuracy").mean}, step=len(results))
+    say(f"\nstage {name}\n{tables.markdown(table)}\n")
+
+
+def _label(result: StageResult, trial: TrialResult) -> str:
+    return f"{result.stage.name}: {describe(trial.request)}"
+
+
+def stage_table(result: StageResult) -> pd.DataFrame:
+    """A stage's trials with what was published for them."""
+    return tables.stage_table([_row(result, trial) for trial in result.trials])
+
+
+def _row(result: StageResult, trial: TrialResult) -> dict[str, Any]:
+    val, test = trial.of("val_accuracy"), trial.of("test_accuracy")
+    row: dict[str, Any] = {**trial.request.settings}
+    row |= {"mean": val.mean, "std": val.std, "n": val.n, "test mean": test.mean, "test std": test.std}
+    published = next(
+        (p for p in result.stage.published if p.val_accuracy is not None and canonical(p.at) == trial.request.settings),
+        None,
+    )
+    if published is not None:
+        row |= {"published": published.val_accuracy, "published std": published.std}
+        row["difference"] = None if val.mean is None else val.mean - (published.val_accuracy or 0.0)
+    row["reused"] = sum(seed.reused for seed in trial.seeds)
+    row["note"] = "best" if trial is result.best else "; ".join(dict.fromkeys(s.reason for s in trial.seeds if s.reason))
+    return row
+
+
+def page(study: Study, results: list[StageResult]) -> str:
+    """The sweep's description in the UI: every stage's table."""
+    parts = [study.description.strip()]
+    for result in results:
+        parts.append(f"### Stage {result.stage.name}\n\n{tables.markdown(stage_table(result))}")
+    parts.append(f"mean is the validation accuracy of the best epoch over n seeds. {tables.STD_NOTE}")
+    return "\n\n".join(part for part in parts if part)
+
+
+def _answer(study: Study, results: list[StageResult], run_id: str) -> Result:
+    stages = [
+        {"name": result.stage.name, "trials": [_trial_data(trial) for trial in result.trials]} for result in results
+    ]
+    best = results[-1].best
+    assert best is not None
+    mean = best.of("val_accuracy").mean
+    text = f"{page(study, results)}\n\nsweep run {run_id}; best of the last stage: {describe(best.request)} at {mean:.4f}"
+    return Result({"run_id": run_id, "dataset": study.dataset, "stages": stages}, text)
+
+
+def _trial_data(trial: TrialResult) -> dict[str, Any]:
+    val, test = trial.of("val_accuracy"), trial.of("test_accuracy")
+    return {
+        "settings": trial.request.settings,
+        "mean": val.mean,
+        "std": val.std,
+        "n": val.n,
+        "test_mean": test.mean,
+        "test_std": test.std,
+        "run_id": trial.run_id,
+        "reused": sum(seed.reused for seed in trial.seeds),
+        "failed": [f"seed {seed.seed}: {seed.reason}" for seed in trial.seeds if seed.reason],
+    }

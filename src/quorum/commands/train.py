@@ -1,0 +1,80 @@
+"""`quorum train`: one configuration, one seed."""
+
+from __future__ import annotations
+
+from quorum.commands.options import TrainOptions
+from quorum.commands.progress import say
+from quorum.commands.result import Result
+from quorum.commands.setup import Resolved, exclusively, example_image, load_data, resolve, use_device
+from quorum.commands.training import Bench, check_trainable, seed_result, train_and_log, training_tags
+from quorum.config import TrialConfig, digest_of
+from quorum.engine.state import discard_state
+from quorum.study.results import SeedResult
+from quorum.tracking import tags
+from quorum.tracking.models import log_classifier
+from quorum.tracking.queries import finished_training, unfinished
+from quorum.tracking.runs import Run, open_run, point_adopted
+from quorum.tracking.store import Store
+from quorum.versions import code_version
+
+
+def train(options: TrainOptions, config: TrialConfig, store: Store) -> Result:
+    """Train a configuration, go on with it where it was interrupted, or return the run that holds it already."""
+    device = use_device(options)
+    bench = Bench(load_data(options, config.dataset, config.split_seed), device, options.work_dir)
+    resolved = resolve(config, device, store)
+    check_trainable(resolved, bench)
+    digest = bench.data.batches(resolved.config, device).store.digest
+    key = digest_of([resolved.config.fingerprint(), digest, code_version()])
+    with exclusively(options.work_dir, key, "training"):
+        if options.reuse and (done := _finished(store, resolved.config, digest)) is not None:
+            point_adopted(store, done)
+            say(f"run {done.info.run_id} holds this result already; reuse=false trains it again")
+            return _result(seed_result(done, resolved.config.seed, reused=True))
+        return _result(_train(bench, resolved, store, digest, key))
+
+
+def _finished(store: Store, config: TrialConfig, digest: str) -> Run | None:
+    """A finished training of the same settings on the same data that kept its weights."""
+    run = finished_training(store, config.fingerprint(), digest, code_version())
+    return run if run is not None and tags.MODEL_ID in run.data.tags else None
+
+
+def _train(bench: Bench, resolved: Resolved, store: Store, digest: str, key: str) -> SeedResult:
+    config = resolved.config
+    values = {**training_tags(config, digest), tags.KEY: key}
+    previous = unfinished(store, "train", key)
+    name = f"{config.model} on {config.dataset}, seed {config.seed}"
+    with open_run(store, "train", name, values, previous=previous) as log:
+        result = train_and_log(bench, resolved, log, name)
+        assert result.val_accuracy is not None
+        # A single training is a trial of one seed, so that it can be promoted like any other.
+        log.metrics(
+            {
+                "val_accuracy/mean": result.val_accuracy,
+                "val_accuracy/n": 1,
+                "val_loss/mean": result.val_loss,
+                "test_accuracy/mean": result.test_accuracy,
+            }
+        )
+        bundle = bench.bundle_folder(log.run_id)
+        pixels = bench.data.batches(config, bench.device).store
+        model_id = log_classifier(log, bundle, example_image(pixels), config.model_dump())
+        log.tags({tags.MODEL_ID: model_id, tags.BEST_RUN: log.run_id})
+        discard_state(bundle)
+    return result
+
+
+def _result(result: SeedResult) -> Result:
+    data = {
+        "run_id": result.run_id,
+        "best_val_accuracy": result.val_accuracy,
+        "best_epoch": result.best_epoch,
+        "test_accuracy": result.test_accuracy,
+        "reused": result.reused,
+    }
+    text = (
+        f"run {result.run_id}: best validation accuracy {result.val_accuracy:.4f} in epoch {result.best_epoch}, "
+        f"test accuracy {result.test_accuracy:.4f}"
+    )
+    return Result(data, text)

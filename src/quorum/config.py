@@ -1,0 +1,164 @@
+"""Closed, frozen, typed settings. Knows neither torch nor MLflow.
+
+A `TrialConfig` is a value: two equal configurations on the same data and code give the same result, and
+`fingerprint()` is the name of that result. A setting that stands at `auto` has to be resolved (see
+`quorum.commands.resolve`) before it can be fingerprinted, so that what ran is always written out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from quorum.errors import ConfigError, unknown
+
+AUTO = "auto"
+Auto = Literal["auto"]
+
+
+C = TypeVar("C", bound="Closed")
+
+
+class Closed(BaseModel):
+    """A frozen model that refuses keys it does not know and numbers that are not finite."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+@dataclass(frozen=True)
+class Phase:
+    """From `first_epoch` (counted from 1) on, only the parameter groups in `groups` are trained."""
+
+    first_epoch: int
+    groups: tuple[str, ...]
+
+
+def parse_phases(text: str) -> tuple[Phase, ...]:
+    """Phases from text: `all`, `classifier`, or `1:layer4+fc,31:all` (first epoch, then groups).
+
+    Raises:
+        ValueError: where the text is no such list, or its epochs do not start at 1 and rise.
+    """
+    phases: list[Phase] = []
+    for part in text.split(","):
+        epoch, colon, groups = part.strip().rpartition(":")
+        names = tuple(name.strip() for name in groups.split("+"))
+        if (colon and not epoch.strip().isdigit()) or not all(names):
+            raise ValueError("is not GROUP[+GROUP] or EPOCH:GROUP[+GROUP],EPOCH:GROUP..., e.g. 1:classifier,31:all")
+        phases.append(Phase(int(epoch) if colon else 1, names))
+    epochs = [phase.first_epoch for phase in phases]
+    if epochs[0] != 1 or any(a >= b for a, b in zip(epochs, epochs[1:], strict=False)):
+        raise ValueError(f"starts its phases at epochs {epochs}; they must start at 1 and rise")
+    return tuple(phases)
+
+
+class TrialConfig(Closed):
+    """One training, seed included. Every field here can change the result and is part of the fingerprint."""
+
+    dataset: str = Field("digits", description="data set: digits, caltech101, cifar10 or folder")
+    split_seed: int = Field(0, ge=0, description="seed of the split, where the data set has no split of its own")
+    model: str = Field("alexnet", description="network architecture")
+    weights: str = Field(
+        "none", description="first weights: none, imagenet, a state file, models:/NAME/VERSION or runs:/RUN/model"
+    )
+    weights_digest: str = Field("", description="digest of those weights; filled in when they are resolved")
+    input_size: Annotated[int, Field(ge=8, le=1024)] | Auto = Field(
+        AUTO, description="side of the square input in pixels; auto: what the model and data set call for"
+    )
+    resize: Annotated[int, Field(ge=0, le=2048)] | Auto = Field(
+        AUTO, description="shorter side in pixels that images are resized to before the crop; 0: no resize"
+    )
+    normalize: Literal["auto", "half", "imagenet", "cifar10"] = Field(
+        AUTO, description="channel mean and std; half is 0.5 and 0.5; auto: imagenet with ImageNet weights, else half"
+    )
+    augment: str = Field("none", description="augmentation policy of the training images")
+    optimizer: Literal["sgd", "adam"] = Field("sgd", description="optimiser")
+    lr: float = Field(0.001, gt=0, description="learning rate of the first epoch")
+    momentum: float = Field(0.9, ge=0, lt=1, description="momentum of SGD (Adam keeps its usual betas)")
+    weight_decay: float = Field(5e-5, ge=0, description="weight decay (L2, added to the gradient)")
+    batch_size: int = Field(256, ge=1, description="images in a training batch; a last partial batch is dropped")
+    epochs: int = Field(30, ge=1, le=100_000, description="epochs to train")
+    step_size: int = Field(20, ge=0, description="epochs between drops of the learning rate; 0: never")
+    gamma: float = Field(0.1, gt=0, le=1, description="factor of each drop")
+    phases: str = Field("all", description="parameter groups that train: all, classifier, or 1:classifier,31:all")
+    precision: Literal["auto", "float32", "bf16"] = Field(
+        AUTO, description="arithmetic of the network; auto: bf16 where the hardware has it"
+    )
+    seed: int = Field(0, ge=0, lt=2**31, description="seed of weights, order, augmentation and dropout")
+
+    @field_validator("phases")
+    @classmethod
+    def _phases_parse(cls, text: str) -> str:
+        parse_phases(text)
+        return text.replace(" ", "")
+
+    def unresolved(self) -> list[str]:
+        """Names of the settings that still stand at `auto`."""
+        return [name for name in type(self).model_fields if getattr(self, name) == AUTO]
+
+    def fingerprint(self) -> str:
+        """Hash (16 hex digits) of every field that can change a result, defaults written out.
+
+        The path or URI of the first weights is left out; their digest is in.
+
+        Raises:
+            ConfigError: while a setting stands at `auto`.
+        """
+        if open_settings := self.unresolved():
+            raise ConfigError(f"{', '.join(open_settings)}: not resolved yet, so the trial has no fingerprint")
+        values = self.model_dump()
+        if self.weights_digest:
+            del values["weights"]
+        return digest_of(values)
+
+    def trial_fingerprint(self) -> str:
+        """Fingerprint of the configuration whatever its seed: equal for the seeds of one trial."""
+        return self.replace(seed=0).fingerprint()
+
+    def replace(self, **changes: Any) -> Self:
+        """A copy with some settings changed, checked like the original."""
+        return type(self).model_validate({**self.model_dump(), **changes})
+
+
+def digest_of(value: Any) -> str:
+    """First 16 hex digits of the SHA-256 of a JSON value with sorted keys."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def parse_config(kind: type[C], values: Mapping[str, Any], origin: str) -> C:
+    """Settings of a kind from a mapping.
+
+    Args:
+        kind: the class of settings.
+        values: text, numbers or None by name, as YAML or the command line gives them.
+        origin: where they come from (a file, "the command line"), for the error.
+
+    Raises:
+        ConfigError: one line that names the key, the origin and what would be valid.
+    """
+    for key in values:
+        if key not in kind.model_fields:
+            raise ConfigError(f"{origin}: {unknown('setting', str(key), kind.model_fields)}")
+    try:
+        return kind.model_validate(dict(values))
+    except ValidationError as error:
+        raise ConfigError(f"{origin}: {describe(error)}") from error
+
+
+def describe(error: ValidationError) -> str:
+    """The first complaint of a validation error on one line, with the value that was refused."""
+    problems = error.errors()
+    first = problems[0]
+    field = str(first["loc"][0]) if first["loc"] else "settings"
+    reasons = list(dict.fromkeys(_reason(p) for p in problems if p["loc"][:1] == first["loc"][:1]))
+    return f"{field}: {first['input']!r} {' or '.join(reasons)}"
+
+
+def _reason(problem: Any) -> str:
+    reason = str(problem["msg"]).removeprefix("Value error, ")
+    return "must be " + reason.removeprefix("Input should be ") if reason.startswith("Input should be ") else reason

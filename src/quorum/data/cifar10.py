@@ -1,0 +1,118 @@
+"""`cifar10`: the official 50,000 / 10,000, with 5,000 of the former, class-stratified, held out for validation.
+
+Read from either an image-folder tree (`train/CLASS/*.jpg`, `test/CLASS/*.jpg`) or the official Python files that
+torchvision downloads (`cifar-10-batches-py/`).
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from quorum.data.catalogue import Catalogue, stratified
+from quorum.data.images import ArrayImage, FileImage, ImageSource, is_image
+from quorum.errors import DataError
+
+SPLIT_SEED = 0
+VAL = 5000
+COUNTS = {"train": 50_000, "test": 10_000}
+OFFICIAL = "cifar-10-batches-py"
+OFFICIAL_FILES = {"train": [f"data_batch_{i}" for i in range(1, 6)], "test": ["test_batch"]}
+CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+
+
+def catalogue(folder: Path) -> Catalogue:
+    """The data set below `folder` in either layout.
+
+    Raises:
+        DataError: where neither layout is there, or it is not complete.
+    """
+    for base in (folder, *sorted(path for path in folder.glob("*") if path.is_dir())):
+        if base.name == OFFICIAL or (base / OFFICIAL).is_dir():
+            return _assemble(base, _official(base if base.name == OFFICIAL else base / OFFICIAL))
+        if (base / "train").is_dir() and (base / "test").is_dir():
+            return _assemble(base, _image_folders(base))
+    raise DataError(f"{folder}: neither train/ and test/ with the ten classes nor {OFFICIAL}/ in it")
+
+
+Labelled = list[tuple[ImageSource, int]]
+
+
+def _assemble(base: Path, parts: dict[str, Labelled]) -> Catalogue:
+    for part, count in COUNTS.items():
+        if len(parts[part]) != count:
+            raise DataError(f"{base}: {len(parts[part]):,} {part} images where CIFAR-10 has {count:,}")
+    both = parts["train"] + parts["test"]
+    labels = np.array([label for _, label in both], dtype=np.int64)
+    train, val = stratified(np.arange(COUNTS["train"]), labels, VAL, SPLIT_SEED)
+    return Catalogue(
+        name="cifar10",
+        classes=CLASSES,
+        images=[image for image, _ in both],
+        labels=labels,
+        splits={"train": train, "val": val, "test": np.arange(COUNTS["train"], len(both))},
+    )
+
+
+def _image_folders(base: Path) -> dict[str, Labelled]:
+    parts: dict[str, Labelled] = {}
+    for part in COUNTS:
+        folders = {path.name: path for path in (base / part).iterdir() if path.is_dir()}
+        if set(folders) != set(CLASSES):
+            wrong = ", ".join(sorted(set(folders) ^ set(CLASSES)))
+            raise DataError(f"{base / part}: its folders are not the ten classes of CIFAR-10 (missing or extra: {wrong})")
+        parts[part] = [
+            (FileImage(path.relative_to(base).as_posix(), path), label)
+            for label, name in enumerate(CLASSES)
+            for path in sorted(folders[name].iterdir())
+            if is_image(path)
+        ]
+    return parts
+
+
+def _official(batches: Path) -> dict[str, Labelled]:
+    parts: dict[str, Labelled] = {}
+    for part, files in OFFICIAL_FILES.items():
+        parts[part] = []
+        for file in files:
+            batch = _read_batch(batches / file)
+            pixels = batch["data"].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
+            parts[part] += [
+                (ArrayImage(f"{file}/{i:05d}", np.ascontiguousarray(image)), int(label))
+                for i, (image, label) in enumerate(zip(pixels, batch["labels"], strict=True))
+            ]
+    return parts
+
+
+class _ArraysOnly(pickle.Unpickler):
+    """Reads the official files, which are pickles, without letting them name anything but NumPy arrays."""
+
+    ALLOWED = frozenset(
+        {
+            ("numpy.core.multiarray", "_reconstruct"),
+            ("numpy._core.multiarray", "_reconstruct"),
+            ("numpy", "ndarray"),
+            ("numpy", "dtype"),
+            ("_codecs", "encode"),
+        }
+    )
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in self.ALLOWED:
+            raise pickle.UnpicklingError(f"it names {module}.{name}, which no CIFAR-10 file does")
+        return super().find_class(module.replace("numpy.core", "numpy._core"), name)
+
+
+def _read_batch(path: Path) -> dict[str, Any]:
+    """One official file: `data` uint8 [n, 3072] (channels first), `labels` n integers."""
+    try:
+        batch = _ArraysOnly(io.BytesIO(path.read_bytes()), encoding="latin1").load()
+        if batch["data"].shape != (len(batch["labels"]), 3072) or batch["data"].dtype != np.uint8:
+            raise ValueError(f"its data is {batch['data'].dtype} {batch['data'].shape}")
+    except (OSError, pickle.UnpicklingError, EOFError, ValueError, KeyError, AttributeError, TypeError, IndexError) as error:
+        raise DataError(f"{path}: not an official CIFAR-10 file ({' '.join(str(error).split())})") from error
+    return dict(batch)

@@ -1,0 +1,105 @@
+"""Single images: where they come from, how they are decoded, and finding them in a folder."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from quorum.errors import DataError
+
+Pixels = NDArray[np.uint8]  # [height, width, 3], RGB
+
+EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".ppm", ".pgm", ".tif", ".tiff", ".webp"})
+
+
+class ImageSource(Protocol):
+    """One image of a data set that has not been decoded yet."""
+
+    name: str  # unique in its data set, with forward slashes
+
+    def content(self) -> bytes:
+        """The encoded bytes, which the data digest is taken of."""
+
+    def decode(self, content: bytes) -> Pixels:
+        """Pixels of those bytes. Raises DataError where they are no complete image."""
+
+
+@dataclass(frozen=True)
+class FileImage:
+    """An image file."""
+
+    name: str
+    path: Path
+
+    def content(self) -> bytes:
+        return self.path.read_bytes()
+
+    def decode(self, content: bytes) -> Pixels:
+        return decode(content, self.name)
+
+
+@dataclass(frozen=True)
+class ArrayImage:
+    """An image that is already in memory, as [height, width, 3] bytes."""
+
+    name: str
+    pixels: Pixels
+
+    def content(self) -> bytes:
+        return self.pixels.tobytes()
+
+    def decode(self, content: bytes) -> Pixels:
+        return np.frombuffer(content, np.uint8).reshape(self.pixels.shape)
+
+
+def decode(content: bytes, name: str) -> Pixels:
+    """RGB pixels of an encoded image, as torchvision's ImageFolder would load it (EXIF rotation not applied).
+
+    Raises:
+        DataError: where the bytes are not an image, are cut short, or unpack to an absurd size.
+    """
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            return np.asarray(image.convert("RGB"))
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise DataError(f"{name}: not a readable image ({one_line(error)})") from error
+
+
+def one_line(error: BaseException) -> str:
+    """The message of an error with its line breaks and object addresses taken out."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return "unknown format" if "cannot identify image file" in text else text
+
+
+def is_image(path: Path) -> bool:
+    """Whether the name is that of an image; hidden files are not."""
+    return path.suffix.lower() in EXTENSIONS and not path.name.startswith(".")
+
+
+def find_images(folder: Path) -> list[FileImage]:
+    """All images below a folder, sorted by name.
+
+    Raises:
+        DataError: where there is no such folder or no image in it.
+    """
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such folder of images")
+    found = sorted(path for path in folder.rglob("*") if is_image(path) and path.is_file())
+    if not found:
+        raise DataError(f"{folder}: no image in this folder ({', '.join(sorted(EXTENSIONS))})")
+    return [FileImage(path.relative_to(folder).as_posix(), path) for path in found]
+
+
+def refuse_bad(problems: Iterable[str], total: int) -> None:
+    """Raise DataError naming the first few of the problems, if there are any."""
+    bad = list(problems)
+    if bad:
+        shown = "; ".join(bad[:3]) + (f"; and {len(bad) - 3} more" if len(bad) > 3 else "")
+        raise DataError(f"{len(bad)} of {total} images cannot be used: {shown}. skip_bad=true leaves them out")

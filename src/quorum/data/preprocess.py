@@ -1,0 +1,63 @@
+"""From pixels as they come to the tensor that a network takes: resize, centre crop, normalise.
+
+The same steps serve training, evaluation and the models that are registered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from quorum.data.crop import centre_start, gather
+from quorum.data.images import Pixels
+from quorum.data.resize import resize_shorter_side
+
+# Channel means and standard deviations by name, for values 0..1. ImageNet's are torchvision's; CIFAR-10's are the
+# usual ones of its 50,000 training images.
+NORMALIZATIONS = {
+    "half": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    "cifar10": ((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)),
+}
+
+
+@dataclass(frozen=True)
+class Preprocess:
+    """How an image becomes input.
+
+    Attributes:
+        input_size: side of the square input in pixels; a smaller image is padded with zeros.
+        resize: shorter side in pixels before the crop; 0 for no resize.
+        normalize: a name in NORMALIZATIONS.
+    """
+
+    input_size: int
+    resize: int
+    normalize: str
+
+    def images(self, images: Sequence[Pixels]) -> torch.Tensor:
+        """Input float32 [n, 3, s, s], channels last in memory, from images of any sizes."""
+        resized = [resize_shorter_side(image, self.resize) if self.resize else image for image in images]
+        tops, lefts = (
+            np.array([centre_start(image.shape[side], self.input_size) for image in resized]) for side in (0, 1)
+        )
+        return self.scale(to_channels_last(gather(resized, tops, lefts, self.input_size)))
+
+    def scale(self, images: torch.Tensor) -> torch.Tensor:
+        """Bytes [n, 3, s, s] to normalised float32."""
+        return self.standardise(images.float().div_(255))
+
+    def standardise(self, images: torch.Tensor) -> torch.Tensor:
+        """Values 0..1, float32 [n, 3, s, s], to the network's scale; works in place."""
+        mean, std = (
+            torch.tensor(values, device=images.device)[None, :, None, None] for values in NORMALIZATIONS[self.normalize]
+        )
+        return images.sub_(mean).div_(std)
+
+
+def to_channels_last(batch: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> torch.Tensor:
+    """uint8 [n, h, w, 3] as a tensor [n, 3, h, w] of the same memory."""
+    return torch.from_numpy(batch).permute(0, 3, 1, 2)

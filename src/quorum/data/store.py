@@ -1,0 +1,207 @@
+"""The pixel store: every image of a data set decoded once, in one memory-mapped file shared by all processes.
+
+`pixels.bin` holds the images back to back as [height, width, 3] bytes; `index.npz` their offsets, sizes, labels
+and splits; `meta.json` names, classes and the digest. A store is built beside its final place and renamed, so it
+is either whole or absent, and it is keyed by its content: a changed image, label or split makes another store.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from filelock import FileLock
+
+from quorum.data.catalogue import SPLITS, Catalogue, Indices
+from quorum.data.images import Pixels, refuse_bad
+from quorum.data.resize import resize_shorter_side
+from quorum.errors import DataError
+
+FORMAT = 1  # part of every key: raise it when what is stored changes
+_CHUNK = 256  # images decoded ahead of the writer
+
+
+@dataclass(frozen=True)
+class PixelStore:
+    """Decoded images of one data set.
+
+    Attributes:
+        name: of the data set.
+        classes: class names by label.
+        files: [n] image names.
+        pixels: all bytes, memory-mapped, uint8 [total].
+        offsets, heights, widths, labels: [n] int64.
+        splits: positions of `train`, `val` and `test`, int64.
+        digest: 16 hex digits that change with any image, label, class name or split.
+        skipped: one line per image that was left out as unreadable.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    files: tuple[str, ...]
+    pixels: np.memmap[tuple[int], np.dtype[np.uint8]]
+    offsets: Indices
+    heights: Indices
+    widths: Indices
+    labels: Indices
+    splits: dict[str, Indices]
+    digest: str
+    skipped: tuple[str, ...]
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """Common (height, width) of all images, or None where they differ."""
+        h, w = int(self.heights[0]), int(self.widths[0])
+        return (h, w) if (self.heights == h).all() and (self.widths == w).all() else None
+
+    def image(self, position: int) -> Pixels:
+        """One image as a [height, width, 3] view of the map."""
+        h, w = int(self.heights[position]), int(self.widths[position])
+        start = int(self.offsets[position])
+        return self.pixels[start : start + h * w * 3].reshape(h, w, 3)
+
+    def counts(self) -> dict[str, int]:
+        """Number of images in each split."""
+        return {split: len(self.splits[split]) for split in SPLITS}
+
+
+def open_store(
+    catalogue: Catalogue,
+    folder: Path,
+    *,
+    resize: int = 0,
+    skip_bad: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> PixelStore:
+    """The pixel store of a data set, built first if it is not there yet.
+
+    Args:
+        catalogue: the data set.
+        folder: where stores are kept.
+        resize: shorter side, in pixels, to resize images of differing sizes to; 0 keeps them.
+        skip_bad: leave unreadable images out instead of refusing the data set.
+        progress: called with images done and images in all while building.
+
+    Raises:
+        DataError: for unreadable images, named and counted, unless `skip_bad`.
+    """
+    key = f"{catalogue.name}-{catalogue.stamp()}-{resize}-v{FORMAT}"
+    home = folder / key
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / f"{key}.lock"):
+        if not (home / "meta.json").is_file():
+            _build(catalogue, home, resize, progress)
+    store = _load(home)
+    if not skip_bad:
+        refuse_bad(store.skipped, len(catalogue.images))
+    if empty := [split for split in SPLITS if not len(store.splits[split])]:
+        raise DataError(f"{catalogue.name}: no image in {', '.join(empty)}")
+    return store
+
+
+def _load(home: Path) -> PixelStore:
+    meta = json.loads((home / "meta.json").read_text())
+    with np.load(home / "index.npz", allow_pickle=False) as index:
+        arrays = {name: index[name] for name in index.files}
+    return PixelStore(
+        name=meta["name"],
+        classes=tuple(meta["classes"]),
+        files=tuple(meta["files"]),
+        pixels=np.memmap(home / "pixels.bin", np.uint8, "r"),
+        offsets=arrays["offsets"],
+        heights=arrays["heights"],
+        widths=arrays["widths"],
+        labels=arrays["labels"],
+        splits={split: arrays[split] for split in SPLITS},
+        digest=meta["digest"],
+        skipped=tuple(meta["skipped"]),
+    )
+
+
+def _build(
+    catalogue: Catalogue, home: Path, resize: int, progress: Callable[[int, int], None] | None
+) -> None:
+    part = Path(tempfile.mkdtemp(prefix=f".{home.name}-", dir=home.parent))
+    try:
+        _write(catalogue, part, resize, progress)
+        if home.exists():  # an incomplete folder that something else left there
+            shutil.rmtree(home)
+        part.rename(home)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _write(
+    catalogue: Catalogue, folder: Path, resize: int, progress: Callable[[int, int], None] | None
+) -> None:
+    kept: list[int] = []
+    sizes: list[tuple[int, int]] = []
+    hashes: list[str] = []
+    skipped: list[str] = []
+    with (folder / "pixels.bin").open("wb") as file:
+        for i, (pixels, content_hash, problem) in enumerate(_decoded(catalogue)):
+            if pixels is None:
+                skipped.append(problem)
+            else:
+                stored = resize_shorter_side(pixels, resize) if resize else pixels
+                file.write(stored.tobytes())
+                kept.append(i)
+                sizes.append(stored.shape[:2])
+                hashes.append(content_hash)
+            if progress:
+                progress(i + 1, len(catalogue.images))
+    if not kept:
+        refuse_bad(skipped, len(catalogue.images))
+    heights, widths = np.array(sizes, dtype=np.int64).T
+    lengths = heights * widths * 3
+    place = np.full(len(catalogue.images), -1, dtype=np.int64)
+    place[kept] = np.arange(len(kept))
+    splits = {split: (p := place[catalogue.splits[split]])[p >= 0] for split in SPLITS}
+    labels, files = catalogue.labels[kept], [catalogue.images[i].name for i in kept]
+    np.savez(
+        folder / "index.npz",
+        offsets=np.cumsum(lengths) - lengths,
+        heights=heights,
+        widths=widths,
+        labels=labels,
+        **splits,
+    )
+    digest = _digest(catalogue.classes, files, hashes, labels, splits)
+    meta = {"name": catalogue.name, "classes": catalogue.classes, "files": files, "digest": digest, "skipped": skipped}
+    (folder / "meta.json").write_text(json.dumps(meta))
+
+
+def _decoded(catalogue: Catalogue) -> Iterator[tuple[Pixels | None, str, str]]:
+    """Every image in order, decoded by one thread per core: pixels, hash of the encoded bytes, problem."""
+
+    def work(i: int) -> tuple[Pixels | None, str, str]:
+        image = catalogue.images[i]
+        try:
+            content = image.content()
+            return image.decode(content), hashlib.sha256(content).hexdigest(), ""
+        except (DataError, OSError) as error:
+            return None, "", " ".join(str(error).split())
+
+    total = len(catalogue.images)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for start in range(0, total, _CHUNK):
+            yield from pool.map(work, range(start, min(start + _CHUNK, total)))
+
+
+def _digest(
+    classes: tuple[str, ...], files: list[str], hashes: list[str], labels: Indices, splits: dict[str, Indices]
+) -> str:
+    hasher = hashlib.sha256(json.dumps(classes).encode())
+    for split in SPLITS:
+        hasher.update(f"\n{split}\n".encode())
+        for i in splits[split]:
+            hasher.update(f"{files[i]}\0{labels[i]}\0{hashes[i]}\n".encode())
+    return hasher.hexdigest()[:16]

@@ -1,0 +1,100 @@
+"""One pass over a split: to train on it, or to evaluate it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from quorum.engine.device import autocast
+
+Batch = tuple[torch.Tensor, torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Pass:
+    """Sums of one pass.
+
+    Attributes:
+        loss: mean cross-entropy, nats.
+        accuracy: fraction of labels that had the highest logit.
+        images: number of images.
+    """
+
+    loss: float
+    accuracy: float
+    images: int
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Logits float32 [n, classes] and labels int64 [n] of a split, on the CPU."""
+
+    logits: torch.Tensor
+    labels: torch.Tensor
+
+    @property
+    def loss(self) -> float:
+        """Mean cross-entropy, nats."""
+        return float(F.cross_entropy(self.logits, self.labels))
+
+    @property
+    def accuracy(self) -> float:
+        """Fraction of labels that have the highest logit."""
+        return float((self.predictions == self.labels).double().mean())
+
+    @property
+    def predictions(self) -> torch.Tensor:
+        """int64 [n]: the class with the highest logit."""
+        return self.logits.argmax(dim=1)
+
+
+def train_epoch(
+    model: nn.Module,
+    batches: Iterable[Batch],
+    optimizer: torch.optim.Optimizer,
+    precision: str,
+    on_batch: Callable[[int], None] = lambda _images: None,
+) -> Pass:
+    """Train on each batch once. Figures are summed on the device and read at the end, so no batch waits for them.
+
+    Args:
+        model: on the device of the batches; put into training mode.
+        batches: input float32 [n, 3, s, s] and labels int64 [n].
+        optimizer: stepped once a batch, at the learning rate it has.
+        precision: `float32` or `bf16`.
+        on_batch: told the number of images after each batch.
+    """
+    model.train()
+    device = next(model.parameters()).device
+    loss_sum = torch.zeros((), device=device)
+    correct = torch.zeros((), dtype=torch.int64, device=device)
+    images = 0
+    for inputs, labels in batches:
+        with autocast(precision, device):
+            logits = model(inputs)
+        loss = F.cross_entropy(logits.float(), labels)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        loss_sum += loss.detach() * len(labels)
+        correct += (logits.detach().argmax(dim=1) == labels).sum()
+        images += len(labels)
+        on_batch(len(labels))
+    return Pass(float(loss_sum) / images, int(correct) / images, images)
+
+
+@torch.inference_mode()
+def evaluate(model: nn.Module, batches: Iterable[Batch], precision: str) -> Evaluation:
+    """Logits of every batch, in order."""
+    model.eval()
+    device = next(model.parameters()).device
+    logits, labels = [], []
+    for inputs, targets in batches:
+        with autocast(precision, device):
+            logits.append(model(inputs).float())
+        labels.append(targets)
+    return Evaluation(torch.cat(logits).cpu(), torch.cat(labels).cpu())

@@ -1,0 +1,80 @@
+"""The state after an epoch, kept so that training goes on from it exactly.
+
+Because randomness is addressed by epoch, the state is the network, the optimiser, the epoch and what was measured.
+It is two files: `last.pt`, and `best-E.pt` with the weights of the best epoch so far. Each is written beside its
+place and renamed; `last.pt` names the best epoch it belongs to and is written after it, so a kill at any moment
+leaves a state that can be used.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from quorum.engine.history import History
+
+Weights = dict[str, torch.Tensor]
+
+
+@dataclass
+class TrainingState:
+    """Everything that the next epoch depends on.
+
+    Attributes:
+        model, optimizer: their state dicts.
+        history: the epochs that were trained; the last one's number is the state's.
+        best_weights: the network's state dict after the best of them.
+    """
+
+    model: Weights
+    optimizer: dict[str, Any]
+    history: History
+    best_weights: Weights
+
+
+def save_state(state: TrainingState, folder: Path) -> None:
+    """Write a state; the one before stands until this one is complete."""
+    folder.mkdir(parents=True, exist_ok=True)
+    best = folder / _best_name(state.history)
+    if not best.is_file():
+        save_atomically(state.best_weights, best)
+    save_atomically(
+        {"model": state.model, "optimizer": state.optimizer, "history": state.history.rows()}, folder / "last.pt"
+    )
+    for other in folder.glob("best-*.pt"):
+        if other != best:
+            other.unlink()
+
+
+def load_state(folder: Path) -> TrainingState | None:
+    """The state in a folder, on the CPU, or None where there is none."""
+    if not (folder / "last.pt").is_file():
+        return None
+    last = torch.load(folder / "last.pt", map_location="cpu", weights_only=True)
+    history = History.from_rows(last["history"])
+    best = torch.load(folder / _best_name(history), map_location="cpu", weights_only=True)
+    return TrainingState(last["model"], last["optimizer"], history, best)
+
+
+def discard_state(folder: Path) -> None:
+    """Remove a state that is no longer needed."""
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def save_atomically(value: Any, file: Path) -> None:
+    """torch.save beside the file's place, then rename."""
+    part = file.with_name(f".{file.name}.{os.getpid()}.part")
+    try:
+        torch.save(value, part)
+        part.replace(file)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _best_name(history: History) -> str:
+    return f"best-{history.best.epoch}.pt"

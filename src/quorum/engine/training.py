@@ -1,0 +1,178 @@
+"""Training one configuration with one seed, from its first epoch or from where it was interrupted."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import nn
+
+from quorum.config import TrialConfig
+from quorum.engine.epoch import Batch, evaluate, train_epoch
+from quorum.engine.history import EpochRecord, History
+from quorum.engine.state import TrainingState, Weights, load_state, save_state
+from quorum.errors import DivergedError, ModelError, unknown
+from quorum.randomness import seed_everything
+from quorum.recipe import Recipe, recipe_of
+
+SAVING_SHARE = 0.05  # of the training time, at most, goes into writing states
+
+
+class Batches(Protocol):
+    """Where batches come from (see quorum.data.batches)."""
+
+    def training(self, *, seed: int, epoch: int, batch_size: int, augment: str) -> Iterator[Batch]:
+        """The training batches of an epoch."""
+
+    def evaluation(self, split: str) -> Iterator[Batch]:
+        """The batches of a split, in order."""
+
+
+class Observer(Protocol):
+    """Who wants to know how far a training is."""
+
+    def on_batch(self, images: int) -> None:
+        """A batch of so many images was trained."""
+
+    def on_epoch(self, record: EpochRecord) -> None:
+        """An epoch was trained and evaluated."""
+
+
+Groups = Mapping[str, Sequence[nn.Parameter]]
+
+
+def make_optimizer(config: TrialConfig, model: nn.Module) -> torch.optim.Optimizer:
+    """SGD or Adam over all parameters. Those that an epoch does not train have no gradient and are passed over:
+    they keep their weights, are not decayed, and a momentum starts at zero when they are first trained."""
+    if config.optimizer == "sgd":
+        return torch.optim.SGD(
+            model.parameters(), config.lr, momentum=config.momentum, weight_decay=config.weight_decay, fused=True
+        )
+    return torch.optim.Adam(model.parameters(), config.lr, weight_decay=config.weight_decay, fused=True)
+
+
+def check_groups(config: TrialConfig, groups: Groups) -> None:
+    """Raise ModelError where a phase names a parameter group that the network lacks."""
+    for epoch in range(1, config.epochs + 1):
+        for name in recipe_of(config, epoch).groups:
+            if name not in groups:
+                raise ModelError(f"phases: {unknown('parameter group', name, groups)}")
+
+
+def apply_recipe(recipe: Recipe, groups: Groups, optimizer: torch.optim.Optimizer) -> None:
+    """Set the learning rate and what is trained. Frozen batch-norm layers still follow their batches' statistics,
+    as they do where `requires_grad` is all that is switched off."""
+    trained = {id(parameter) for name in recipe.groups for parameter in groups[name]}
+    for parameter in groups["all"]:
+        parameter.requires_grad_(id(parameter) in trained)
+        if id(parameter) not in trained:
+            parameter.grad = None
+    for group in optimizer.param_groups:
+        group["lr"] = recipe.lr
+
+
+@dataclass
+class Training:
+    """A network on its way through the epochs of a configuration.
+
+    Attributes:
+        config: resolved settings.
+        model: on the device; holds the weights after the last epoch of `history`.
+        groups: its parameters by group.
+        batches: its data.
+    """
+
+    config: TrialConfig
+    model: nn.Module
+    groups: Groups
+    batches: Batches
+
+    def __post_init__(self) -> None:
+        check_groups(self.config, self.groups)
+        self.optimizer = make_optimizer(self.config, self.model)
+        self.history = History()
+        self.best_weights: Weights = {}
+
+    def run(self, observer: Observer, state_folder: Path | None = None) -> History:
+        """Train the epochs that are left and load the best epoch's weights into the network.
+
+        Args:
+            observer: told of every batch and epoch trained now (not of those that were restored).
+            state_folder: where the state is kept; a state that is there already is gone on from.
+
+        Raises:
+            DivergedError: when the training or validation loss is not finite.
+        """
+        if state_folder is not None and (state := load_state(state_folder)) is not None:
+            self.restore(state)
+        saver = _Saver(state_folder)
+        for epoch in range(len(self.history.records) + 1, self.config.epochs + 1):
+            record = self.run_epoch(epoch, observer.on_batch)
+            saver.maybe_save(self.state, final=epoch == self.config.epochs)
+            observer.on_epoch(record)
+        self.model.load_state_dict(self.best_weights)
+        return self.history
+
+    def run_epoch(self, epoch: int, on_batch: Callable[[int], None]) -> EpochRecord:
+        """Train and evaluate one epoch, counted from 1."""
+        config, recipe = self.config, recipe_of(self.config, epoch)
+        started = time.perf_counter()
+        apply_recipe(recipe, self.groups, self.optimizer)
+        seed_everything(config.seed, epoch, "dropout")
+        batches = self.batches.training(
+            seed=config.seed, epoch=epoch, batch_size=recipe.batch_size, augment=recipe.augment
+        )
+        trained = train_epoch(self.model, batches, self.optimizer, config.precision, on_batch)
+        trained_seconds = time.perf_counter() - started
+        if not math.isfinite(trained.loss):
+            raise DivergedError(f"the training loss is {trained.loss} in epoch {epoch} (lr {recipe.lr:g})")
+        validated = evaluate(self.model, self.batches.evaluation("val"), config.precision)
+        record = EpochRecord(
+            epoch=epoch,
+            lr=recipe.lr,
+            train_loss=trained.loss,
+            train_accuracy=trained.accuracy,
+            val_loss=validated.loss,
+            val_accuracy=validated.accuracy,
+            epoch_seconds=time.perf_counter() - started,
+            images_per_second=trained.images / trained_seconds,
+        )
+        if not math.isfinite(record.val_loss):
+            raise DivergedError(f"the validation loss is {record.val_loss} in epoch {epoch} (lr {recipe.lr:g})")
+        self.history.records.append(record)
+        if self.history.best is record:
+            self.best_weights = {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
+        return record
+
+    def state(self) -> TrainingState:
+        """The state after the last epoch; its tensors are the network's own."""
+        return TrainingState(self.model.state_dict(), self.optimizer.state_dict(), self.history, self.best_weights)
+
+    def restore(self, state: TrainingState) -> None:
+        """Go on from a state."""
+        self.model.load_state_dict(state.model)
+        self.optimizer.load_state_dict(state.optimizer)
+        self.history, self.best_weights = state.history, state.best_weights
+
+
+class _Saver:
+    """Writes the state after every epoch, or after every few where writing would cost more than its share."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self.folder = folder
+        self.cost = 0.0  # seconds that the last write took
+        self.saved = time.perf_counter()
+
+    def maybe_save(self, state: Callable[[], TrainingState], *, final: bool) -> None:
+        started = time.perf_counter()
+        due = final or started - self.saved >= self.cost / SAVING_SHARE
+        if self.folder is None or not due:
+            return
+        save_state(state(), self.folder)
+        self.saved = time.perf_counter()
+        self.cost = self.saved - started

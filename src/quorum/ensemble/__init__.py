@@ -1,0 +1,1 @@
+"""Voting: members, the rule, and predictions."""

@@ -1,0 +1,47 @@
+"""Majority vote. Pure functions of arrays; members are ordered best first.
+
+The rule: the class with the most votes wins. Where several classes share the most votes, the best member among
+those who voted for one of them decides. So of two members that differ the better one decides; of three, a pair
+outvotes the best, and the best decides when all three differ (the CIFAR-10 report's rule); of five that vote
+A, B, B, C, C (best first), the second decides for B, since A is out of the race.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+Votes = NDArray[np.int64]  # [members, images], a class each
+Probabilities = NDArray[np.float32]  # [images, classes]
+
+
+def member_votes(probabilities: Sequence[Probabilities]) -> Votes:
+    """Each member's most probable class, int64 [members, images]."""
+    return np.stack([member.argmax(axis=1) for member in probabilities])
+
+
+def majority_vote(votes: Votes) -> NDArray[np.int64]:
+    """The vote's class for each image.
+
+    Args:
+        votes: int64 [members, images], the best member's first.
+
+    Returns:
+        int64 [images].
+
+    Raises:
+        ValueError: without members.
+    """
+    if votes.ndim != 2 or not len(votes):
+        raise ValueError("a vote needs at least one member")
+    # support[m, i]: how many members voted as member m did on image i
+    support = (votes[:, None, :] == votes[None, :, :]).sum(axis=1)
+    # argmax takes the first member, hence the best, among those whose class has the most votes
+    return np.take_along_axis(votes, support.argmax(axis=0)[None], axis=0)[0]
+
+
+def agreement(votes: Votes, decided: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Fraction of members that voted for the decided class, [images]."""
+    return (votes == decided).mean(axis=0)

@@ -1,0 +1,42 @@
+"""The errors that a user can cause or meet. Each message is one line that says what, where and what would do."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class QuorumError(Exception):
+    """Base of every error that is the user's to mend: one line on standard error, exit status 2."""
+
+
+class ConfigError(QuorumError):
+    """A setting that is unknown, of the wrong kind or out of range."""
+
+
+class StudyError(QuorumError):
+    """A study file that cannot be run as it stands."""
+
+
+class DataError(QuorumError):
+    """A data set, archive or image that is missing, incomplete or unreadable."""
+
+
+class ModelError(QuorumError):
+    """A model, its weights or its parameter groups that cannot be had."""
+
+
+class RegistryError(QuorumError):
+    """A run, registered model, version or alias that is missing or does not fit."""
+
+
+class DivergedError(QuorumError):
+    """A training whose loss is no longer finite. It ends that seed's run, not the sweep."""
+
+
+def unknown(kind: str, name: str, choices: Iterable[str]) -> str:
+    """The message for a name that is not among its choices, with the nearest one if there is one."""
+    known = sorted(choices)
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f" (did you mean {near[0]!r}?)" if near else ""
+    return f"no {kind} {name!r}{hint}; choose from {', '.join(known) or 'nothing: there is none yet'}"

@@ -1,0 +1,103 @@
+"""First weights: from torchvision's ImageNet files or from a state file."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.error import URLError
+from urllib.parse import urlparse
+
+import torch
+from torch import nn
+
+from quorum.errors import ModelError
+from quorum.models.architectures import Architecture, last_linear
+
+State = Mapping[str, torch.Tensor]
+
+
+def imagenet_file(kind: Architecture) -> Path:
+    """Where torch keeps (or would keep) the ImageNet weights of an architecture.
+
+    Raises:
+        ModelError: where torchvision has none.
+    """
+    if kind.imagenet is None:
+        raise ModelError(f"weights: there are no ImageNet weights of {kind.name}")
+    return Path(torch.hub.get_dir()) / "checkpoints" / Path(urlparse(kind.imagenet.url).path).name
+
+
+def fetch_imagenet(kind: Architecture) -> Path:
+    """The file of ImageNet weights, downloaded and checked by torch unless it is in its cache.
+
+    Raises:
+        ModelError: where it is not there and cannot be downloaded; the message names the file.
+    """
+    file = imagenet_file(kind)
+    if not file.is_file():
+        assert kind.imagenet is not None
+        file.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            torch.hub.download_url_to_file(
+                kind.imagenet.url, str(file), hash_prefix=file.stem.rpartition("-")[2], progress=False
+            )
+        except (URLError, OSError, RuntimeError) as error:
+            raise ModelError(
+                f"weights: the ImageNet weights of {kind.name} cannot be downloaded "
+                f"({' '.join(str(error).split())}); put them at {file}"
+            ) from error
+    return file
+
+
+def read_state(file: Path) -> State:
+    """Tensors by name from a state file, loaded without unpickling anything else.
+
+    Raises:
+        ModelError: where the file is missing or holds something else.
+    """
+    if not file.is_file():
+        raise ModelError(f"weights: no file {file}")
+    try:
+        state = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # noqa: BLE001 - torch raises many kinds for a file that is not its own
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ModelError(f"weights: {file} is not a state file that loads with weights_only ({reason[:120]})") from error
+    if not isinstance(state, dict) or not state or not all(isinstance(v, torch.Tensor) for v in state.values()):
+        raise ModelError(f"weights: {file} does not hold a state dict (tensors by name)")
+    return state
+
+
+def file_digest(file: Path) -> str:
+    """First 16 hex digits of the file's SHA-256."""
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()[:16]
+
+
+def load_into(model: nn.Module, state: State, origin: str) -> bool:
+    """Load a state into a network whose last layer may have another number of classes.
+
+    Returns:
+        True if the last layer was loaded too; False if it keeps its random weights because the state was made for
+        another number of classes.
+
+    Raises:
+        ModelError: where the state is that of another network.
+    """
+    own = model.state_dict()
+    head = last_linear(model)
+    replaced = {f"{head}.weight", f"{head}.bias"}
+    fits = all(name in state and state[name].shape == own[name].shape for name in replaced)
+    wanted = set(own) if fits else set(own) - replaced
+    wrong = sorted(
+        name
+        for name in wanted | (set(state) - replaced)
+        if name not in state or name not in own or state[name].shape != own[name].shape
+    )
+    # Files older than batch-norm's batch counter lack it; it plays no part with a fixed momentum.
+    wrong = [name for name in wrong if not name.endswith("num_batches_tracked")]
+    if wrong:
+        more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
+        raise ModelError(f"weights: {origin} is not for this model: {', '.join(wrong[:3])}{more} do not fit")
+    model.load_state_dict({name: state[name] for name in wanted if name in state}, strict=False)
+    return fits

@@ -1,0 +1,159 @@
+"""Figures. Each function returns a figure; `save` writes it. No global plotting state is used."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+ANNOTATED = 25  # classes up to which a confusion matrix has its numbers and every name written in
+DPI = 110
+
+
+def save(figure: Figure, file: Path) -> None:
+    """Write a figure as PNG."""
+    figure.savefig(file, dpi=DPI, bbox_inches="tight")
+
+
+def curves(histories: Mapping[str, pd.DataFrame], title: str) -> Figure:
+    """Loss (left) and accuracy (right) by epoch of one or more trainings.
+
+    Args:
+        histories: by name, frames with epoch, train_loss, val_loss, train_accuracy and val_accuracy.
+        title: of the figure.
+    """
+    figure = Figure(figsize=(11, 4.2), layout="constrained")
+    axes = figure.subplots(1, 2)
+    figure.suptitle(title)
+    for number, (name, history) in enumerate(histories.items()):
+        for axis, measure in zip(axes, ("loss", "accuracy"), strict=True):
+            colour = f"C{number % 10}"
+            epoch = history["epoch"]
+            axis.plot(epoch, history[f"train_{measure}"], color=colour, linestyle=":", linewidth=1.2, marker=_dot(epoch))
+            axis.plot(epoch, history[f"val_{measure}"], color=colour, label=name, linewidth=1.5, marker=_dot(epoch))
+    for axis, label in zip(axes, ("cross-entropy loss", "accuracy (fraction)"), strict=True):
+        axis.set(xlabel="epoch", ylabel=label)
+        axis.xaxis.get_major_locator().set_params(integer=True)
+        axis.grid(alpha=0.3)
+    axes[1].set_ylim(0, 1)
+    axes[0].plot([], [], color="grey", linestyle=":", label="training")
+    axes[0].plot([], [], color="grey", label="validation")
+    axes[0].legend(*_last(axes[0], 2), fontsize="small")
+    if len(histories) > 1:
+        figure.legend(*axes[1].get_legend_handles_labels(), loc="outside right center", fontsize="small")
+    return figure
+
+
+def _dot(epochs: Sequence[int]) -> str | None:
+    return "o" if len(epochs) == 1 else None
+
+
+def _last(axis: Axes, count: int) -> tuple[list[object], list[str]]:
+    handles, labels = axis.get_legend_handles_labels()
+    return handles[-count:], labels[-count:]
+
+
+def confusion(tables: Mapping[str, pd.DataFrame]) -> Figure:
+    """Confusion matrices side by side, each row scaled to its class; counts are written in where there is room.
+
+    Args:
+        tables: by title, counts [true class, predicted class].
+    """
+    first = next(iter(tables.values()))
+    side = 6.0 if len(first) <= ANNOTATED else 11.0
+    figure = Figure(figsize=(side * len(tables) + 0.6, side), layout="constrained")
+    axes = np.atleast_1d(figure.subplots(1, len(tables)))
+    image = None
+    for axis, (title, table) in zip(axes, tables.items(), strict=True):
+        counts = table.to_numpy()
+        shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+        image = axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+        axis.set(title=title, xlabel="predicted class", ylabel="true class")
+        small = len(table) > ANNOTATED
+        size = 4.5 if small else 9
+        axis.set_xticks(range(len(table)), list(table.columns), rotation=90, fontsize=size)
+        axis.set_yticks(range(len(table)), list(table.index), fontsize=size)
+        if not small:
+            for row, column in np.argwhere(counts > 0):
+                colour = "white" if shares[row, column] > 0.5 else "black"
+                axis.text(column, row, str(counts[row, column]), ha="center", va="center", color=colour, fontsize=8)
+    assert image is not None
+    figure.colorbar(image, ax=list(axes), label="share of the true class", shrink=0.7)
+    return figure
+
+
+def error_bars(table: pd.DataFrame, names: Sequence[str], title: str) -> Figure:
+    """Mean validation accuracy with std of a stage's trials, beside the published values where there are any.
+
+    Args:
+        table: rows with the varied settings, `mean`, `std`, and possibly `published` and `published std`.
+        names: the varied settings.
+        title: of the figure.
+    """
+    labels = ["\n".join(f"{name}={row[name]}" for name in names) or "base" for _, row in table.iterrows()]
+    places = np.arange(len(table))
+    figure = Figure(figsize=(max(5.0, 1.3 * len(table) + 1.5), 4.2), layout="constrained")
+    axis = figure.subplots()
+    shift = 0.08 if "published" in table else 0.0
+    _bars(axis, places - shift, table["mean"], table["std"], "this sweep", "C0", "o")
+    if "published" in table:
+        std = table["published std"] if "published std" in table else pd.Series(np.nan, index=table.index)
+        _bars(axis, places + shift, table["published"], std, "published", "C1", "s")
+        axis.legend()
+    axis.set_xticks(places, labels)
+    axis.set_xlim(-0.5, len(table) - 0.5)
+    axis.set(title=title, ylabel="validation accuracy (mean ± std)", ylim=(0, 1))
+    axis.grid(axis="y", alpha=0.3)
+    return figure
+
+
+def _bars(
+    axis: Axes, places: NDArray[np.float64], mean: pd.Series, std: pd.Series, label: str, colour: str, marker: str
+) -> None:
+    y, error = mean.astype(float).to_numpy(), std.astype(float).fillna(0.0).to_numpy()
+    axis.errorbar(places, y, yerr=error, fmt=marker, color=colour, capsize=4, label=label)
+
+
+def class_distribution(counts: pd.DataFrame, title: str) -> Figure:
+    """Number of images per class, a panel for each split.
+
+    Args:
+        counts: a row per class (its index), a column per split.
+        title: of the figure.
+    """
+    width = min(max(6.0, 0.16 * len(counts)), 18.0)
+    figure = Figure(figsize=(width, 2.6 * len(counts.columns)), layout="constrained")
+    axes = np.atleast_1d(figure.subplots(len(counts.columns), 1, sharex=True))
+    for number, (axis, split) in enumerate(zip(axes, counts.columns, strict=True)):
+        axis.bar(range(len(counts)), counts[split], color=f"C{number}")
+        axis.set(ylabel="images", title=f"{split}: {int(counts[split].sum()):,} images")
+        axis.margins(x=0.01)
+    size = 6 if len(counts) > ANNOTATED else 9
+    axes[-1].set_xticks(range(len(counts)), list(counts.index), rotation=90, fontsize=size)
+    figure.suptitle(title)
+    return figure
+
+
+def mean_images(means: Mapping[str, NDArray[np.float64]], title: str) -> Figure:
+    """Average image of every class in one composite.
+
+    Args:
+        means: by class, [h, w, 3] with values 0..255.
+        title: of the figure.
+    """
+    columns = min(10, len(means))
+    rows = -(-len(means) // columns)
+    figure = Figure(figsize=(1.25 * columns, 1.42 * rows + 0.4), layout="constrained")
+    figure.suptitle(title)
+    axes = np.atleast_1d(figure.subplots(rows, columns)).ravel()
+    for axis in axes:
+        axis.axis("off")
+    for axis, (name, mean) in zip(axes, means.items(), strict=False):
+        axis.imshow(np.clip(mean, 0, 255).astype(np.uint8))
+        axis.set_title(name, fontsize=6, pad=2)
+    return figure

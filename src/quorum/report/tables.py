@@ -1,0 +1,53 @@
+"""Tables of results as data frames, and their text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+
+Labels = NDArray[np.int64]
+
+STD_NOTE = "std is the sample standard deviation (n - 1) over the seeds; accuracies are fractions."
+
+
+def confusion_table(labels: Labels, predictions: Labels, classes: Sequence[str]) -> pd.DataFrame:
+    """Counts [true class, predicted class] with class names on both sides."""
+    counts = confusion_matrix(labels, predictions, labels=np.arange(len(classes)))
+    return pd.DataFrame(
+        counts, index=pd.Index(classes, name="true"), columns=pd.Index(classes, name="predicted")
+    )
+
+
+def class_table(labels: Labels, predictions: Labels, classes: Sequence[str]) -> pd.DataFrame:
+    """Precision, recall, F1 (0 where undefined) and number of images of each class."""
+    precision, recall, f1, support = precision_recall_fscore_support(
+        labels, predictions, labels=np.arange(len(classes)), zero_division=0
+    )
+    return pd.DataFrame(
+        {"class": classes, "precision": precision, "recall": recall, "f1": f1, "images": support}
+    )
+
+
+def stage_table(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
+    """A stage's trials, one row each, without the columns that are empty in all of them."""
+    table = pd.DataFrame(list(rows))
+    optional = [name for name in ("published", "published std", "difference", "reused", "note") if name in table]
+    empty = [name for name in optional if table[name].isin(["", 0]).all() or table[name].isna().all()]
+    return table.drop(columns=empty)
+
+
+def markdown(table: pd.DataFrame, digits: int = 4) -> str:
+    """A data frame as a Markdown table; missing values are a dash, settings stand as they were given."""
+    shown = table.astype(object).map(lambda value: _cell(value, digits))
+    return str(shown.to_markdown(index=False, disable_numparse=True))
+
+
+def _cell(value: Any, digits: int) -> str:
+    if value is None or (isinstance(value, float) and np.isnan(value)):
+        return "–"
+    return f"{value:.{digits}f}" if isinstance(value, float) else str(value)

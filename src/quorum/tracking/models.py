@@ -1,0 +1,155 @@
+"""Logged models: complete, with weights, preprocessing, class names and the code that runs them."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import mlflow.pyfunc
+import pandas as pd
+from mlflow.entities import LoggedModelOutput
+from mlflow.exceptions import MlflowException
+from mlflow.models import Model, ModelSignature
+from mlflow.types import ColSpec, DataType, Schema
+from mlflow.types.schema import Array
+
+from quorum.errors import RegistryError
+from quorum.tracking.runs import RunLog
+from quorum.tracking.store import Store
+
+PACKAGE = Path(__file__).parents[1]
+NEEDED = ("torch", "torchvision", "numpy", "pandas", "pillow", "pydantic", "scikit-learn", "filelock", "mlflow")
+
+_IMAGE = Schema([ColSpec(DataType.binary, "image")])
+CLASSIFIER = ModelSignature(
+    _IMAGE,
+    Schema(
+        [
+            ColSpec(DataType.string, "label"),
+            ColSpec(DataType.double, "probability"),
+            ColSpec(Array(DataType.double), "probabilities"),
+        ]
+    ),
+)
+VOTE = ModelSignature(
+    _IMAGE,
+    Schema(
+        [
+            ColSpec(DataType.string, "label"),
+            ColSpec(DataType.double, "agreement"),
+            ColSpec(Array(DataType.string), "votes"),
+        ]
+    ),
+)
+
+
+def log_classifier(log: RunLog, bundle: Path, example: bytes, params: Mapping[str, Any]) -> str:
+    """Log a network as a model of its run.
+
+    Args:
+        log: the run that trained it.
+        bundle: folder written by `Classifier.save`.
+        example: an encoded image, kept as the input example.
+        params: shown with the model.
+
+    Returns:
+        The logged model's id; its URI is `models:/ID`.
+    """
+    return _log(log, "served_classifier.py", {"bundle": bundle}, CLASSIFIER, example, params, "classifier")
+
+
+def log_vote(log: RunLog, bundles: list[Path], example: bytes, params: Mapping[str, Any]) -> str:
+    """Log a vote of several networks, best first, as one model that holds them all. Returns its id."""
+    artifacts = {f"member-{place}": bundle for place, bundle in enumerate(bundles, 1)}
+    return _log(log, "served_vote.py", artifacts, VOTE, example, params, "vote")
+
+
+def _log(
+    log: RunLog,
+    script: str,
+    artifacts: Mapping[str, Path],
+    signature: ModelSignature,
+    example: bytes,
+    params: Mapping[str, Any],
+    kind: str,
+) -> str:
+    client = log.client
+    model = client.create_logged_model(
+        log.store.experiment_id,
+        name="model",
+        source_run_id=log.run_id,
+        params={key: str(value) for key, value in params.items()},
+        model_type=kind,
+    )
+    with tempfile.TemporaryDirectory(prefix="quorum-model-") as folder:
+        path = Path(folder, "model")
+        mlflow.pyfunc.save_model(
+            path,
+            python_model=str(Path(__file__).with_name(script)),
+            artifacts={name: str(file) for name, file in artifacts.items()},
+            code_paths=[str(PACKAGE)],
+            signature=signature,
+            input_example=pd.DataFrame({"image": [example]}),
+            pip_requirements=[f"{name}=={metadata.version(name).partition('+')[0]}" for name in NEEDED],
+            mlflow_model=Model(
+                artifact_path=model.artifact_location,
+                model_uuid=model.model_id,
+                run_id=log.run_id,
+                model_id=model.model_id,
+            ),
+        )
+        client.log_model_artifacts(model.model_id, str(path))
+    client.finalize_logged_model(model.model_id, "READY")
+    client.log_outputs(log.run_id, [LoggedModelOutput(model.model_id, step=0)])
+    return str(model.model_id)
+
+
+def fetch_bundles(store: Store, uri: str) -> list[Path]:
+    """Local folders of the networks in a model of ours: one for a classifier, several for a vote.
+
+    Args:
+        store: the store that holds it.
+        uri: `models:/NAME/VERSION`, `models:/NAME@ALIAS`, `models:/ID` or `runs:/RUN/model`.
+
+    Raises:
+        RegistryError: where there is no such model, or it is not one of ours.
+    """
+    try:
+        folder = Path(mlflow.artifacts.download_artifacts(artifact_uri=model_uri(store, uri), tracking_uri=store.uri))
+        loaded = Model.load(str(folder))
+        artifacts = loaded.flavors["python_function"]["artifacts"]
+    except (MlflowException, OSError, KeyError) as error:
+        raise RegistryError(f"{uri}: no such model of quorum's ({' '.join(str(error).split())[:200]})") from error
+    return [folder / entry["path"] for _, entry in sorted(artifacts.items())]
+
+
+def model_uri(store: Store, uri: str) -> str:
+    """The URI that MLflow takes for a model: `runs:/RUN/model` becomes the logged model of that run.
+
+    Raises:
+        RegistryError: for a URI of another kind, or a run without a model.
+    """
+    if not uri.startswith(("models:/", "runs:/")):
+        raise RegistryError(f"{uri!r} is no model URI; models:/NAME/VERSION, models:/NAME@ALIAS or runs:/RUN/model")
+    return uri
+
+
+def delete_model(store: Store, model_id: str) -> bool:
+    """Delete a logged model and its files, unless a registered version needs it.
+
+    Returns:
+        Whether it was deleted.
+    """
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+    model = store.client.get_logged_model(model_id)
+    versions = store.client.search_model_versions(f"run_id = '{model.source_run_id}'")
+    if any(version.source.endswith(model_id) or version.model_id == model_id for version in versions):
+        return False
+    get_artifact_repository(model.artifact_location).delete_artifacts()
+    store.client.delete_logged_model(model_id)
+    return True

@@ -1,0 +1,80 @@
+"""The tracking store: where it is, its schema, and the run that `mlflow run` made for this process."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import mlflow
+from filelock import FileLock
+from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
+from mlflow.tracking import MlflowClient
+
+from quorum.errors import RegistryError
+
+SQLITE = "sqlite:///"
+
+
+@dataclass(frozen=True)
+class Store:
+    """An open tracking store.
+
+    Attributes:
+        client: MLflow's client for it. Runs are made through it with explicit ids, never as "active" runs.
+        uri: of the store.
+        experiment_id: where new runs go.
+        adopted: the run that `mlflow run` made for this process, until something takes it.
+    """
+
+    client: MlflowClient
+    uri: str
+    experiment_id: str
+    adopted: Run | None
+
+    @property
+    def folder(self) -> Path:
+        """The folder of a SQLite store; the working folder for any other."""
+        return Path(self.uri.removeprefix(SQLITE)).resolve().parent if self.uri.startswith(SQLITE) else Path.cwd()
+
+
+def connect(adopted_run_id: str | None = None, experiment: str | None = None) -> Store:
+    """Open the store that MLflow's own settings name, and adopt the run that `mlflow run` made, if there is one.
+
+    Without an adopted run, new runs go to the experiment of that name (made if it is not there), or to MLflow's
+    default experiment, which is where `mlflow run` puts them too.
+
+    Eight processes that open a new SQLite store at once would collide in its migrations, so the first use is made
+    under a lock.
+
+    Raises:
+        RegistryError: where the store cannot be opened.
+    """
+    _quiet()
+    uri = mlflow.get_tracking_uri()
+    client = MlflowClient(uri)
+    try:
+        if uri.startswith(SQLITE):
+            with FileLock(f"{uri.removeprefix(SQLITE)}.lock"):
+                client.search_experiments(max_results=1)
+        adopted = client.get_run(adopted_run_id) if adopted_run_id else None
+        experiment_id = adopted.info.experiment_id if adopted else _experiment(client, experiment)
+    except (MlflowException, OSError) as error:
+        raise RegistryError(f"tracking store {uri}: {' '.join(str(error).split())}") from error
+    return Store(client, uri, experiment_id, adopted)
+
+
+def _experiment(client: MlflowClient, name: str | None) -> str:
+    if name is None:
+        return "0"
+    found = client.get_experiment_by_name(name)
+    return str(found.experiment_id if found else client.create_experiment(name))
+
+
+def _quiet() -> None:
+    """Keep what MLflow says of its own workings off the user's screen."""
+    for name in ("mlflow", "alembic", "mlflow.store.db.utils"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module="mlflow")
