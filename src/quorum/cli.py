@@ -192,9 +192,14 @@ def parse(arguments: list[str]) -> tuple[str, dict[str, str]]:
         word = rest[0]
         if word.startswith("--"):
             raise ConfigError(f"quorum {parsed.command}: {unknown('setting', _name(word), known)}")
-        raise ConfigError(f"quorum {parsed.command}: what is {word!r}? Settings are given as -P name=value or --name value")
+        raise ConfigError(
+            f"quorum {parsed.command}: what is {word!r}? Settings are given as -P name=value or --name value"
+        )
     values: dict[str, str] = {}
-    for key, value in [*_pairs(parsed.P), *((k, v) for k, v in vars(parsed).items() if k in known and v is not None)]:
+    for key, value in [
+        *_pairs(parsed.P),
+        *((k, v) for k, v in vars(parsed).items() if k in known and v is not None),
+    ]:
         if key not in known:
             raise ConfigError(f"quorum {parsed.command}: {unknown('setting', key, known)}")
         if values.setdefault(key, value) != value:
@@ -256,7 +261,10 @@ def _parser() -> argparse.ArgumentParser:
         )
         sub.add_argument("-P", action="append", default=[], metavar="NAME=VALUE", help="give a setting by name")
         own = set(command.options.model_fields) | {"json"}
-        groups = {True: sub.add_argument_group("options"), False: sub.add_argument_group("settings of the trial")}
+        groups = {
+            True: sub.add_argument_group("options"),
+            False: sub.add_argument_group("settings of the trial"),
+        }
         for key, field in _fields(command).items():
             _add(groups[key in own], key, field)
     return parser
@@ -268,13 +276,11 @@ def _add(group: argparse._ArgumentGroup, key: str, field: FieldInfo) -> None:
     default = field.get_default()
     shown = ",".join(map(str, default)) if isinstance(default, tuple) else default
     text = f"{field.description}" + ("" if shown in (None, "", False) else f" (default: {shown})")
-    group.add_argument(
-        *names,
-        dest=key,
-        metavar="BOOL" if is_flag else "VALUE",
-        help="\n".join(textwrap.wrap(text.replace("%", "%%"), 78)),
-        **({"nargs": "?", "const": "true"} if is_flag else {}),
-    )
+    wrapped = "\n".join(textwrap.wrap(text.replace("%", "%%"), 78))
+    if is_flag:
+        group.add_argument(*names, dest=key, metavar="BOOL", help=wrapped, nargs="?", const="true")
+    else:
+        group.add_argument(*names, dest=key, metavar="VALUE", help=wrapped)
 
 
 def _connect(adopted: str | None) -> Store:

@@ -8,6 +8,7 @@ A `TrialConfig` is a value: two equal configurations on the same data and code g
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,8 +18,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from quorum.errors import ConfigError, unknown
 
-AUTO = "auto"
 Auto = Literal["auto"]
+AUTO: Auto = "auto"
 
 
 C = TypeVar("C", bound="Closed")
@@ -52,7 +53,7 @@ def parse_phases(text: str) -> tuple[Phase, ...]:
             raise ValueError("is not GROUP[+GROUP] or EPOCH:GROUP[+GROUP],EPOCH:GROUP..., e.g. 1:classifier,31:all")
         phases.append(Phase(int(epoch) if colon else 1, names))
     epochs = [phase.first_epoch for phase in phases]
-    if epochs[0] != 1 or any(a >= b for a, b in zip(epochs, epochs[1:], strict=False)):
+    if epochs[0] != 1 or any(a >= b for a, b in itertools.pairwise(epochs)):
         raise ValueError(f"starts its phases at epochs {epochs}; they must start at 1 and rise")
     return tuple(phases)
 
@@ -64,7 +65,8 @@ class TrialConfig(Closed):
     split_seed: int = Field(0, ge=0, description="seed of the split, where the data set has no split of its own")
     model: str = Field("alexnet", description="network architecture")
     weights: str = Field(
-        "none", description="first weights: none, imagenet, a state file, models:/NAME/VERSION or runs:/RUN/model"
+        "none",
+        description="first weights: none, imagenet, a state file, models:/NAME/VERSION or runs:/RUN/model",
     )
     weights_digest: str = Field("", description="digest of those weights; filled in when they are resolved")
     input_size: Annotated[int, Field(ge=8, le=1024)] | Auto = Field(
@@ -74,7 +76,8 @@ class TrialConfig(Closed):
         AUTO, description="shorter side in pixels that images are resized to before the crop; 0: no resize"
     )
     normalize: Literal["auto", "half", "imagenet", "cifar10"] = Field(
-        AUTO, description="channel mean and std; half is 0.5 and 0.5; auto: imagenet with ImageNet weights, else half"
+        AUTO,
+        description="channel mean and std; half is 0.5 and 0.5; auto: imagenet with ImageNet weights, else half",
     )
     augment: str = Field("none", description="augmentation policy of the training images")
     optimizer: Literal["sgd", "adam"] = Field("sgd", description="optimiser")

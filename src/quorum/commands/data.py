@@ -119,7 +119,10 @@ def _describe(pixels: PixelStore, log: RunLog) -> Result:
 
 def class_counts(pixels: PixelStore) -> pd.DataFrame:
     """Images of each class (rows) in train + val and in test, as the report shows them."""
-    splits = {"train + val": np.concatenate([pixels.splits["train"], pixels.splits["val"]]), "test": pixels.splits["test"]}
+    splits = {
+        "train + val": np.concatenate([pixels.splits["train"], pixels.splits["val"]]),
+        "test": pixels.splits["test"],
+    }
     size = len(pixels.classes)
     return pd.DataFrame(
         {name: np.bincount(pixels.labels[positions], minlength=size) for name, positions in splits.items()},

@@ -92,9 +92,7 @@ def _vote(
     return _vote_on_test(data, members, device, log)
 
 
-def _vote_on_test(
-    data: Data, members: Sequence[Member], device: torch.device, log: RunLog
-) -> tuple[Verdict, bytes]:
+def _vote_on_test(data: Data, members: Sequence[Member], device: torch.device, log: RunLog) -> tuple[Verdict, bytes]:
     probabilities = []
     for member in members:
         pixels = data.pixels(member.classifier.preprocess.resize)
@@ -145,16 +143,19 @@ def scores(verdict: Verdict, members: Sequence[Member]) -> pd.DataFrame:
     """Accuracy of every member and of the vote."""
     accuracies, vote = verdict.accuracies()
     rows = [
-        {"": member.name, "model": member.classifier.config.model, "version": member.uri, "test accuracy": accuracy}
+        {
+            "": member.name,
+            "model": member.classifier.config.model,
+            "version": member.uri,
+            "test accuracy": accuracy,
+        }
         for member, accuracy in zip(members, accuracies, strict=True)
     ]
     rows.append({"": "vote", "model": f"{len(members)} members", "version": "", "test accuracy": vote})
     return pd.DataFrame(rows)
 
 
-def _log_page(
-    verdict: Verdict, members: Sequence[Member], version: str, options: EnsembleOptions, log: RunLog
-) -> None:
+def _log_page(verdict: Verdict, members: Sequence[Member], version: str, options: EnsembleOptions, log: RunLog) -> None:
     frame = verdict.frame()
     least = frame[frame["agreement"] < 1].sort_values("agreement", kind="stable").head(DISAGREEMENTS)
     facts = {
@@ -175,7 +176,12 @@ def _log_page(
             named = {f"{name}/accuracy": value for name, value in zip(verdict.members, accuracies, strict=True)}
             log.metrics({**named, "vote/accuracy": vote})
         page = pages.ensemble_page(
-            title=f"Vote on {options.dataset}", facts=facts, scores=table, figure=figure, disagreements=least, rule=RULE
+            title=f"Vote on {options.dataset}",
+            facts=facts,
+            scores=table,
+            figure=figure,
+            disagreements=least,
+            rule=RULE,
         )
         (folder / "report.html").write_text(page)
         log.artifacts(folder)
@@ -196,9 +202,7 @@ def _confusions(verdict: Verdict) -> dict[str, pd.DataFrame]:
     return {title: tables.confusion_table(verdict.labels, p, verdict.classes) for title, p in shown.items()}
 
 
-def _answer(
-    verdict: Verdict, members: Sequence[Member], version: str, options: EnsembleOptions, run_id: str
-) -> Result:
+def _answer(verdict: Verdict, members: Sequence[Member], version: str, options: EnsembleOptions, run_id: str) -> Result:
     listed: list[dict[str, Any]] = [
         {"name": member.name, "uri": member.uri, "model": member.classifier.config.model} for member in members
     ]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
+from typing import NoReturn
 
 from tqdm import tqdm
 
@@ -63,7 +65,7 @@ class TrainingProgress:
         self.bar.close()
 
 
-def store_progress(name: str) -> tuple[tqdm, object]:
+def store_progress(name: str) -> tuple[tqdm[NoReturn], Callable[[int, int], None]]:
     """A bar for decoding a data set, and the callback that moves it."""
     bar = tqdm(desc=f"decoding {name}", unit=" images", file=sys.stderr, disable=not sys.stderr.isatty(), leave=False)
 

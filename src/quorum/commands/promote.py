@@ -15,7 +15,15 @@ from quorum.commands.result import Result
 from quorum.data import dataset
 from quorum.report import tables
 from quorum.tracking import tags
-from quorum.tracking.registry import Promotion, candidates, promote as promote_candidates, rollback, version_of
+from quorum.tracking.registry import (
+    Promotion,
+    candidates,
+    rollback,
+    version_of,
+)
+from quorum.tracking.registry import (
+    promote as promote_candidates,
+)
 from quorum.tracking.runs import RunLog, open_run
 from quorum.tracking.store import Store
 
@@ -39,7 +47,7 @@ def promote(options: PromoteOptions, store: Store) -> Result:
     change = "aliases moved" if promotion.changed else "nothing changed"
     text = f"{name}: {change}\n\n{tables.markdown(table)}"
     aliases = {str(row["alias"]): _entry(row) for row in table.to_dict("records")}
-    return Result({"model": name, "changed": promotion.changed, **aliases}, text)
+    return Result(aliases, text)
 
 
 def model_name(dataset_name: str) -> str:
@@ -73,7 +81,7 @@ def _table(store: Store, promotion: Promotion) -> pd.DataFrame:
                 "std": _number(version.tags["std"]),
                 "n": int(version.tags["n"]),
                 "run": version.tags["run"],
-                "was": promotion.before.get(alias, "–"),
+                "was": promotion.before.get(alias),
             }
         )
     return pd.DataFrame(rows, columns=["alias", "version", "model", "trial", "mean", "std", "n", "run", "was"])

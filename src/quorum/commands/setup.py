@@ -104,7 +104,7 @@ def resolve(config: TrialConfig, device: torch.device, store: Store) -> Resolved
     """
     kind, data = architecture(config.model), dataset(config.dataset)
     policy(config.augment)
-    size = config.input_size if config.input_size != AUTO else kind.input_size or data.input_size
+    size = config.input_size if isinstance(config.input_size, int) else kind.input_size or data.input_size
     check_input(kind, size)
     normalize = config.normalize
     if normalize == AUTO:
@@ -132,7 +132,9 @@ def _find_weights(config: TrialConfig, store: Store) -> Path | None:
         return bundles[0] / WEIGHTS
     file = Path(config.weights)
     if not file.is_file():
-        raise ModelError(f"weights: no file {file}; none, imagenet, a state file, models:/NAME/VERSION or runs:/RUN/model")
+        raise ModelError(
+            f"weights: no file {file}; none, imagenet, a state file, models:/NAME/VERSION or runs:/RUN/model"
+        )
     return file
 
 

@@ -47,10 +47,17 @@ def sweep(options: SweepOptions, overrides: Mapping[str, Any], store: Store) -> 
     digest = bench.data.batches(resolve(_first_trial(study, first), device, store).config, device).store.digest
     settings = [study.model_dump(mode="json"), first.model_dump(), options.seeds, options.keep, options.reuse]
     key = digest_of([*settings, digest, code_version()])
-    values = {tags.KEY: key, tags.DATASET: study.dataset, tags.DATA_DIGEST: digest, tags.CODE_VERSION: code_version()}
+    values = {
+        tags.KEY: key,
+        tags.DATASET: study.dataset,
+        tags.DATA_DIGEST: digest,
+        tags.CODE_VERSION: code_version(),
+    }
     with (
         exclusively(options.work_dir, key, "sweep"),
-        open_run(store, "sweep", f"sweep {study.dataset}/{name}", values, previous=unfinished(store, "sweep", key)) as log,
+        open_run(
+            store, "sweep", f"sweep {study.dataset}/{name}", values, previous=unfinished(store, "sweep", key)
+        ) as log,
     ):
         log.params({"study": name, "dataset": study.dataset, "seeds": ",".join(map(str, options.seeds))})
         runs = SweepRuns(bench, log, options.seeds, options.keep, options.reuse)
@@ -115,8 +122,11 @@ def _write(study: Study, results: list[StageResult], log: RunLog, *, final: bool
         stage_folder.mkdir()
         name = result.stage.name
         table.to_csv(stage_folder / f"{name}.csv", index=False)
-        (stage_folder / f"{name}.md").write_text(tables.markdown(table) + "\n")
-        figures.save(figures.error_bars(table, result.stage.varied, f"{study.dataset}: {name}"), stage_folder / f"{name}.png")
+        (stage_folder / f"{name}.md").write_text(tables.markdown(table, result.stage.varied) + "\n")
+        figures.save(
+            figures.error_bars(table, result.stage.varied, f"{study.dataset}: {name}"),
+            stage_folder / f"{name}.png",
+        )
         if final:
             (folder / "environment.json").write_text(json.dumps(environment(), indent=2))
             curves = {_label(r, t): history_frame(log.store, t.best_seed.run_id) for r in results for t in r.trials}
@@ -128,7 +138,7 @@ def _write(study: Study, results: list[StageResult], log: RunLog, *, final: bool
     log.note(page(study, results))
     if result.best is not None:
         log.metrics({f"{name}/val_accuracy/mean": result.best.of("val_accuracy").mean}, step=len(results))
-    say(f"\nstage {name}\n{tables.markdown(table)}\n")
+    say(f"\nstage {name}\n{tables.markdown(table, result.stage.varied)}\n")
 
 
 def _label(result: StageResult, trial: TrialResult) -> str:
@@ -152,16 +162,20 @@ def _row(result: StageResult, trial: TrialResult) -> dict[str, Any]:
         row |= {"published": published.val_accuracy, "published std": published.std}
         row["difference"] = None if val.mean is None else val.mean - (published.val_accuracy or 0.0)
     row["reused"] = sum(seed.reused for seed in trial.seeds)
-    row["note"] = "best" if trial is result.best else "; ".join(dict.fromkeys(s.reason for s in trial.seeds if s.reason))
+    row["note"] = (
+        "best" if trial is result.best else "; ".join(dict.fromkeys(s.reason for s in trial.seeds if s.reason))
+    )
     return row
 
 
 def page(study: Study, results: list[StageResult]) -> str:
     """The sweep's description in the UI: every stage's table."""
-    parts = [study.description.strip()]
-    for result in results:
-        parts.append(f"### Stage {result.stage.name}\n\n{tables.markdown(stage_table(result))}")
-    parts.append(f"mean is the validation accuracy of the best epoch over n seeds. {tables.STD_NOTE}")
+    stages = [
+        f"### Stage {result.stage.name}\n\n{tables.markdown(stage_table(result), result.stage.varied)}"
+        for result in results
+    ]
+    note = f"mean is the validation accuracy of the best epoch over n seeds. {tables.STD_NOTE}"
+    parts = [study.description.strip(), *stages, note]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -172,7 +186,9 @@ def _answer(study: Study, results: list[StageResult], run_id: str) -> Result:
     best = results[-1].best
     assert best is not None
     mean = best.of("val_accuracy").mean
-    text = f"{page(study, results)}\n\nsweep run {run_id}; best of the last stage: {describe(best.request)} at {mean:.4f}"
+    text = (
+        f"{page(study, results)}\n\nsweep run {run_id}; best of the last stage: {describe(best.request)} at {mean:.4f}"
+    )
     return Result({"run_id": run_id, "dataset": study.dataset, "stages": stages}, text)
 
 

@@ -6,7 +6,14 @@ import json
 from dataclasses import dataclass, field
 
 from quorum.commands.setup import Resolved, example_image, resolve
-from quorum.commands.training import Bench, check_trainable, seed_result, train_and_log, training_tags, trial_tags
+from quorum.commands.training import (
+    Bench,
+    check_trainable,
+    seed_result,
+    train_and_log,
+    training_tags,
+    trial_tags,
+)
 from quorum.engine.state import discard_state
 from quorum.errors import DivergedError
 from quorum.study.results import SeedResult, TrialRequest, TrialResult

@@ -140,7 +140,11 @@ def environment() -> dict[str, Any]:
         "code_version": code_version(),
         "git_commit": git_commit(),
         "packages": package_versions(),
-        "machine": {**machine(), "torch_threads": str(torch.get_num_threads()), "accelerator": _accelerator()},
+        "machine": {
+            **machine(),
+            "torch_threads": str(torch.get_num_threads()),
+            "accelerator": _accelerator(),
+        },
     }
 
 
@@ -160,7 +164,10 @@ def _log_artifacts(
         (folder / "config.json").write_text(json.dumps(config.model_dump(), indent=2))
         (folder / "environment.json").write_text(json.dumps(surroundings, indent=2))
         frame.to_csv(folder / "curves.csv", index=False)
-        figures.save(figures.curves({"": frame}, f"{config.model} on {config.dataset}, seed {config.seed}"), folder / "curves.png")
+        figures.save(
+            figures.curves({"": frame}, f"{config.model} on {config.dataset}, seed {config.seed}"),
+            folder / "curves.png",
+        )
         confusion.to_csv(folder / "confusion_matrix.csv")
         title = f"test split, accuracy {tested.accuracy:.4f}"
         figures.save(figures.confusion({title: confusion}), folder / "confusion_matrix.png")

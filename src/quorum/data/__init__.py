@@ -33,10 +33,17 @@ class Dataset:
 
 
 DATASETS = {
-    "digits": Dataset(lambda _root, _seed: digits.catalogue(), 64, lambda size: size, one_size=True, needs_folder=False),
+    "digits": Dataset(
+        lambda _root, _seed: digits.catalogue(), 64, lambda size: size, one_size=True, needs_folder=False
+    ),
     # The report crops the centre without a resize; smaller images are padded with zeros.
     "caltech101": Dataset(lambda root, _seed: caltech101.catalogue(root), 224, lambda _size: 0),
-    "cifar10": Dataset(lambda root, _seed: cifar10.catalogue(root), 224, lambda size: 0 if size == 32 else size, one_size=True),
+    "cifar10": Dataset(
+        lambda root, _seed: cifar10.catalogue(root),
+        224,
+        lambda size: 0 if size == 32 else size,
+        one_size=True,
+    ),
     # The usual ImageNet evaluation: the shorter side to 256 for a crop of 224.
     "folder": Dataset(folder.catalogue, 224, lambda size: round(size * 256 / 224)),
 }

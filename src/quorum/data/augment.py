@@ -132,7 +132,11 @@ class Perspective:
         y = (a[:, 3] * columns + a[:, 4] * rows + a[:, 5]) / (denominator * (h / 2)) - 1
         where = chosen.to(images.device)
         warped = F.grid_sample(
-            images[where], torch.stack([x, y], dim=-1), mode="bicubic", padding_mode="zeros", align_corners=False
+            images[where],
+            torch.stack([x, y], dim=-1),
+            mode="bicubic",
+            padding_mode="zeros",
+            align_corners=False,
         )
         return images.index_copy(0, where, warped.clamp_(0, 1))
 
@@ -161,8 +165,7 @@ class ColorJitter:
 
     def draw(self, n: int, size: int, generator: torch.Generator) -> Draws:
         factors = [
-            uniform(n, 1 - reach, 1 + reach, generator)
-            for reach in (self.brightness, self.contrast, self.saturation)
+            uniform(n, 1 - reach, 1 + reach, generator) for reach in (self.brightness, self.contrast, self.saturation)
         ]
         factors.append(uniform(n, -self.hue, self.hue, generator))
         return {

@@ -48,7 +48,7 @@ def catalogue(folder: Path) -> Catalogue:
     names = sorted(paths)
     if len(names) != FILES:
         raise DataError(
-            f"{tree}: {len(names):,} files where Caltech-101 has {IMAGES['with background']:,} "
+            f"{tree}: {len(names):,} files where Caltech-101 has {FILES:,} "
             f"({BACKGROUND} included, which the split rule counts); unpack all of its archives"
         )
     splits = split_names(names)

@@ -72,9 +72,7 @@ def stratified(positions: Indices, labels: Indices, held_out: int | float, seed:
         DataError: where a class is too small to stand in both parts.
     """
     try:
-        first, second = train_test_split(
-            positions, test_size=held_out, random_state=seed, stratify=labels[positions]
-        )
+        first, second = train_test_split(positions, test_size=held_out, random_state=seed, stratify=labels[positions])
     except ValueError as error:
         smallest = np.unique(labels[positions], return_counts=True)[1].min()
         raise DataError(

@@ -64,7 +64,9 @@ def _image_folders(base: Path) -> dict[str, Labelled]:
         folders = {path.name: path for path in (base / part).iterdir() if path.is_dir()}
         if set(folders) != set(CLASSES):
             wrong = ", ".join(sorted(set(folders) ^ set(CLASSES)))
-            raise DataError(f"{base / part}: its folders are not the ten classes of CIFAR-10 (missing or extra: {wrong})")
+            raise DataError(
+                f"{base / part}: its folders are not the ten classes of CIFAR-10 (missing or extra: {wrong})"
+            )
         parts[part] = [
             (FileImage(path.relative_to(base).as_posix(), path), label)
             for label, name in enumerate(CLASSES)
@@ -113,6 +115,15 @@ def _read_batch(path: Path) -> dict[str, Any]:
         batch = _ArraysOnly(io.BytesIO(path.read_bytes()), encoding="latin1").load()
         if batch["data"].shape != (len(batch["labels"]), 3072) or batch["data"].dtype != np.uint8:
             raise ValueError(f"its data is {batch['data'].dtype} {batch['data'].shape}")
-    except (OSError, pickle.UnpicklingError, EOFError, ValueError, KeyError, AttributeError, TypeError, IndexError) as error:
+    except (
+        OSError,
+        pickle.UnpicklingError,
+        EOFError,
+        ValueError,
+        KeyError,
+        AttributeError,
+        TypeError,
+        IndexError,
+    ) as error:
         raise DataError(f"{path}: not an official CIFAR-10 file ({' '.join(str(error).split())})") from error
     return dict(batch)

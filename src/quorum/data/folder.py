@@ -35,7 +35,9 @@ def catalogue(folder: Path, split_seed: int) -> Catalogue:
             raise DataError(f"{folder / split}: classes that train/ lacks: {', '.join(extra)}")
     if len(classes) < 2:
         raise DataError(f"{folder}: {len(classes)} class folders with images; a classifier needs two or more")
-    images, labels, positions = [], [], {}
+    images: list[FileImage] = []
+    labels: list[int] = []
+    positions: dict[str, Indices] = {}
     for split, by_class in found.items():
         start = len(images)
         for label, name in enumerate(classes):

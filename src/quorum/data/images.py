@@ -22,7 +22,9 @@ EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".ppm", ".pgm",
 class ImageSource(Protocol):
     """One image of a data set that has not been decoded yet."""
 
-    name: str  # unique in its data set, with forward slashes
+    @property
+    def name(self) -> str:
+        """Unique in its data set, with forward slashes."""
 
     def content(self) -> bytes:
         """The encoded bytes, which the data digest is taken of."""

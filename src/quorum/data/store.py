@@ -126,9 +126,7 @@ def _load(home: Path) -> PixelStore:
     )
 
 
-def _build(
-    catalogue: Catalogue, home: Path, resize: int, progress: Callable[[int, int], None] | None
-) -> None:
+def _build(catalogue: Catalogue, home: Path, resize: int, progress: Callable[[int, int], None] | None) -> None:
     part = Path(tempfile.mkdtemp(prefix=f".{home.name}-", dir=home.parent))
     try:
         _write(catalogue, part, resize, progress)
@@ -139,9 +137,7 @@ def _build(
         shutil.rmtree(part, ignore_errors=True)
 
 
-def _write(
-    catalogue: Catalogue, folder: Path, resize: int, progress: Callable[[int, int], None] | None
-) -> None:
+def _write(catalogue: Catalogue, folder: Path, resize: int, progress: Callable[[int, int], None] | None) -> None:
     kept: list[int] = []
     sizes: list[tuple[int, int]] = []
     hashes: list[str] = []
@@ -172,10 +168,16 @@ def _write(
         heights=heights,
         widths=widths,
         labels=labels,
-        **splits,
+        **splits,  # type: ignore[arg-type]
     )
     digest = _digest(catalogue.classes, files, hashes, labels, splits)
-    meta = {"name": catalogue.name, "classes": catalogue.classes, "files": files, "digest": digest, "skipped": skipped}
+    meta = {
+        "name": catalogue.name,
+        "classes": catalogue.classes,
+        "files": files,
+        "digest": digest,
+        "skipped": skipped,
+    }
     (folder / "meta.json").write_text(json.dumps(meta))
 
 

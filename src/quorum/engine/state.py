@@ -44,7 +44,8 @@ def save_state(state: TrainingState, folder: Path) -> None:
     if not best.is_file():
         save_atomically(state.best_weights, best)
     save_atomically(
-        {"model": state.model, "optimizer": state.optimizer, "history": state.history.rows()}, folder / "last.pt"
+        {"model": state.model, "optimizer": state.optimizer, "history": state.history.rows()},
+        folder / "last.pt",
     )
     for other in folder.glob("best-*.pt"):
         if other != best:

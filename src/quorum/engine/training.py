@@ -51,7 +51,11 @@ def make_optimizer(config: TrialConfig, model: nn.Module) -> torch.optim.Optimiz
     they keep their weights, are not decayed, and a momentum starts at zero when they are first trained."""
     if config.optimizer == "sgd":
         return torch.optim.SGD(
-            model.parameters(), config.lr, momentum=config.momentum, weight_decay=config.weight_decay, fused=True
+            model.parameters(),
+            config.lr,
+            momentum=config.momentum,
+            weight_decay=config.weight_decay,
+            fused=True,
         )
     return torch.optim.Adam(model.parameters(), config.lr, weight_decay=config.weight_decay, fused=True)
 

@@ -127,7 +127,9 @@ class Verdict:
     def accuracies(self) -> tuple[list[float], float]:
         """The members' accuracies and the vote's, fractions. Only with labels."""
         assert self.labels is not None
-        return [float((votes == self.labels).mean()) for votes in self.votes], float((self.decided == self.labels).mean())
+        return [float((votes == self.labels).mean()) for votes in self.votes], float(
+            (self.decided == self.labels).mean()
+        )
 
 
 def decide(

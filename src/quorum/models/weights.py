@@ -60,9 +60,11 @@ def read_state(file: Path) -> State:
         raise ModelError(f"weights: no file {file}")
     try:
         state = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # noqa: BLE001 - torch raises many kinds for a file that is not its own
+    except Exception as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ModelError(f"weights: {file} is not a state file that loads with weights_only ({reason[:120]})") from error
+        raise ModelError(
+            f"weights: {file} is not a state file that loads with weights_only ({reason[:120]})"
+        ) from error
     if not isinstance(state, dict) or not state or not all(isinstance(v, torch.Tensor) for v in state.values()):
         raise ModelError(f"weights: {file} does not hold a state dict (tensors by name)")
     return state

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -34,7 +35,14 @@ def curves(histories: Mapping[str, pd.DataFrame], title: str) -> Figure:
         for axis, measure in zip(axes, ("loss", "accuracy"), strict=True):
             colour = f"C{number % 10}"
             epoch = history["epoch"]
-            axis.plot(epoch, history[f"train_{measure}"], color=colour, linestyle=":", linewidth=1.2, marker=_dot(epoch))
+            axis.plot(
+                epoch,
+                history[f"train_{measure}"],
+                color=colour,
+                linestyle=":",
+                linewidth=1.2,
+                marker=_dot(epoch),
+            )
             axis.plot(epoch, history[f"val_{measure}"], color=colour, label=name, linewidth=1.5, marker=_dot(epoch))
     for axis, label in zip(axes, ("cross-entropy loss", "accuracy (fraction)"), strict=True):
         axis.set(xlabel="epoch", ylabel=label)
@@ -49,11 +57,11 @@ def curves(histories: Mapping[str, pd.DataFrame], title: str) -> Figure:
     return figure
 
 
-def _dot(epochs: Sequence[int]) -> str | None:
+def _dot(epochs: pd.Series[int]) -> str | None:
     return "o" if len(epochs) == 1 else None
 
 
-def _last(axis: Axes, count: int) -> tuple[list[object], list[str]]:
+def _last(axis: Axes, count: int) -> tuple[list[Any], list[Any]]:
     handles, labels = axis.get_legend_handles_labels()
     return handles[-count:], labels[-count:]
 
@@ -113,7 +121,13 @@ def error_bars(table: pd.DataFrame, names: Sequence[str], title: str) -> Figure:
 
 
 def _bars(
-    axis: Axes, places: NDArray[np.float64], mean: pd.Series, std: pd.Series, label: str, colour: str, marker: str
+    axis: Axes,
+    places: NDArray[Any],
+    mean: pd.Series,
+    std: pd.Series,
+    label: str,
+    colour: str,
+    marker: str,
 ) -> None:
     y, error = mean.astype(float).to_numpy(), std.astype(float).fillna(0.0).to_numpy()
     axis.errorbar(places, y, yerr=error, fmt=marker, color=colour, capsize=4, label=label)

@@ -18,9 +18,7 @@ STD_NOTE = "std is the sample standard deviation (n - 1) over the seeds; accurac
 def confusion_table(labels: Labels, predictions: Labels, classes: Sequence[str]) -> pd.DataFrame:
     """Counts [true class, predicted class] with class names on both sides."""
     counts = confusion_matrix(labels, predictions, labels=np.arange(len(classes)))
-    return pd.DataFrame(
-        counts, index=pd.Index(classes, name="true"), columns=pd.Index(classes, name="predicted")
-    )
+    return pd.DataFrame(counts, index=pd.Index(classes, name="true"), columns=pd.Index(classes, name="predicted"))
 
 
 def class_table(labels: Labels, predictions: Labels, classes: Sequence[str]) -> pd.DataFrame:
@@ -28,9 +26,7 @@ def class_table(labels: Labels, predictions: Labels, classes: Sequence[str]) -> 
     precision, recall, f1, support = precision_recall_fscore_support(
         labels, predictions, labels=np.arange(len(classes)), zero_division=0
     )
-    return pd.DataFrame(
-        {"class": classes, "precision": precision, "recall": recall, "f1": f1, "images": support}
-    )
+    return pd.DataFrame({"class": classes, "precision": precision, "recall": recall, "f1": f1, "images": support})
 
 
 def stage_table(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
@@ -41,13 +37,23 @@ def stage_table(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
     return table.drop(columns=empty)
 
 
-def markdown(table: pd.DataFrame, digits: int = 4) -> str:
-    """A data frame as a Markdown table; missing values are a dash, settings stand as they were given."""
-    shown = table.astype(object).map(lambda value: _cell(value, digits))
+def markdown(table: pd.DataFrame, exact: Sequence[str] = (), digits: int = 4) -> str:
+    """A data frame as a Markdown table.
+
+    Args:
+        table: the data.
+        exact: columns whose numbers stand as they are; others are rounded.
+        digits: decimals to round to. Missing values are a dash.
+    """
+    shown = table.astype(object)
+    for name in shown.columns:
+        shown[name] = [_cell(value, None if name in exact else digits) for value in shown[name]]
     return str(shown.to_markdown(index=False, disable_numparse=True))
 
 
-def _cell(value: Any, digits: int) -> str:
+def _cell(value: Any, digits: int | None) -> str:
     if value is None or (isinstance(value, float) and np.isnan(value)):
         return "–"
-    return f"{value:.{digits}f}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return f"{value:g}" if digits is None else f"{value:.{digits}f}"
+    return str(value)

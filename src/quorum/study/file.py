@@ -193,7 +193,7 @@ def _complaint(error: ValidationError) -> str:
     first = error.errors()[0]
     names = [str(part) for part in first["loc"] if isinstance(part, str)]
     if first["type"] == "extra_forbidden":
-        kind = {"stages": Stage, "published": PublishedRow, "ranges": Range}
+        kind: dict[str, type[Closed]] = {"stages": Stage, "published": PublishedRow, "ranges": Range}
         owner = next((kind[name] for name in reversed(names[:-1]) if name in kind), Study)
         return unknown("entry", names[-1], owner.model_fields)
     if first["type"] == "missing":

@@ -84,6 +84,9 @@ def _run_grid(
     sampler = optuna.samplers.GridSampler({key: d.choices for key, d in _categorical(distributions)}, SAMPLER_SEED)
     optuna_study = _create(storage, name, sampler)
     asked = [_ask(optuna_study, number, distributions) for number in range(len(grid))]
+    # All is asked by now. When the last trial is told, GridSampler would stop its study, which only Optuna's own loop
+    # allows.
+    optuna_study.sampler = optuna.samplers.RandomSampler()
     by_place = sorted(range(len(asked)), key=lambda number: grid.index(asked[number]))
     return [_run_trial(stage, base, optuna_study, number, asked[number], execute) for number in by_place]
 

@@ -14,6 +14,7 @@ import pandas as pd
 from mlflow.entities import LoggedModelOutput
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.types import ColSpec, DataType, Schema
 from mlflow.types.schema import Array
 
@@ -22,7 +23,17 @@ from quorum.tracking.runs import RunLog
 from quorum.tracking.store import Store
 
 PACKAGE = Path(__file__).parents[1]
-NEEDED = ("torch", "torchvision", "numpy", "pandas", "pillow", "pydantic", "scikit-learn", "filelock", "mlflow")
+NEEDED = (
+    "torch",
+    "torchvision",
+    "numpy",
+    "pandas",
+    "pillow",
+    "pydantic",
+    "scikit-learn",
+    "filelock",
+    "mlflow",
+)
 
 _IMAGE = Schema([ColSpec(DataType.binary, "image")])
 CLASSIFIER = ModelSignature(
@@ -116,26 +127,17 @@ def fetch_bundles(store: Store, uri: str) -> list[Path]:
         uri: `models:/NAME/VERSION`, `models:/NAME@ALIAS`, `models:/ID` or `runs:/RUN/model`.
 
     Raises:
-        RegistryError: where there is no such model, or it is not one of ours.
+        RegistryError: for text that is no such URI, where there is no such model, or it is not one of ours.
     """
+    if not uri.startswith(("models:/", "runs:/")):
+        raise RegistryError(f"{uri!r} is no model URI; models:/NAME/VERSION, models:/NAME@ALIAS or runs:/RUN/model")
     try:
-        folder = Path(mlflow.artifacts.download_artifacts(artifact_uri=model_uri(store, uri), tracking_uri=store.uri))
+        folder = Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, tracking_uri=store.uri))
         loaded = Model.load(str(folder))
         artifacts = loaded.flavors["python_function"]["artifacts"]
     except (MlflowException, OSError, KeyError) as error:
         raise RegistryError(f"{uri}: no such model of quorum's ({' '.join(str(error).split())[:200]})") from error
     return [folder / entry["path"] for _, entry in sorted(artifacts.items())]
-
-
-def model_uri(store: Store, uri: str) -> str:
-    """The URI that MLflow takes for a model: `runs:/RUN/model` becomes the logged model of that run.
-
-    Raises:
-        RegistryError: for a URI of another kind, or a run without a model.
-    """
-    if not uri.startswith(("models:/", "runs:/")):
-        raise RegistryError(f"{uri!r} is no model URI; models:/NAME/VERSION, models:/NAME@ALIAS or runs:/RUN/model")
-    return uri
 
 
 def delete_model(store: Store, model_id: str) -> bool:
@@ -144,11 +146,9 @@ def delete_model(store: Store, model_id: str) -> bool:
     Returns:
         Whether it was deleted.
     """
-    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
-
     model = store.client.get_logged_model(model_id)
     versions = store.client.search_model_versions(f"run_id = '{model.source_run_id}'")
-    if any(version.source.endswith(model_id) or version.model_id == model_id for version in versions):
+    if any(version.source == f"models:/{model_id}" for version in versions):
         return False
     get_artifact_repository(model.artifact_location).delete_artifacts()
     store.client.delete_logged_model(model_id)

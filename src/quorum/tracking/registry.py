@@ -18,6 +18,7 @@ from quorum.tracking.queries import search
 from quorum.tracking.runs import FINISHED
 from quorum.tracking.store import Store
 
+MODELS = "models:/"
 LEDGER = "quorum.promotion."  # tags of a registered model: one entry for each promotion that changed an alias
 Aliases = dict[str, str]  # alias -> version
 
@@ -124,9 +125,9 @@ def promote(store: Store, name: str, description: str, chosen: Sequence[Candidat
         client.create_registered_model(name)
     if client.get_registered_model(name).description != description:
         client.update_registered_model(name, description)
-    versions = {version.model_id: version for version in _versions(store, name)}
+    versions = {version.source.removeprefix(MODELS): version for version in _versions(store, name)}
     after = {
-        f"best-{place}": str((versions.get(candidate.model_id) or _create(store, name, candidate)).version)
+        f"best-{place}": str((versions.get(candidate.model_id or "") or _create(store, name, candidate)).version)
         for place, candidate in enumerate(chosen, 1)
     }
     promotion = Promotion(name, best_aliases(store, name), after)
@@ -149,7 +150,9 @@ def rollback(store: Store, name: str) -> Promotion:
     if not ledger:
         raise RegistryError(f"{name}: no promotion that could be rolled back")
     key, last = max(ledger.items())
-    promotion = Promotion(name, best_aliases(store, name), last["before"])
+    promotion = Promotion(name, best_aliases(store, name), dict(last["before"]))
+    for version in promotion.after.values():
+        version_of(store, f"{MODELS}{name}/{version}")  # all are looked up before one alias moves
     _set_aliases(store, promotion)
     store.client.delete_registered_model_tag(name, key)
     return promotion
@@ -176,7 +179,7 @@ def best_members(store: Store, name: str) -> list[str]:
     if not store.client.search_registered_models(f"name = '{name}'") or not (aliases := best_aliases(store, name)):
         raise RegistryError(f"{name}: no promoted model; run `quorum promote` first, or name members with models=")
     ordered = sorted(aliases, key=lambda alias: int(alias.removeprefix("best-")))
-    return [f"models:/{name}/{aliases[alias]}" for alias in ordered]
+    return [f"{MODELS}{name}/{aliases[alias]}" for alias in ordered]
 
 
 def register(store: Store, name: str, model_id: str, run_id: str, values: Mapping[str, str], description: str) -> str:
@@ -188,7 +191,7 @@ def register(store: Store, name: str, model_id: str, run_id: str, values: Mappin
     if not store.client.search_registered_models(f"name = '{name}'"):
         store.client.create_registered_model(name)
     version = store.client.create_model_version(
-        name, f"models:/{model_id}", run_id, tags=dict(values), description=description, model_id=model_id
+        name, MODELS + model_id, run_id, tags=dict(values), description=description, model_id=model_id
     )
     return str(version.version)
 
@@ -205,8 +208,8 @@ def version_of(store: Store, uri: str) -> ModelVersion | None:
     Raises:
         RegistryError: where it names one that is not there.
     """
-    name, at, alias = uri.removeprefix("models:/").partition("@")
-    if not uri.startswith("models:/") or (not at and "/" not in name):
+    name, at, alias = uri.removeprefix(MODELS).partition("@")
+    if not uri.startswith(MODELS) or (not at and "/" not in name):
         return None
     try:
         if at:
@@ -241,7 +244,7 @@ def _create(store: Store, name: str, candidate: Candidate) -> ModelVersion:
         "configuration": json.dumps(run.data.params, sort_keys=True),
     }
     version = store.client.create_model_version(
-        name, f"models:/{model_id}", values["run"], tags=values, model_id=model_id, description=run.info.run_name
+        name, MODELS + model_id, values["run"], tags=values, model_id=model_id, description=run.info.run_name
     )
     assert isinstance(version, ModelVersion)
     return version

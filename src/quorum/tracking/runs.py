@@ -18,7 +18,18 @@ from quorum.errors import QuorumError
 from quorum.tracking import tags
 from quorum.tracking.store import Store
 
-__all__ = ["FAILED", "FINISHED", "KILLED", "RUNNING", "Run", "RunLog", "end_run", "fail_adopted", "open_run", "point_adopted"]
+__all__ = [
+    "FAILED",
+    "FINISHED",
+    "KILLED",
+    "RUNNING",
+    "Run",
+    "RunLog",
+    "end_run",
+    "fail_adopted",
+    "open_run",
+    "point_adopted",
+]
 
 RUNNING, FINISHED, FAILED, KILLED = "RUNNING", "FINISHED", "FAILED", "KILLED"
 _BATCH = 100  # parameters that MLflow takes in one call
