@@ -34,13 +34,17 @@ def unpack(archives: Sequence[Path], target: Path) -> None:
     """
     check_archives(archives)
     for archive in archives:
-        try:
-            (_unzip if zipfile.is_zipfile(archive) else _untar)(archive, target)
-        except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError, zlib.error, lzma.LZMAError) as error:
-            raise DataError(f"{archive}: cannot be unpacked ({' '.join(str(error).split())})") from error
+        _extract(archive, target)
     for nested in sorted(target.rglob(NESTED)):
-        unpack([nested], nested.parent)
+        _extract(nested, nested.parent)
         nested.unlink()
+
+
+def _extract(archive: Path, target: Path) -> None:
+    try:
+        (_unzip if zipfile.is_zipfile(archive) else _untar)(archive, target)
+    except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError, zlib.error, lzma.LZMAError) as error:
+        raise DataError(f"{archive}: cannot be unpacked ({' '.join(str(error).split())})") from error
 
 
 def _untar(archive: Path, target: Path) -> None:

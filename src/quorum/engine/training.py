@@ -20,7 +20,7 @@ from quorum.errors import DivergedError, ModelError, unknown
 from quorum.randomness import seed_everything
 from quorum.recipe import Recipe, recipe_of
 
-SAVING_SHARE = 0.05  # of the training time, at most, goes into writing states
+SAVING_SHARE = 0.2  # of the time, at most, goes into writing states; as a rule every epoch is written
 
 
 class Batches(Protocol):
@@ -50,13 +50,14 @@ def make_optimizer(config: TrialConfig, model: nn.Module) -> torch.optim.Optimiz
     """SGD or Adam over all parameters. Those that an epoch does not train have no gradient and are passed over:
     they keep their weights, are not decayed, and a momentum starts at zero when they are first trained."""
     if config.optimizer == "sgd":
-        return torch.optim.SGD(
-            model.parameters(),
-            config.lr,
-            momentum=config.momentum,
-            weight_decay=config.weight_decay,
-            fused=True,
+        optimizer = torch.optim.SGD(
+            model.parameters(), config.lr, momentum=config.momentum, weight_decay=config.weight_decay, fused=True
         )
+        if config.momentum:
+            # The fused step takes momenta for all of its parameters or for none. From zero, the first step is the same.
+            for parameter in model.parameters():
+                optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+        return optimizer
     return torch.optim.Adam(model.parameters(), config.lr, weight_decay=config.weight_decay, fused=True)
 
 

@@ -1,0 +1,86 @@
+"""Archives that are not trusted."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from quorum.data.archives import unpack
+from quorum.errors import DataError
+
+
+def tar_with(file: Path, *members: tarfile.TarInfo, mode: str = "w") -> Path:
+    with tarfile.open(file, mode) as tar:  # type: ignore[call-overload]
+        for member in members:
+            tar.addfile(member, io.BytesIO(b"x" * member.size))
+    return file
+
+
+def member(name: str, kind: bytes = tarfile.REGTYPE, link: str = "") -> tarfile.TarInfo:
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname, info.size = kind, link, 3 if kind == tarfile.REGTYPE else 0
+    return info
+
+
+@pytest.mark.parametrize(("suffix", "mode"), [(".tar", "w"), (".tar.gz", "w:gz"), (".tar.xz", "w:xz")])
+def test_tars_are_unpacked(tmp_path: Path, suffix: str, mode: str) -> None:
+    one = tar_with(tmp_path / f"one{suffix}", member("a/1.png"), mode=mode)
+    two = tar_with(tmp_path / f"two{suffix}", member("a/2.png"), member("b/1.png"), mode=mode)
+    unpack([one, two], tmp_path / "out")
+    found = sorted(path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.png"))
+    assert found == ["a/1.png", "a/2.png", "b/1.png"]
+
+
+def test_zips_are_unpacked_and_the_official_tar_inside_too(tmp_path: Path) -> None:
+    inner = tar_with(tmp_path / "101_ObjectCategories.tar.gz", member("101_ObjectCategories/a/1.jpg"), mode="w:gz")
+    with zipfile.ZipFile(tmp_path / "caltech-101.zip", "w") as zipped:
+        zipped.write(inner, "caltech-101/101_ObjectCategories.tar.gz")
+    unpack([tmp_path / "caltech-101.zip"], tmp_path / "out")
+    assert (tmp_path / "out" / "caltech-101" / "101_ObjectCategories" / "a" / "1.jpg").is_file()
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        (lambda: member("../out-of-it"), "outside the target"),
+        (lambda: member("/tmp/absolute"), "outside the target"),
+        (lambda: member("a/../../b"), "outside the target"),
+        (lambda: member("a/link", tarfile.SYMTYPE, "/etc/passwd"), "a link or a device"),
+        (lambda: member("a/hard", tarfile.LNKTYPE, "a/1.png"), "a link or a device"),
+        (lambda: member("a/pipe", tarfile.FIFOTYPE), "a link or a device"),
+        (lambda: member("a/disk", tarfile.BLKTYPE), "a link or a device"),
+    ],
+)
+def test_members_that_could_do_harm(tmp_path: Path, bad: Callable[[], tarfile.TarInfo], message: str) -> None:
+    archive = tar_with(tmp_path / "bad.tar", member("a/1.png"), bad())
+    with pytest.raises(DataError, match=message):
+        unpack([archive], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_zip_with_a_link_or_a_way_out(tmp_path: Path) -> None:
+    link = zipfile.ZipInfo("a/link")
+    link.external_attr = 0o120777 << 16
+    for name, info in (("link", link), ("out", zipfile.ZipInfo("../b"))):
+        with zipfile.ZipFile(tmp_path / f"{name}.zip", "w") as zipped:
+            zipped.writestr(info, "/etc/passwd")
+        with pytest.raises(DataError, match="is refused"):
+            unpack([tmp_path / f"{name}.zip"], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_is_no_archive(tmp_path: Path) -> None:
+    (tmp_path / "text.tar").write_text("not a tar")
+    with pytest.raises(DataError, match="neither a tar"):
+        unpack([tmp_path / "text.tar"], tmp_path / "out")
+    with pytest.raises(DataError, match="no such archive"):
+        unpack([tmp_path / "absent.tar"], tmp_path / "out")
+    whole = tar_with(tmp_path / "whole.tar.xz", *(member(f"a/{i}.png") for i in range(500)), mode="w:xz")
+    (tmp_path / "cut.tar.xz").write_bytes(whole.read_bytes()[:-200])
+    with pytest.raises(DataError, match="cut.tar.xz"):
+        unpack([tmp_path / "cut.tar.xz"], tmp_path / "out")

@@ -1,0 +1,143 @@
+"""Every operation against torchvision's own function, on the same drawn parameters."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torchvision.transforms.functional as reference
+from torchvision.transforms import InterpolationMode
+from torchvision.transforms.v2.functional import perspective
+
+from quorum.data.augment import (
+    HFLIP,
+    POLICIES,
+    VFLIP,
+    Affine,
+    ColorJitter,
+    Draws,
+    Flip,
+    Grayscale,
+    Images,
+    Perspective,
+)
+from quorum.randomness import generator
+
+SIZE = 33
+
+
+@pytest.fixture
+def images() -> Images:
+    return torch.rand(24, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize(("operation", "theirs"), [(HFLIP, reference.hflip), (VFLIP, reference.vflip)])
+def test_flip(images: Images, operation: Flip, theirs: object) -> None:
+    draws = operation.draw(len(images), SIZE, generator(0, 1, "augment"))
+    out = operation.apply(images, draws)
+    assert 0 < draws["chosen"].sum() < len(images)
+    for i, chosen in enumerate(draws["chosen"]):
+        assert torch.equal(out[i], theirs(images[i]) if chosen else images[i])  # type: ignore[operator]
+
+
+def test_grayscale(images: Images) -> None:
+    operation = Grayscale(0.5)
+    draws = operation.draw(len(images), SIZE, generator(0, 1, "augment"))
+    out = operation.apply(images, draws)
+    assert 0 < draws["chosen"].sum() < len(images)
+    for i, chosen in enumerate(draws["chosen"]):
+        expected = reference.rgb_to_grayscale(images[i], 3) if chosen else images[i]
+        torch.testing.assert_close(out[i], expected)
+
+
+@pytest.mark.parametrize(
+    "operation", [Affine(degrees=30), Affine(translate=0.1), Affine(translate=0.1, scale=(0.9, 1.1))]
+)
+def test_affine(images: Images, operation: Affine) -> None:
+    draws = operation.draw(len(images), SIZE, generator(0, 2, "augment"))
+    out = operation.apply(images, draws)
+    for i in range(len(images)):
+        degrees, scale = float(draws["degrees"][i]), float(draws["scale"][i])
+        shift = [int(value) for value in draws["shift"][i]]
+        if operation.degrees:
+            expected = reference.rotate(images[i], degrees)
+        else:
+            expected = reference.affine(images[i], 0.0, shift, scale, [0.0, 0.0])
+        # nearest neighbour: rounding may take the other neighbour on a boundary
+        assert (out[i] != expected).any(dim=0).float().mean() < 0.01
+
+
+def test_affine_draws_cover_their_range() -> None:
+    draws = Affine(degrees=15, translate=0.25, scale=(0.9, 1.1)).draw(4000, 32, generator(0, 1, "augment"))
+    assert -15 <= draws["degrees"].min() < -14
+    assert 14 < draws["degrees"].max() <= 15
+    assert draws["shift"].abs().max() == 8
+    assert 0.9 <= draws["scale"].min() < 0.91
+    assert 1.09 < draws["scale"].max() <= 1.1
+
+
+def test_perspective(images: Images) -> None:
+    operation = Perspective(0.5, 0.5, "bilinear")  # the one that torchvision has for tensors
+    draws = operation.draw(len(images), SIZE, generator(0, 1, "augment"))
+    out = operation.apply(images, draws)
+    assert 0 < draws["chosen"].sum() < len(images)
+    for i, chosen in enumerate(draws["chosen"]):
+        if chosen:
+            expected = perspective(images[i], START, corners(draws, i), interpolation=InterpolationMode.BILINEAR)
+            torch.testing.assert_close(out[i], expected, atol=1e-3, rtol=0)
+        else:
+            assert torch.equal(out[i], images[i])
+
+
+def test_bicubic_perspective_is_near_pillows() -> None:
+    ramp = torch.linspace(0, 3, SIZE)
+    smooth = (torch.sin(ramp)[:, None] * torch.cos(ramp)[None, :] / 2 + 0.5).expand(8, 3, SIZE, SIZE)
+    operation = Perspective(0.5, 1.0)
+    draws = operation.draw(8, SIZE, generator(0, 1, "augment"))
+    out = operation.apply(smooth, draws)
+    covered = operation.apply(torch.ones_like(smooth), draws)
+    inside = -torch.nn.functional.max_pool2d(-covered, 7, stride=1, padding=3)[:, 0] > 0.99  # away from the border
+    for i in range(8):
+        picture = reference.to_pil_image(smooth[i])
+        warped = reference.perspective(picture, START, corners(draws, i), interpolation=InterpolationMode.BICUBIC)
+        expected = reference.to_tensor(warped)
+        assert inside[i].sum() > 50
+        assert (out[i] - expected).abs().amax(dim=0)[inside[i]].max() < 0.01
+
+
+START = [[0, 0], [SIZE - 1, 0], [SIZE - 1, SIZE - 1], [0, SIZE - 1]]
+
+
+def corners(draws: Draws, i: int) -> list[list[int]]:
+    return [[int(x) for x in corner] for corner in draws["corners"][i]]
+
+
+def test_color_jitter(images: Images) -> None:
+    operation = ColorJitter(0.3, 0.3, 0.3, 0.1)
+    draws = operation.draw(len(images), SIZE, generator(0, 1, "augment"))
+    out = operation.apply(images, draws)
+    theirs = (
+        reference.adjust_brightness,
+        reference.adjust_contrast,
+        reference.adjust_saturation,
+        reference.adjust_hue,
+    )
+    assert len({tuple(order) for order in draws["order"].tolist()}) > 4
+    for i in range(len(images)):
+        expected = images[i]
+        for kind in draws["order"][i]:
+            expected = theirs[kind](expected, float(draws["factors"][i, kind]))
+        torch.testing.assert_close(out[i], expected, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("name", sorted(POLICIES))
+def test_every_policy_keeps_shape_range_and_its_argument(images: Images, name: str) -> None:
+    before = images.clone()
+    out = POLICIES[name](images, generator(3, 1, "augment"))
+    assert out.shape == images.shape
+    assert out.dtype == torch.float32
+    assert out.min() >= 0
+    assert out.max() <= 1
+    assert torch.equal(images, before)
+    assert torch.equal(out, POLICIES[name](images, generator(3, 1, "augment")))
+    if POLICIES[name].operations:
+        assert not torch.equal(out, POLICIES[name](images, generator(3, 2, "augment")))

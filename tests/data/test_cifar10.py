@@ -1,0 +1,70 @@
+"""CIFAR-10 in both layouts."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from quorum.data import load_catalogue
+from quorum.data.cifar10 import OFFICIAL, _read_batch
+from quorum.data.store import open_store
+from quorum.errors import DataError
+
+
+def write_official(folder: Path, images: int) -> None:
+    """Official files of `images` random images each, as Python 2 protocol pickles."""
+    folder.mkdir(parents=True)
+    for number, file in enumerate([*(f"data_batch_{i}" for i in range(1, 6)), "test_batch"]):
+        draw = np.random.default_rng(number)
+        batch = {
+            "data": draw.integers(0, 256, (images, 3072), dtype=np.uint8),
+            "labels": [i % 10 for i in range(images)],
+            "batch_label": "made up",
+        }
+        (folder / file).write_bytes(pickle.dumps(batch, protocol=2))
+
+
+def test_the_real_tree(cifar_folder: Path) -> None:
+    catalogue = load_catalogue("cifar10", Path(), cifar_folder)
+    assert {split: len(positions) for split, positions in catalogue.splits.items()} == {
+        "train": 45_000,
+        "val": 5_000,
+        "test": 10_000,
+    }
+    for split, each in (("val", 500), ("test", 1000)):
+        assert (np.bincount(catalogue.labels[catalogue.splits[split]]) == each).all()
+    test_names = {catalogue.images[i].name.partition("/")[0] for i in catalogue.splits["test"]}
+    assert test_names == {"test"}
+    joined = np.concatenate(list(catalogue.splits.values()))
+    assert len(np.unique(joined)) == 60_000
+
+
+def test_official_files_are_read_channels_last(tmp_path: Path) -> None:
+    write_official(tmp_path / OFFICIAL, 10_000)
+    catalogue = load_catalogue("cifar10", Path(), tmp_path)
+    raw = pickle.loads((tmp_path / OFFICIAL / "data_batch_1").read_bytes())["data"][3]  # noqa: S301 - written above
+    decoded = catalogue.images[3].decode(catalogue.images[3].content())
+    assert decoded.shape == (32, 32, 3)
+    np.testing.assert_array_equal(decoded, raw.reshape(3, 32, 32).transpose(1, 2, 0))
+    assert {split: len(p) for split, p in catalogue.splits.items()} == {"train": 45_000, "val": 5_000, "test": 10_000}
+    assert open_store(catalogue, tmp_path / "stores").size == (32, 32)
+
+
+def test_too_few_images_are_refused(tmp_path: Path) -> None:
+    write_official(tmp_path / OFFICIAL, 10)
+    with pytest.raises(DataError, match="50 train images where CIFAR-10 has 50,000"):
+        load_catalogue("cifar10", Path(), tmp_path)
+
+
+def test_an_official_file_cannot_run_code(tmp_path: Path) -> None:
+    class Evil:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return Path.touch, (tmp_path / "ran",)  # type: ignore[return-value]
+
+    (tmp_path / "data_batch_1").write_bytes(pickle.dumps({"data": Evil(), "labels": []}))
+    with pytest.raises(DataError, match="which no CIFAR-10 file does"):
+        _read_batch(tmp_path / "data_batch_1")
+    assert not (tmp_path / "ran").exists()

@@ -1,0 +1,215 @@
+"""Training: exact resume, phases, the schedule, and losses that are no longer finite."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from quorum.config import TrialConfig
+from quorum.engine.epoch import Batch, Evaluation, evaluate
+from quorum.engine.history import EpochRecord, History
+from quorum.engine.state import TrainingState, load_state, save_state
+from quorum.engine.training import Training, make_optimizer
+from quorum.errors import DivergedError, ModelError
+from quorum.models import build, parameter_groups
+from quorum.randomness import generator
+from quorum.recipe import recipe_of
+
+CONFIG = TrialConfig(
+    model="scratch-simple", input_size=32, resize=0, normalize="half", precision="float32", batch_size=8, epochs=5, lr=0.02
+)
+
+
+class MadeUpBatches:
+    """Sixty random images of four classes that can be told apart by their mean."""
+
+    def __init__(self) -> None:
+        draw = torch.Generator().manual_seed(0)
+        self.labels = torch.arange(60) % 4
+        self.images = torch.randn(60, 3, 32, 32, generator=draw) + self.labels[:, None, None, None] * 0.8
+
+    def training(self, *, seed: int, epoch: int, batch_size: int, augment: str) -> Iterator[Batch]:
+        order = torch.randperm(40, generator=generator(seed, epoch, "order"))
+        for chosen in order.split(batch_size):
+            yield self.images[chosen], self.labels[chosen]
+
+    def evaluation(self, split: str) -> Iterator[Batch]:
+        yield self.images[40:], self.labels[40:]
+
+
+@dataclass
+class Watcher:
+    """Remembers the epochs, and stops as a kill would when it is told to."""
+
+    stop_after: int = 0
+    records: list[EpochRecord] = field(default_factory=list)
+
+    def on_batch(self, images: int) -> None:
+        pass
+
+    def on_epoch(self, record: EpochRecord) -> None:
+        self.records.append(record)
+        if record.epoch == self.stop_after:
+            raise KeyboardInterrupt
+
+
+class WithDropout(nn.Sequential):
+    """A network whose epochs draw from torch's global stream."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = nn.Sequential(nn.Conv2d(3, 4, 3, stride=4), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten())
+        self.classifier = nn.Sequential(nn.Dropout(0.5), nn.Linear(256, 4))
+
+
+def training(config: TrialConfig, *, dropout: bool = False) -> Training:
+    if dropout:
+        torch.manual_seed(0)
+        model: nn.Module = WithDropout()
+    else:
+        model = build("scratch-simple", 4, seed=config.seed)
+    return Training(config, model, parameter_groups(model), MadeUpBatches())
+
+
+def figures(history: History) -> list[tuple[Any, ...]]:
+    return [(r.epoch, r.lr, r.train_loss, r.train_accuracy, r.val_loss, r.val_accuracy) for r in history.records]
+
+
+def same_weights(one: Training, other: Training) -> bool:
+    states = one.model.state_dict(), other.model.state_dict()
+    return all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+
+
+@pytest.mark.parametrize("changes", [{}, {"optimizer": "adam", "lr": 0.001}, {"phases": "1:classifier,3:all"}])
+@pytest.mark.parametrize("stop_after", [1, 2, 4])
+def test_an_interrupted_training_goes_on_bit_for_bit(tmp_path: Path, changes: dict[str, Any], stop_after: int) -> None:
+    config = CONFIG.replace(step_size=2, **changes)
+    whole = training(config, dropout=True)
+    whole.run(Watcher())
+    torch.manual_seed(99)  # whatever else was drawn before plays no part
+    with pytest.raises(KeyboardInterrupt):
+        training(config, dropout=True).run(Watcher(stop_after), tmp_path)
+    second, watcher = training(config, dropout=True), Watcher()
+    second.run(watcher, tmp_path)
+    first = watcher.records[0].epoch
+    assert 1 < first <= stop_after + 1  # epochs this short are not all worth a write
+    assert [record.epoch for record in watcher.records] == list(range(first, 6))
+    assert figures(second.history) == figures(whole.history)
+    assert same_weights(second, whole)
+
+
+def test_every_epoch_is_written_when_writing_is_cheap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("quorum.engine.training.SAVING_SHARE", 1e9)
+    with pytest.raises(KeyboardInterrupt):
+        training(CONFIG).run(Watcher(3), tmp_path)
+    state = load_state(tmp_path)
+    assert state is not None
+    assert len(state.history.records) == 3
+
+
+def test_training_learns_and_ends_with_the_best_epochs_weights() -> None:
+    trained = training(CONFIG)
+    history = trained.run(Watcher())
+    assert history.best.val_accuracy == max(r.val_accuracy for r in history.records) > 0.6
+    again = evaluate(trained.model, trained.batches.evaluation("val"), "float32")
+    assert again.accuracy == history.best.val_accuracy
+    assert again.loss == history.best.val_loss
+
+
+def test_the_best_epoch_is_the_first_of_equals() -> None:
+    records = [EpochRecord(e, 0.1, 0, 0, 0, accuracy, 0, 0) for e, accuracy in ((1, 0.5), (2, 0.7), (3, 0.7))]
+    assert History(records).best.epoch == 2
+
+
+def test_only_the_phases_groups_change_and_frozen_ones_are_not_decayed() -> None:
+    first = training(CONFIG.replace(phases="1:classifier,3:features", epochs=2, weight_decay=0.1))
+    before = {name: p.detach().clone() for name, p in first.model.named_parameters()}
+    first.run(Watcher())
+    changed = {name for name, p in first.model.named_parameters() if not torch.equal(p, before[name])}
+    assert changed == {name for name in before if name.startswith("classifier")}
+
+
+def test_a_phase_that_comes_later_trains_its_groups() -> None:
+    trained = training(CONFIG.replace(phases="1:classifier,2:features", epochs=2))
+    before = {name: p.detach().clone() for name, p in trained.model.named_parameters()}
+    trained.run(Watcher())
+    trained.run_epoch(2, lambda _images: None)
+    assert all(not torch.equal(p, before[name]) for name, p in trained.model.named_parameters())
+
+
+def test_an_unknown_group_is_refused_before_training() -> None:
+    with pytest.raises(ModelError, match="no parameter group 'layer9'"):
+        training(CONFIG.replace(phases="1:all,3:layer9"))
+
+
+@pytest.mark.parametrize("step_size", [1, 3, 7])
+def test_the_schedule_is_torchs_step_lr(step_size: int) -> None:
+    config = CONFIG.replace(lr=0.05, step_size=step_size, gamma=0.1, epochs=20)
+    optimizer = torch.optim.SGD(nn.Linear(1, 1).parameters(), config.lr)
+    scheduler = torch.optim.lr_scheduler.StepLR(optimizer, step_size, config.gamma)
+    for epoch in range(1, 21):
+        assert recipe_of(config, epoch).lr == pytest.approx(optimizer.param_groups[0]["lr"], rel=1e-12)
+        optimizer.step()
+        scheduler.step()
+
+
+@pytest.mark.parametrize(("name", "kind"), [("sgd", torch.optim.SGD), ("adam", torch.optim.Adam)])
+def test_the_optimiser_is_the_one_that_was_asked_for(name: str, kind: type) -> None:
+    optimizer = make_optimizer(CONFIG.replace(optimizer=name, weight_decay=0.01), nn.Linear(1, 1))
+    assert type(optimizer) is kind
+    assert optimizer.param_groups[0]["weight_decay"] == 0.01
+
+
+def test_a_loss_that_is_not_finite_ends_the_training_with_the_epoch(tmp_path: Path) -> None:
+    with pytest.raises(DivergedError, match=r"loss is (nan|inf) in epoch 1 \(lr 1e\+30\)"):
+        training(CONFIG.replace(lr=1e30)).run(Watcher(), tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_bf16_trains_as_well_as_float32() -> None:
+    accuracies = [training(CONFIG.replace(precision=p)).run(Watcher()).best.val_accuracy for p in ("float32", "bf16")]
+    assert min(accuracies) > 0.6
+    assert abs(accuracies[0] - accuracies[1]) <= 0.2
+
+
+def test_a_state_is_usable_whenever_the_write_was_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trained = training(CONFIG)
+    trained.run_epoch(1, lambda _images: None)
+    save_state(trained.state(), tmp_path)
+    for epoch in range(2, 6):
+        trained.run_epoch(epoch, lambda _images: None)
+
+    def cut(self: Path, target: Path) -> Path:
+        if target.name == "last.pt":
+            raise KeyboardInterrupt
+        return original(self, target)
+
+    original = Path.replace
+    monkeypatch.setattr(Path, "replace", cut)
+    with pytest.raises(KeyboardInterrupt):
+        save_state(trained.state(), tmp_path)
+    monkeypatch.undo()
+    state = load_state(tmp_path)
+    assert state is not None
+    assert len(state.history.records) == 1
+    assert not list(tmp_path.glob(".*"))
+    save_state(trained.state(), tmp_path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == [f"best-{trained.history.best.epoch}.pt", "last.pt"]
+
+
+def test_no_state_is_no_state(tmp_path: Path) -> None:
+    assert load_state(tmp_path / "absent") is None
+
+
+def test_an_evaluation_scores_its_logits() -> None:
+    logits = torch.tensor([[2.0, 0.0], [0.0, 2.0], [2.0, 0.0]])
+    scored = Evaluation(logits, torch.tensor([0, 1, 1]))
+    assert scored.accuracy == pytest.approx(2 / 3)
+    assert scored.loss == pytest.approx(float(nn.functional.cross_entropy(logits, torch.tensor([0, 1, 1]))))
+    assert isinstance(TrainingState({}, {}, History(), {}).history, History)

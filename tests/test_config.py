@@ -1,0 +1,115 @@
+"""Settings: closed, typed, and fingerprinted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from quorum.config import Phase, TrialConfig, parse_config, parse_phases
+from quorum.errors import ConfigError
+from quorum.recipe import recipe_of
+
+RESOLVED = TrialConfig(input_size=64, resize=64, normalize="half", precision="float32")
+
+OTHER_VALUES: dict[str, Any] = {
+    "dataset": "cifar10",
+    "split_seed": 1,
+    "model": "resnet18",
+    "weights": "imagenet",
+    "weights_digest": "abc",
+    "input_size": 65,
+    "resize": 0,
+    "normalize": "imagenet",
+    "augment": "flip",
+    "optimizer": "adam",
+    "lr": 0.0010001,
+    "momentum": 0.8,
+    "weight_decay": 0.0,
+    "batch_size": 255,
+    "epochs": 31,
+    "step_size": 0,
+    "gamma": 0.5,
+    "phases": "classifier",
+    "precision": "bf16",
+    "seed": 1,
+}
+
+
+def test_every_setting_changes_the_fingerprint() -> None:
+    assert set(OTHER_VALUES) == set(TrialConfig.model_fields), "a new setting needs a line in this test"
+    prints = {RESOLVED.replace(**{name: value}).fingerprint() for name, value in OTHER_VALUES.items()}
+    assert len(prints | {RESOLVED.fingerprint()}) == len(OTHER_VALUES) + 1
+
+
+def test_fingerprint_is_of_values_not_of_how_they_were_given() -> None:
+    text = parse_config(TrialConfig, {**RESOLVED.model_dump(), "lr": "1e-3", "epochs": "30"}, "here")
+    assert text.fingerprint() == RESOLVED.fingerprint()
+
+
+def test_weights_count_by_digest_not_by_path() -> None:
+    one = RESOLVED.replace(weights="a.pt", weights_digest="d")
+    assert one.fingerprint() == RESOLVED.replace(weights="b.pt", weights_digest="d").fingerprint()
+    assert one.fingerprint() != RESOLVED.replace(weights="a.pt", weights_digest="e").fingerprint()
+
+
+def test_trial_fingerprint_ignores_the_seed_alone() -> None:
+    assert RESOLVED.replace(seed=7).trial_fingerprint() == RESOLVED.trial_fingerprint()
+    assert RESOLVED.replace(lr=7).trial_fingerprint() != RESOLVED.trial_fingerprint()
+
+
+def test_an_open_setting_has_no_fingerprint() -> None:
+    with pytest.raises(ConfigError, match="input_size, resize, normalize, precision"):
+        TrialConfig().fingerprint()
+
+
+@given(st.floats(min_value=1e-12, max_value=1e6))
+def test_learning_rates_survive_yaml_and_the_command_line(lr: float) -> None:
+    from_yaml = parse_config(TrialConfig, yaml.safe_load(f"lr: {lr!r}"), "file")
+    from_line = parse_config(TrialConfig, {"lr": repr(lr)}, "line")
+    assert from_yaml.lr == from_line.lr == lr
+
+
+def test_yaml_reads_1e_3_as_text_and_the_configuration_as_a_number() -> None:
+    assert yaml.safe_load("lr: 1e-3") == {"lr": "1e-3"}
+    assert parse_config(TrialConfig, {"lr": "1e-3"}, "file").lr == 0.001
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"leaning_rate": 1}, "here: no setting 'leaning_rate'"),
+        ({"epoch": 1}, "did you mean 'epochs'"),
+        ({"lr": "fast"}, "lr: 'fast' must be a valid number"),
+        ({"lr": "nan"}, "lr: "),
+        ({"lr": 0}, "greater than 0"),
+        ({"epochs": 1.5}, "epochs: 1.5"),
+        ({"epochs": 0}, "greater than or equal to 1"),
+        ({"optimizer": "lion"}, "'sgd' or 'adam'"),
+        ({"phases": "2:classifier"}, "must start at 1"),
+        ({"phases": "x:classifier"}, "is not GROUP"),
+        ({"precision": "fp8"}, "'auto', 'float32' or 'bf16'"),
+        ({"input_size": "big"}, "input_size: 'big'"),
+    ],
+)
+def test_a_wrong_setting_is_one_line_that_names_it(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_config(TrialConfig, values, "here")
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_phases_are_read_in_both_forms() -> None:
+    assert parse_phases("classifier") == (Phase(1, ("classifier",)),)
+    assert parse_phases("1:layer4+fc, 31:all") == (Phase(1, ("layer4", "fc")), Phase(31, ("all",)))
+
+
+def test_a_recipe_follows_steps_and_phases() -> None:
+    config = RESOLVED.replace(lr=1.0, step_size=2, gamma=0.5, phases="1:classifier,4:all", epochs=5)
+    recipes = [recipe_of(config, epoch) for epoch in range(1, 6)]
+    assert [recipe.lr for recipe in recipes] == [1, 1, 0.5, 0.5, 0.25]
+    assert [recipe.groups for recipe in recipes] == [("classifier",)] * 3 + [("all",)] * 2
+    assert {recipe_of(config.replace(step_size=0), epoch).lr for epoch in range(1, 6)} == {1}
