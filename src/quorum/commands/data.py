@@ -16,7 +16,7 @@ from quorum.commands.options import PrepareOptions
 from quorum.commands.progress import say
 from quorum.commands.result import Result
 from quorum.commands.setup import load_data
-from quorum.data import dataset, load_catalogue
+from quorum.data import Catalogue, dataset, load_catalogue
 from quorum.data.archives import unpack
 from quorum.data.store import PixelStore
 from quorum.errors import ConfigError, DataError
@@ -57,15 +57,29 @@ def _install(options: PrepareOptions, fill: Any) -> None:
     part = Path(tempfile.mkdtemp(prefix=f".{place.name}-", dir=place.parent))
     try:
         fill(part)
-        new = load_catalogue(options.dataset, options.data_dir, part, options.split_seed)
+        root = _root(options.dataset, part)
+        new = _verify(options, root, part)
         if place.exists():
             _refuse_other(options, place, {image.name for image in new.images})
             say(f"{place} holds this data set already; it stays as it is")
         else:
-            part.chmod(0o755)
-            part.rename(place)
+            root.chmod(0o755)
+            root.rename(place)
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+def _root(name: str, part: Path) -> Path:
+    """The folder of the data set in what was unpacked: for `folder`, the one at its top if there is just one."""
+    entries = list(part.iterdir())
+    return entries[0] if name == "folder" and len(entries) == 1 and entries[0].is_dir() else part
+
+
+def _verify(options: PrepareOptions, root: Path, part: Path) -> Catalogue:
+    try:
+        return load_catalogue(options.dataset, options.data_dir, root, options.split_seed)
+    except DataError as error:
+        raise DataError(str(error).replace(str(part), "what was unpacked")) from error
 
 
 def _refuse_other(options: PrepareOptions, place: Path, names: set[str]) -> None:

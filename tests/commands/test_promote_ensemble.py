@@ -1,0 +1,189 @@
+"""From trials to the registry to a vote, and back."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+from mlflow.tracking import MlflowClient
+from PIL import Image
+from sklearn.datasets import load_digits
+
+from quorum.tracking import tags
+from tests.conftest import Quorum
+
+NAME = "quorum-digits"
+
+
+def train(quorum: Quorum, *more: str) -> str:
+    arguments = "train --json -P model=scratch-simple -P batch_size=64".split()
+    answer = quorum(*arguments, *(word for text in more for word in ("-P", text)))
+    assert answer.status == 0, answer.err
+    return str(json.loads(answer.out)["run_id"])
+
+
+@pytest.fixture
+def trained(quorum: Quorum) -> Quorum:
+    """Four trainings of rising accuracy, and one that repeats another."""
+    for epochs in (1, 2, 3, 4):
+        train(quorum, "lr=0.05", f"epochs={epochs}")
+    train(quorum, "lr=0.05", "epochs=4", "reuse=false")
+    return quorum
+
+
+def promote(quorum: Quorum, *more: str) -> dict[str, Any]:
+    answer = quorum("promote", "--json", *more)
+    assert answer.status == 0, answer.err
+    result = json.loads(answer.out)
+    assert isinstance(result, dict)
+    return result
+
+
+def aliases() -> dict[str, str]:
+    return {k: str(v) for k, v in MlflowClient().get_registered_model(NAME).aliases.items()}
+
+
+def versions() -> int:
+    return len(MlflowClient().search_model_versions(f"name = '{NAME}'"))
+
+
+def test_the_best_three_different_trials_are_promoted(trained: Quorum) -> None:
+    result = promote(trained)
+    assert list(result) == ["best-1", "best-2", "best-3"]
+    found = [run.data.metrics["val_accuracy/mean"] for run in MlflowClient().search_runs(["1"], "tags.`quorum.kind` = 'train'")]
+    assert [entry["mean"] for entry in result.values()] == sorted(set(found), reverse=True)[:3]
+    for alias, entry in result.items():
+        version = MlflowClient().get_model_version_by_alias(NAME, alias)
+        assert version.version == entry["version"]
+        assert float(version.tags["mean"]) == entry["mean"]
+        assert version.tags["run"] == entry["run"] == version.run_id
+        assert {"std", "n", "data_digest", "configuration"} <= set(version.tags)
+        assert json.loads(version.tags["configuration"])["model"] == "scratch-simple"
+        out = mlflow.pyfunc.load_model(f"models:/{NAME}@{alias}")
+        assert out.metadata.signature is not None
+    assert "best finished trials" in MlflowClient().get_registered_model(NAME).description
+
+
+def test_promoting_twice_changes_nothing(trained: Quorum) -> None:
+    first = promote(trained)
+    before = (aliases(), versions(), dict(MlflowClient().get_registered_model(NAME).tags))
+    assert promote(trained) == first
+    assert (aliases(), versions(), dict(MlflowClient().get_registered_model(NAME).tags)) == before
+
+
+def test_rollback_restores_what_was_replaced(trained: Quorum) -> None:
+    promote(trained, "-P", "top=2")
+    first = aliases()
+    train(trained, "lr=0.05", "epochs=6")
+    promote(trained, "-P", "top=3")
+    second = aliases()
+    assert second != first
+    [run, *_] = MlflowClient().search_runs(["1"], "tags.`quorum.kind` = 'promote'", order_by=["start_time DESC"])
+    ledger = json.loads(run.data.tags["quorum.promotion"])
+    assert ledger == {"model": NAME, "before": first, "after": second}
+    assert MlflowClient().list_artifacts(run.info.run_id)[0].path == "promotion.json"
+    assert set(promote(trained, "--rollback")) == set(first)
+    assert aliases() == first
+    assert promote(trained, "--rollback") == {}
+    assert aliases() == {}
+    answer = trained("promote", "--rollback")
+    assert answer.status == 2
+    assert "no promotion that could be rolled back" in answer.err
+    assert set(promote(trained)) == {"best-1", "best-2", "best-3"}
+
+
+def test_too_few_candidates_are_an_error_that_changes_nothing(trained: Quorum) -> None:
+    promote(trained)
+    before = aliases()
+    answer = trained("promote", "-P", "top=9")
+    assert answer.status == 2
+    assert "4 finished trials" in answer.err
+    assert aliases() == before
+
+
+def test_losses_are_better_when_lower(trained: Quorum) -> None:
+    runs = MlflowClient().search_runs(["1"], "tags.`quorum.kind` = 'train'")
+    best = min(run.data.metrics["val_loss/mean"] for run in runs)
+    chosen = promote(trained, "-P", "metric=val_loss/mean", "-P", "top=1")["best-1"]["run"]
+    assert MlflowClient().get_run(chosen).data.metrics["val_loss/mean"] == best
+
+
+def test_trials_on_other_data_are_left_out(trained: Quorum) -> None:
+    client = MlflowClient()
+    best = promote(trained)["best-1"]["run"]
+    for run in client.search_runs(["1"], "tags.`quorum.kind` = 'train'"):
+        if run.data.params["epochs"] == client.get_run(best).data.params["epochs"]:
+            client.set_tag(run.info.run_id, tags.DATA_DIGEST, "another")
+    newest = train(trained, "lr=0.04", "epochs=1")
+    result = promote(trained)
+    assert best not in {entry["run"] for entry in result.values()}
+    assert client.get_run(newest).data.tags[tags.DATA_DIGEST] != "another"
+
+
+def test_a_candidate_without_weights_is_an_error_that_names_it(trained: Quorum) -> None:
+    client = MlflowClient()
+    run = client.search_runs(["1"], "tags.`quorum.kind` = 'train'", order_by=["metrics.`val_accuracy/mean` DESC"])[0]
+    twins = client.search_runs(["1"], f"tags.`{tags.FINGERPRINT}` = '{run.data.tags[tags.FINGERPRINT]}'")
+    for twin in twins:
+        client.delete_tag(twin.info.run_id, tags.MODEL_ID)
+    answer = trained("promote")
+    assert answer.status == 2
+    assert "kept no weights" in answer.err
+
+
+def test_the_vote_on_the_test_split(trained: Quorum) -> None:
+    promoted = promote(trained)
+    answer = trained("ensemble", "--json")
+    assert answer.status == 0, answer.err
+    result = json.loads(answer.out)
+    for member, entry in zip(result["members"], promoted.values(), strict=True):
+        assert member["uri"] == f"models:/{NAME}/{entry['version']}"
+        # the accuracy that the member was tested at when it was trained
+        assert member["accuracy"] == MlflowClient().get_run(entry["run"]).data.metrics["test/accuracy"]
+    frame = pd.read_csv(result["predictions"], dtype={"label": str, "true": str, "file": str})
+    assert len(frame) == 270
+    assert (frame["label"] == frame["true"]).mean() == pytest.approx(result["vote"])
+    assert frame["agreement"].between(1 / 3, 1).all()
+    artifacts = {item.path for item in MlflowClient().list_artifacts(result["run_id"])}
+    assert artifacts == {"confusion_matrices.png", "predictions.csv", "report.html", "scores.csv"}
+    run = MlflowClient().get_run(result["run_id"])
+    assert run.data.metrics["vote/accuracy"] == result["vote"]
+
+
+def test_the_vote_is_a_registered_model_made_once_for_its_members(trained: Quorum) -> None:
+    promote(trained)
+    first = json.loads(trained("ensemble", "--json").out)
+    second = json.loads(trained("ensemble", "--json").out)
+    assert first["registered"] == second["registered"] == f"models:/{NAME}-vote/1"
+    version = MlflowClient().get_model_version(f"{NAME}-vote", "1")
+    assert json.loads(version.tags[tags.MEMBERS]) == [member["uri"] for member in first["members"]]
+    model = mlflow.pyfunc.load_model(first["registered"])
+    out = model.predict(model.input_example)
+    frame = pd.read_csv(first["predictions"], dtype=str)
+    assert out["label"][0] == frame["label"][0]
+    assert out["votes"][0].tolist() if hasattr(out["votes"][0], "tolist") else list(out["votes"][0]) == [
+        frame[f"member-{i} vote"][0] for i in (1, 2, 3)
+    ]
+
+
+def test_unlabelled_images_are_predicted_by_name(trained: Quorum) -> None:
+    promote(trained)
+    bunch = load_digits()
+    folder = trained.folder / "scans"
+    folder.mkdir()
+    for i in range(30):
+        pixels = np.round(bunch.images[i] * (255 / 16)).astype(np.uint8)
+        Image.fromarray(pixels).save(folder / f"{i:02d}-{bunch.target[i]}.png")
+    answer = trained("ensemble", "--json", "-P", "images=scans", "-P", "output=out/labels.csv")
+    assert answer.status == 0, answer.err
+    result = json.loads(answer.out)
+    frame = pd.read_csv(trained.folder / "out" / "labels.csv", dtype=str)
+    assert list(frame["file"]) == sorted(path.name for path in folder.iterdir())
+    assert (frame["label"] == frame["file"].str[3]).mean() > 0.8
+    assert "true" not in frame
+    assert result["vote"] is None
+    assert result["images"] == 30

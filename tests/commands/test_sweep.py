@@ -1,0 +1,213 @@
+"""Sweeps in this process: kills, divergence, reuse, and the weights that are kept."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pandas as pd
+import pytest
+from mlflow.entities import Run
+from mlflow.tracking import MlflowClient
+
+from quorum.commands.progress import TrainingProgress
+from quorum.engine.history import EpochRecord
+from quorum.tracking import tags
+from tests.conftest import Quorum
+
+STUDY = """\
+description: two stages
+dataset: digits
+base: {model: scratch-simple, batch_size: 64, epochs: 2, lr: 0.05}
+stages:
+  - name: lr
+    vary: {lr: [0.02, 0.05]}
+    published:
+      - {id: made-up, at: {lr: 0.05}, val_accuracy: 0.5, std: 0.01}
+  - name: epochs
+    vary: {epochs: [1, 2]}
+"""
+
+
+def study(quorum: Quorum, text: str = STUDY) -> str:
+    (quorum.folder / "study.yaml").write_text(text)
+    return "study=study.yaml"
+
+
+def sweep(quorum: Quorum, *more: str, text: str = STUDY) -> dict[str, Any]:
+    answer = quorum("sweep", "--json", "-P", study(quorum, text), "-P", "seeds=0,1", *more)
+    assert answer.status == 0, answer.err
+    result = json.loads(answer.out)
+    assert isinstance(result, dict)
+    return result
+
+
+def runs(kind: str) -> list[Run]:
+    return list(MlflowClient().search_runs(["1"], f"tags.`{tags.KIND}` = '{kind}'", order_by=["start_time ASC"]))
+
+
+def means(result: dict[str, Any]) -> list[list[float]]:
+    return [[trial["mean"] for trial in stage["trials"]] for stage in result["stages"]]
+
+
+def test_a_sweep_is_three_levels_of_runs(quorum: Quorum) -> None:
+    result = sweep(quorum)
+    assert [[t["settings"] for t in s["trials"]] for s in result["stages"]][0] == [{"lr": 0.02}, {"lr": 0.05}]
+    [outer] = runs("sweep")
+    trials, seeds = runs("trial"), runs("seed")
+    assert outer.info.run_id == result["run_id"]
+    assert {t["run_id"] for s in result["stages"] for t in s["trials"]} == {t.info.run_id for t in trials}
+    assert len(trials) == 4
+    assert len(seeds) == 6  # the second stage repeats a trial of the first, which is linked
+    assert {t.data.tags[tags.PARENT] for t in trials} == {outer.info.run_id}
+    assert {s.data.tags[tags.PARENT] for s in seeds} <= {t.info.run_id for t in trials}
+    for run in (outer, *trials, *seeds):
+        assert run.info.status == "FINISHED"
+    for seed in seeds:
+        history = MlflowClient().get_metric_history(seed.info.run_id, "val/accuracy")
+        assert [m.step for m in history] == list(range(1, int(seed.data.params["epochs"]) + 1))
+    for trial in trials:
+        values = [
+            MlflowClient().get_run(run_id).data.metrics["best/val_accuracy"]
+            for run_id in json.loads(trial.data.tags[tags.SEED_RUNS]).values()
+        ]
+        assert trial.data.metrics["val_accuracy/mean"] == pytest.approx(pd.Series(values).mean())
+        assert trial.data.metrics["val_accuracy/std"] == pytest.approx(pd.Series(values).std())
+        assert trial.data.metrics["val_accuracy/n"] == 2
+
+
+def test_the_sweeps_page_holds_the_table_beside_the_published_numbers(quorum: Quorum) -> None:
+    result = sweep(quorum)
+    [outer] = runs("sweep")
+    note = outer.data.tags[tags.NOTE]
+    assert "### Stage lr" in note
+    assert "published" in note
+    assert "0.5000" in note
+    folder = quorum.folder / "mlruns" / result["run_id"] / "artifacts"
+    names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    assert names == [
+        "curves.png",
+        "environment.json",
+        *sorted(f"stages/{stage}.{kind}" for stage in ("epochs", "lr") for kind in ("csv", "md", "png")),
+    ]
+    table = pd.read_csv(folder / "stages" / "lr.csv")
+    assert list(table["mean"]) == pytest.approx(means(result)[0])
+    assert table["difference"][1] == pytest.approx(table["mean"][1] - 0.5)
+
+
+class Kill:
+    """Stops the process's work as a kill would, after a number of epochs."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, after: int) -> None:
+        self.left = after
+        original = TrainingProgress.on_epoch
+
+        def on_epoch(progress: TrainingProgress, record: EpochRecord) -> None:
+            original(progress, record)
+            self.left -= 1
+            if self.left == 0:
+                raise KeyboardInterrupt
+
+        monkeypatch.setattr(TrainingProgress, "on_epoch", on_epoch)
+
+
+@pytest.mark.parametrize("after", [1, 2, 5, 9])
+def test_killed_and_started_again_it_goes_on_in_the_same_runs(
+    quorum: Quorum, monkeypatch: pytest.MonkeyPatch, after: int, tmp_path: Path
+) -> None:
+    with monkeypatch.context() as patch:
+        Kill(patch, after)
+        answer = quorum("sweep", "--json", "-P", study(quorum), "-P", "seeds=0,1")
+        assert answer.status == 130
+        assert answer.err.endswith("quorum: interrupted\n")
+    begun = {run.info.run_id for kind in ("sweep", "trial", "seed") for run in runs(kind)}
+    killed = [r.info.status for kind in ("sweep", "trial", "seed") for r in runs(kind)]
+    assert killed.count("KILLED") == 3
+    result = sweep(quorum)
+    assert begun <= {run.info.run_id for kind in ("sweep", "trial", "seed") for run in runs(kind)}
+    assert (len(runs("sweep")), len(runs("trial")), len(runs("seed"))) == (1, 4, 6)
+    assert {run.info.status for kind in ("sweep", "trial", "seed") for run in runs(kind)} == {"FINISHED"}
+    stored = f"sqlite:///{quorum.folder}/optuna.db"
+    for name, count in ((f"{result['run_id']}/lr", 2), (f"{result['run_id']}/epochs", 2)):
+        states = [t.state.name for t in optuna.load_study(study_name=name, storage=stored).trials]
+        assert states == ["COMPLETE"] * count
+    for seed in runs("seed"):
+        steps = [m.step for m in MlflowClient().get_metric_history(seed.info.run_id, "val/loss")]
+        assert steps == list(range(1, int(seed.data.params["epochs"]) + 1))
+    again = sweep(quorum, "-P", "reuse=false")
+    assert means(again) == means(result)
+    assert not list((quorum.folder / ".quorum" / "states").iterdir())
+    assert not list((quorum.folder / ".quorum" / "weights").iterdir())
+
+
+def test_a_finished_sweep_is_linked_when_it_is_run_again(quorum: Quorum) -> None:
+    first = sweep(quorum)
+    assert [[t["reused"] for t in s["trials"]] for s in first["stages"]][0] == [0, 0]
+    second = sweep(quorum)
+    assert second["run_id"] != first["run_id"]
+    assert [[t["reused"] for t in s["trials"]] for s in second["stages"]] == [[2, 2], [2, 2]]
+    assert means(second) == means(first)
+    assert len(runs("seed")) == 6
+
+
+DIVERGES = """\
+dataset: digits
+base: {model: scratch-simple, batch_size: 64, epochs: 1}
+stages:
+  - name: lr
+    vary: {lr: [1e30, 0.05]}
+"""
+
+
+def test_a_diverged_trial_is_failed_with_the_reason_and_the_sweep_goes_on(quorum: Quorum) -> None:
+    result = sweep(quorum, text=DIVERGES)
+    failed, good = result["stages"][0]["trials"]
+    assert failed["mean"] is None
+    assert failed["n"] == 0
+    assert "loss is" in failed["failed"][0]
+    assert good["n"] == 2
+    statuses = {run.data.tags[tags.KEY]: run.info.status for run in (*runs("trial"), *runs("seed"))}
+    assert sorted(statuses.values()) == ["FAILED"] * 3 + ["FINISHED"] * 3
+    [trial] = [run for run in runs("trial") if run.info.status == "FAILED"]
+    assert "seed 0: the training loss is" in trial.data.tags[tags.NOTE]
+    [outer] = runs("sweep")
+    assert outer.info.status == "FINISHED"
+    assert "loss is" in outer.data.tags[tags.NOTE]
+
+
+def test_only_the_best_trials_weights_are_kept(quorum: Quorum) -> None:
+    text = STUDY.replace("[0.02, 0.05]", "[0.001, 0.02, 0.05]")
+    result = sweep(quorum, "-P", "keep=2", text=text)
+    trials = [trial for stage in result["stages"] for trial in stage["trials"]]
+    distinct: dict[str, float] = {}
+    for trial in trials:
+        run = MlflowClient().get_run(trial["run_id"])
+        distinct[run.data.tags[tags.TRIAL_FINGERPRINT]] = trial["mean"]
+    best = sorted(distinct.values(), reverse=True)[:2]
+    kept = [run for run in runs("trial") if tags.MODEL_ID in run.data.tags]
+    assert sorted({run.data.metrics["val_accuracy/mean"] for run in kept}, reverse=True) == sorted(
+        set(best), reverse=True
+    )
+    models = {model.model_id for model in MlflowClient().search_logged_models(["1"])}
+    assert models == {run.data.tags[tags.MODEL_ID] for run in kept}
+    weights = list((quorum.folder / "mlruns" / "models").rglob("weights.pt"))
+    assert len(weights) == len(models) <= 2
+
+
+def test_two_processes_do_not_work_on_the_same_sweep(quorum: Quorum, monkeypatch: pytest.MonkeyPatch) -> None:
+    statuses: list[int] = []
+    original = TrainingProgress.on_epoch
+
+    def on_epoch(progress: TrainingProgress, record: EpochRecord) -> None:
+        original(progress, record)
+        if not statuses:
+            statuses.append(0)
+            answer = quorum("sweep", "-P", "study=study.yaml", "-P", "seeds=0,1")
+            statuses[0] = answer.status
+            assert "being worked on by another process" in answer.err
+
+    monkeypatch.setattr(TrainingProgress, "on_epoch", on_epoch)
+    sweep(quorum)
+    assert statuses == [2]

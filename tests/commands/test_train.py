@@ -1,0 +1,133 @@
+"""`quorum train`: what it logs, resuming, reuse, and fine-tuning from a run of ours."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pandas as pd
+import pytest
+from mlflow.tracking import MlflowClient
+
+from quorum.commands.progress import TrainingProgress
+from quorum.engine.history import EpochRecord
+from quorum.tracking import tags
+from tests.conftest import Quorum
+
+SMALL = "-P model=scratch-simple -P epochs=2 -P batch_size=64 -P lr=0.05".split()
+
+
+def train(quorum: Quorum, *more: str) -> dict[str, Any]:
+    answer = quorum("train", "--json", *SMALL, *more)
+    assert answer.status == 0, answer.err
+    result = json.loads(answer.out)
+    assert isinstance(result, dict)
+    return result
+
+
+def test_everything_is_logged(quorum: Quorum) -> None:
+    result = train(quorum, "-P", "momentum=0.8")
+    run = MlflowClient().get_run(result["run_id"])
+    assert run.info.status == "FINISHED"
+    assert run.data.params["momentum"] == "0.8"
+    assert run.data.params["precision"] in ("bf16", "float32")
+    assert run.data.metrics["best/val_accuracy"] == result["best_val_accuracy"]
+    assert run.data.metrics["test/accuracy"] == result["test_accuracy"]
+    per_epoch = ("train/loss", "train/accuracy", "val/loss", "val/accuracy", "lr", "epoch_seconds", "images_per_second")
+    for name in per_epoch:
+        assert [m.step for m in MlflowClient().get_metric_history(run.info.run_id, name)] == [1, 2], name
+    logged = run.inputs.dataset_inputs[0].dataset
+    assert (logged.name, logged.digest) == ("digits", run.data.tags[tags.DATA_DIGEST])
+    folder = quorum.folder / "mlruns" / result["run_id"] / "artifacts"
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "config.json",
+        "confusion_matrix.csv",
+        "confusion_matrix.png",
+        "curves.csv",
+        "curves.png",
+        "environment.json",
+        "per_class.csv",
+    ]
+    confusion = pd.read_csv(folder / "confusion_matrix.csv", index_col=0).to_numpy()
+    assert confusion.sum() == 270
+    assert confusion.trace() / 270 == pytest.approx(result["test_accuracy"])
+    per_class = pd.read_csv(folder / "per_class.csv")
+    assert list(per_class.columns) == ["class", "precision", "recall", "f1", "images"]
+    surroundings = json.loads((folder / "environment.json").read_text())
+    assert set(surroundings) == {"code_version", "git_commit", "packages", "machine"}
+    assert json.loads((folder / "config.json").read_text())["lr"] == 0.05
+
+
+def test_the_model_is_complete(quorum: Quorum, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
+    result = train(quorum)
+    model_id = MlflowClient().get_run(result["run_id"]).data.tags[tags.MODEL_ID]
+    model = mlflow.pyfunc.load_model(f"models:/{model_id}")
+    assert model.metadata.signature.inputs.input_names() == ["image"]
+    example = model.input_example
+    out = model.predict(example)
+    assert list(out.columns) == ["label", "probability", "probabilities"]
+    assert out["label"][0] in {str(digit) for digit in range(10)}
+    assert sum(out["probabilities"][0]) == pytest.approx(1, abs=1e-5)
+    assert max(out["probabilities"][0]) == out["probability"][0]
+    assert not list((quorum.folder / "mlruns").rglob("*.pkl"))
+
+
+def test_the_same_command_returns_the_run_that_stands(quorum: Quorum) -> None:
+    first = train(quorum)
+    second = train(quorum)
+    assert second == {**first, "reused": True}
+    third = train(quorum, "-P", "reuse=false")
+    assert third["run_id"] != first["run_id"]
+    assert third["test_accuracy"] == first["test_accuracy"]
+    assert train(quorum, "-P", "seed=1")["run_id"] not in (first["run_id"], third["run_id"])
+
+
+def test_interrupted_it_goes_on_in_the_same_run(quorum: Quorum, monkeypatch: pytest.MonkeyPatch) -> None:
+    def on_epoch(progress: TrainingProgress, record: EpochRecord) -> None:
+        progress.log.epoch(record)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TrainingProgress, "on_epoch", on_epoch)
+        assert quorum("train", *SMALL).status == 130
+    [run] = MlflowClient().search_runs(["1"])
+    assert run.info.status == "KILLED"
+    resumed = train(quorum)
+    assert resumed["run_id"] == run.info.run_id
+    whole = train(quorum, "-P", "reuse=false")
+    assert whole["best_val_accuracy"] == resumed["best_val_accuracy"]
+    assert whole["test_accuracy"] == resumed["test_accuracy"]
+    for name in ("train/loss", "val/loss"):
+        values = [
+            [m.value for m in MlflowClient().get_metric_history(r["run_id"], name)] for r in (resumed, whole)
+        ]
+        assert values[0] == values[1]
+
+
+@pytest.mark.parametrize("kind", ["models", "runs"])
+def test_weights_of_a_run_of_ours(quorum: Quorum, kind: str) -> None:
+    first = train(quorum)
+    model_id = MlflowClient().get_run(first["run_id"]).data.tags[tags.MODEL_ID]
+    uri = f"models:/{model_id}" if kind == "models" else f"runs:/{first['run_id']}/model"
+    tuned = train(quorum, "-P", f"weights={uri}", "-P", "epochs=1", "-P", "lr=0.0001")
+    first_loss = MlflowClient().get_metric_history(tuned["run_id"], "train/loss")[0].value
+    assert first_loss < MlflowClient().get_metric_history(first["run_id"], "train/loss")[0].value / 2
+
+
+def test_a_diverged_training_is_one_line_and_failed(quorum: Quorum) -> None:
+    answer = quorum("train", *SMALL[:-1], "lr=1e30")
+    assert answer.status == 2
+    assert answer.err.splitlines()[-1].startswith("quorum: the training loss is")
+    [run] = MlflowClient().search_runs(["1"])
+    assert run.info.status == "FAILED"
+    assert "in epoch 1" in run.data.tags[tags.NOTE]
+
+
+def test_a_folder_of_images_of_any_size(quorum: Quorum, image_tree: Path) -> None:
+    arguments = f"-P dataset=folder -P path={image_tree} -P model=resnet18 -P input_size=32 -P batch_size=8 -P epochs=2"
+    answer = quorum("train", "--json", *arguments.split(), "-P", "lr=0.01", "-P", "augment=crop-flip-grey")
+    assert answer.status == 0, answer.err
+    assert json.loads(answer.out)["best_val_accuracy"] >= 0.5

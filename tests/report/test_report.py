@@ -1,0 +1,88 @@
+"""Tables, figures and pages."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from PIL import Image
+
+from quorum.report import figures, pages, tables
+
+LABELS = np.array([0, 0, 1, 1, 2])
+PREDICTIONS = np.array([0, 1, 1, 1, 0])
+CLASSES = ("a", "b", "c")
+
+
+def test_confusion_counts_true_by_predicted() -> None:
+    table = tables.confusion_table(LABELS, PREDICTIONS, CLASSES)
+    assert table.loc["a", "b"] == 1
+    assert table.loc["b", "b"] == 2
+    assert table.loc["c", "a"] == 1
+    assert table.to_numpy().sum() == len(LABELS)
+
+
+def test_class_figures() -> None:
+    table = tables.class_table(LABELS, PREDICTIONS, CLASSES).set_index("class")
+    assert table.loc["b", "precision"] == 2 / 3
+    assert table.loc["b", "recall"] == 1
+    assert table.loc["c", "f1"] == 0
+    assert list(table["images"]) == [2, 2, 1]
+
+
+def test_markdown_rounds_results_and_leaves_settings_alone() -> None:
+    frame = pd.DataFrame({"lr": [0.001, 0.05], "mean": [0.123456, None], "n": [3, 0]})
+    lines = tables.markdown(frame, ("lr",)).splitlines()
+    assert [cell.strip() for cell in lines[2].split("|")[1:-1]] == ["0.001", "0.1235", "3"]
+    assert [cell.strip() for cell in lines[3].split("|")[1:-1]] == ["0.05", "–", "0"]
+
+
+def test_empty_columns_are_left_out() -> None:
+    rows = [{"mean": 0.5, "published": None, "reused": 0, "note": ""}, {"mean": 0.4, "reused": 0, "note": ""}]
+    assert list(tables.stage_table(rows)) == ["mean"]
+    assert list(tables.stage_table([{**rows[0], "published": 0.4, "reused": 2}])) == ["mean", "published", "reused"]
+
+
+def check_png(figure: Figure, file: Path) -> None:
+    """Save a figure and see that something is drawn."""
+    figures.save(figure, file)
+    assert len(np.unique(np.asarray(Image.open(file).convert("L")))) > 10
+
+
+def test_every_figure_draws(tmp_path: Path) -> None:
+    history = pd.DataFrame(
+        {"epoch": [1, 2], "train_loss": [2, 1], "val_loss": [2, 1.5], "train_accuracy": [0, 1], "val_accuracy": [0, 1]}
+    )
+    small = tables.confusion_table(LABELS, PREDICTIONS, CLASSES)
+    many = tables.confusion_table(np.arange(40), np.arange(40)[::-1].copy(), [f"class {i}" for i in range(40)])
+    stage = pd.DataFrame({"lr": [0.1, 0.2], "mean": [0.5, None], "std": [0.1, None], "published": [0.4, 0.5]})
+    drawn = {
+        "curves": figures.curves({"one": history}, "one"),
+        "many-curves": figures.curves({"one": history, "two": history[:1]}, "two"),
+        "confusion": figures.confusion({"best": small, "vote": small}),
+        "large-confusion": figures.confusion({"best": many}),
+        "bars": figures.error_bars(stage, ["lr"], "lr"),
+        "classes": figures.class_distribution(pd.DataFrame({"train": [3, 4], "test": [1, 2]}, index=["a", "b"]), "t"),
+        "means": figures.mean_images({name: np.full((8, 8, 3), 40.0 * i) for i, name in enumerate("abcde")}, "means"),
+    }
+    for name, figure in drawn.items():
+        check_png(figure, tmp_path / f"{name}.png")
+
+
+def test_the_page_is_self_contained_and_escaped(tmp_path: Path) -> None:
+    Image.new("RGB", (4, 4)).save(tmp_path / "figure.png")
+    page = pages.ensemble_page(
+        title="Vote on <digits>",
+        facts={"images": "2"},
+        scores=pd.DataFrame({"model": ["<b>"], "test accuracy": [0.5]}),
+        figure=tmp_path / "figure.png",
+        disagreements=pd.DataFrame({"file": ["<script>"]}),
+        rule="the rule",
+    )
+    assert "&lt;digits&gt;" in page
+    assert "<script>" not in page
+    assert "&lt;b&gt;" in page
+    assert "data:image/png;base64," in page
+    assert "http" not in page.replace("http-equiv", "")

@@ -1,0 +1,208 @@
+"""Mistakes of a user: one line, exit status 2, nothing half-written."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from pathlib import Path
+
+import pytest
+import torch
+from mlflow.tracking import MlflowClient
+
+from tests.conftest import Quorum, make_image
+
+CASES: list[tuple[str, str]] = [
+    # commands and settings
+    ("", "no command; choose from data, train, sweep, promote, ensemble"),
+    ("trian", "invalid choice: 'trian'"),
+    ("train --leraning_rate 1", "no setting 'leraning_rate'"),
+    ("train -P epoch=2", "no setting 'epoch' (did you mean 'epochs'?)"),
+    ("train -P lr", "-P lr: is not name=value"),
+    ("train lr=1", "what is 'lr=1'?"),
+    ("train -P lr=0.1 --lr 0.2", "lr: is given twice, as '0.1' and '0.2'"),
+    ("train -P lr=fast", "lr: 'fast' must be a valid number"),
+    ("train -P lr=-1", "lr: '-1' must be greater than 0"),
+    ("train -P lr=nan", "lr: 'nan'"),
+    ("train -P epochs=0", "epochs: '0' must be greater than or equal to 1"),
+    ("train -P epochs=2.5", "epochs: '2.5'"),
+    ("train -P batch_size=0", "batch_size: '0'"),
+    ("train -P batch_size=100000", "batch_size: 100000 is more than the 1257 training images of digits"),
+    ("train -P momentum=1", "momentum: '1' must be less than 1"),
+    ("train -P optimizer=lion", "optimizer: 'lion' must be 'sgd' or 'adam'"),
+    ("train -P precision=fp8", "precision: 'fp8'"),
+    ("train -P seed=-1", "seed: '-1'"),
+    ("train -P json=maybe", "json: 'maybe'"),
+    ("train -P reuse=perhaps", "reuse: 'perhaps'"),
+    ("train -P device=tpu", "device: 'tpu' is not available here"),
+    ("train -P weights_digest=abc", "no setting 'weights_digest'"),
+    # models, weights, inputs, phases, policies
+    ("train -P model=alexnt", "no model 'alexnt' (did you mean 'alexnet'?)"),
+    ("train -P input_size=32", "input_size: 32 is too small for alexnet"),
+    ("train -P model=scratch-simple -P input_size=64", "scratch-simple, which takes 32 pixels only"),
+    ("train -P weights=absent.pt", "weights: no file absent.pt"),
+    ("train -P weights=broken.pt", "weights: broken.pt is not a state file"),
+    ("train -P model=scratch-simple -P weights=other.pt", "weights: other.pt is not for this model"),
+    ("train -P model=scratch-simple -P weights=imagenet", "there are no ImageNet weights of scratch-simple"),
+    ("train -P weights=models:/absent/1", "models:/absent/1: no such model"),
+    ("train -P weights=runs:/absent/model", "runs:/absent/model: no such model"),
+    ("train -P phases=layer4", "phases: no parameter group 'layer4'"),
+    ("train -P phases=3:all", "phases: '3:all' starts its phases at epochs [3]"),
+    ("train -P augment=flipp", "no augmentation policy 'flipp' (did you mean 'flip'?)"),
+    # data sets and images
+    ("train -P dataset=imagenet", "no dataset 'imagenet'"),
+    ("train -P dataset=caltech101", "caltech101 is not in data/caltech101: `quorum data -P dataset=caltech101"),
+    ("train -P dataset=folder", "dataset=folder needs path="),
+    ("train -P dataset=folder -P path=absent", "absent: no such folder"),
+    ("train -P dataset=folder -P path=bad-tree -P model=resnet18", "1 of 20 images cannot be used: a/0.png"),
+    ("data -P dataset=cifar10", "cifar10 is not in data/cifar10"),
+    ("data -P dataset=caltech101 -P archive=absent.tar", "absent.tar: no such archive"),
+    ("data -P dataset=caltech101 -P archive=broken.pt", "broken.pt: neither a tar"),
+    ("data -P dataset=caltech101 -P archive=evil.tar", "outside the target folder, which is refused"),
+    ("data -P dataset=caltech101 -P archive=empty.tar", "no 101_ObjectCategories/ in it"),
+    ("data -P dataset=digits -P archive=empty.tar", "digits comes with scikit-learn and needs none"),
+    ("data -P dataset=folder -P path=good-tree -P archive=tree.tar", "good-tree holds something else"),
+    ("data -P dataset=caltech101 -P archive=empty.tar -P download=true", "cannot be combined with archive="),
+    # studies
+    ("sweep -P study=zzz", "study: no study 'zzz'; choose from alexnet"),
+    ("sweep -P study=absent.yaml", "absent.yaml: cannot be read"),
+    ("sweep -P study=wrong.yaml", "wrong.yaml:4: no setting 'lrr' (did you mean 'lr'?)"),
+    ("sweep -P study=group.yaml", "phases: no parameter group 'layer9'"),
+    ("sweep -P model=alexnet -P lr=0.1", "lr: is varied by stage 'lr'"),
+    ("sweep -P study=demo -P dataset=cifar10", "no study 'demo'"),
+    ("sweep -P seeds=a,b", "seeds: 'a,b' is not a list of seeds such as 0,1,2"),
+    ("sweep -P seeds=1,1", "seeds: '1,1' lists a seed twice"),
+    ("sweep -P seed=1", "no setting 'seed' (did you mean 'seeds'?)"),
+    ("sweep -P keep=0", "keep: '0'"),
+    # registry
+    ("promote", "digits: 0 finished trials with different settings"),
+    ("promote -P top=0", "top: '0'"),
+    ("promote -P dataset=mnist", "no dataset 'mnist'"),
+    ("promote -P metric=test_accuracy/mean", "the test split is never chosen on"),
+    ("promote -P metric=charm", "metric: 'charm' is not val_accuracy/mean"),
+    ("promote --rollback", "quorum-digits: no such registered model"),
+    ("ensemble", "quorum-digits: no promoted model; run `quorum promote` first"),
+    ("ensemble -P models=models:/absent@best-1", "models:/absent@best-1: no such model version"),
+    ("ensemble -P models=models:/absent/7", "models:/absent/7: no such model version"),
+    ("ensemble -P models=some-model", "'some-model' is no model URI"),
+    ("ensemble -P output=sweeps", "output: sweeps is not the name of a CSV file"),
+    ("ensemble -P threads=-1", "threads: '-1'"),
+]
+
+WRONG_STUDY = """\
+dataset: digits
+stages:
+  - name: lr
+    vary: {lrr: [0.1]}
+"""
+WRONG_GROUP = """\
+dataset: digits
+base: {model: scratch-simple}
+stages:
+  - name: groups
+    vary: {phases: [all, layer9]}
+"""
+
+
+def prepare(folder: Path) -> None:
+    """The files that the cases name."""
+    (folder / "broken.pt").write_text("no state")
+    torch.save({"features.0.weight": torch.zeros(1)}, folder / "other.pt")
+    (folder / "wrong.yaml").write_text(WRONG_STUDY)
+    (folder / "group.yaml").write_text(WRONG_GROUP)
+    for name, member in (("evil.tar", "../evil"), ("empty.tar", "readme"), ("tree.tar", "tree/readme")):
+        with tarfile.open(folder / name, "w") as tar:
+            info = tarfile.TarInfo(member)
+            info.size = 1
+            tar.addfile(info, io.BytesIO(b"x"))
+    for tree in ("good-tree", "bad-tree"):
+        for i in range(10):
+            make_image(folder / tree / "a" / f"{i}.png", i)
+            make_image(folder / tree / "b" / f"{i}.png", i + 10)
+    (folder / "bad-tree" / "a" / "0.png").write_text("no image")
+    with tarfile.open(folder / "tree.tar", "w") as tar:
+        for name in ("a", "c"):
+            tar.add(folder / "good-tree" / "a", f"other/{name}")
+
+
+def listing(folder: Path) -> set[str]:
+    """Every file but those of the tracking store and the cache, whose presence says nothing."""
+    kept = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    return {name for name in kept if not name.startswith((".quorum/", "mlflow.db", "mlruns/"))}
+
+
+@pytest.fixture
+def prepared(quorum: Quorum) -> Quorum:
+    prepare(quorum.folder)
+    return quorum
+
+
+@pytest.mark.parametrize(("arguments", "message"), CASES, ids=[arguments for arguments, _ in CASES])
+def test_one_line_and_exit_status_2(prepared: Quorum, arguments: str, message: str) -> None:
+    before = listing(prepared.folder)
+    answer = prepared(*arguments.split())
+    assert answer.status == 2
+    assert message in answer.err
+    assert answer.err.count("\n") == 1
+    assert answer.err.startswith("quorum: ")
+    assert answer.out == ""
+    assert listing(prepared.folder) == before
+    leftovers = [path for path in (prepared.folder / "data").rglob("*")] if (prepared.folder / "data").exists() else []
+    assert not leftovers
+
+
+def test_there_are_at_least_forty_cases() -> None:
+    assert len({arguments for arguments, _ in CASES}) >= 40
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "train -P lr=fast",
+        "train -P model=alexnt",
+        "sweep -P study=zzz",
+        "sweep -P study=group.yaml",
+        "promote",
+        "ensemble",
+        "data -P dataset=cifar10",
+    ],
+)
+def test_the_run_that_mlflow_made_is_failed_with_the_line_as_its_note(
+    prepared: Quorum, monkeypatch: pytest.MonkeyPatch, arguments: str
+) -> None:
+    client = MlflowClient()
+    run = client.create_run("1")
+    monkeypatch.setenv("MLFLOW_RUN_ID", run.info.run_id)
+    answer = prepared(*arguments.split())
+    assert answer.status == 2
+    ended = client.get_run(run.info.run_id)
+    assert ended.info.status == "FAILED"
+    assert ended.data.tags["mlflow.note.content"] == answer.err.strip().removeprefix("quorum: ")
+    assert [r.info.run_id for r in client.search_runs(["0", "1"])] == [run.info.run_id]
+
+
+def test_members_that_know_other_classes_are_refused(prepared: Quorum) -> None:
+    uris = []
+    for dataset in ("digits", "folder -P path=good-tree -P batch_size=4"):
+        arguments = f"train --json -P model=scratch-simple -P epochs=1 -P dataset={dataset}".split()
+        if dataset == "digits":
+            arguments += ["-P", "batch_size=128"]
+        assert prepared(*arguments).status == 0
+        models = MlflowClient().search_logged_models(["1"])
+        uris.append(f"models:/{models[0].model_id}")
+    answer = prepared("ensemble", "-P", f"models={','.join(uris)}")
+    assert answer.status == 2
+    assert "do not know the same classes" in answer.err
+    assert not (prepared.folder / "predictions.csv").exists()
+    for uri, message in ((f"{uris[0]},{uris[0]}", "is a member already"), (uris[1], "does not know the classes of")):
+        answer = prepared("ensemble", "-P", f"models={uri}")
+        assert answer.status == 2
+        assert message in answer.err
+    answer = prepared("ensemble", "-P", f"models={uris[0]}", "-P", "images=absent")
+    assert "absent: no such folder of images" in answer.err
+    (prepared.folder / "empty").mkdir()
+    answer = prepared("ensemble", "-P", f"models={uris[0]}", "-P", "images=empty")
+    assert "empty: no image in this folder" in answer.err
+    answer = prepared("ensemble", "-P", f"models={uris[0]}", "-P", "images=bad-tree")
+    assert "1 of 20 images cannot be used: a/0.png" in answer.err
+    assert not (prepared.folder / "predictions.csv").exists()
