@@ -147,7 +147,7 @@ def test_one_line_and_exit_status_2(prepared: Quorum, arguments: str, message: s
     assert answer.err.startswith("quorum: ")
     assert answer.out == ""
     assert listing(prepared.folder) == before
-    leftovers = [path for path in (prepared.folder / "data").rglob("*")] if (prepared.folder / "data").exists() else []
+    leftovers = list((prepared.folder / "data").rglob("*")) if (prepared.folder / "data").exists() else []
     assert not leftovers
 
 

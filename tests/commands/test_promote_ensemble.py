@@ -54,11 +54,12 @@ def versions() -> int:
 def test_the_best_three_different_trials_are_promoted(trained: Quorum) -> None:
     result = promote(trained)
     assert list(result) == ["best-1", "best-2", "best-3"]
-    found = [run.data.metrics["val_accuracy/mean"] for run in MlflowClient().search_runs(["1"], "tags.`quorum.kind` = 'train'")]
+    runs = MlflowClient().search_runs(["1"], "tags.`quorum.kind` = 'train'")
+    found = [run.data.metrics["val_accuracy/mean"] for run in runs]
     assert [entry["mean"] for entry in result.values()] == sorted(set(found), reverse=True)[:3]
     for alias, entry in result.items():
         version = MlflowClient().get_model_version_by_alias(NAME, alias)
-        assert version.version == entry["version"]
+        assert str(version.version) == entry["version"]
         assert float(version.tags["mean"]) == entry["mean"]
         assert version.tags["run"] == entry["run"] == version.run_id
         assert {"std", "n", "data_digest", "configuration"} <= set(version.tags)
@@ -147,7 +148,7 @@ def test_the_vote_on_the_test_split(trained: Quorum) -> None:
     frame = pd.read_csv(result["predictions"], dtype={"label": str, "true": str, "file": str})
     assert len(frame) == 270
     assert (frame["label"] == frame["true"]).mean() == pytest.approx(result["vote"])
-    assert frame["agreement"].between(1 / 3, 1).all()
+    assert frame["agreement"].between(0.333, 1).all()
     artifacts = {item.path for item in MlflowClient().list_artifacts(result["run_id"])}
     assert artifacts == {"confusion_matrices.png", "predictions.csv", "report.html", "scores.csv"}
     run = MlflowClient().get_run(result["run_id"])
@@ -165,9 +166,7 @@ def test_the_vote_is_a_registered_model_made_once_for_its_members(trained: Quoru
     out = model.predict(model.input_example)
     frame = pd.read_csv(first["predictions"], dtype=str)
     assert out["label"][0] == frame["label"][0]
-    assert out["votes"][0].tolist() if hasattr(out["votes"][0], "tolist") else list(out["votes"][0]) == [
-        frame[f"member-{i} vote"][0] for i in (1, 2, 3)
-    ]
+    assert list(out["votes"][0]) == [frame[f"member-{i} vote"][0] for i in (1, 2, 3)]
 
 
 def test_unlabelled_images_are_predicted_by_name(trained: Quorum) -> None:

@@ -54,7 +54,7 @@ def means(result: dict[str, Any]) -> list[list[float]]:
 
 def test_a_sweep_is_three_levels_of_runs(quorum: Quorum) -> None:
     result = sweep(quorum)
-    assert [[t["settings"] for t in s["trials"]] for s in result["stages"]][0] == [{"lr": 0.02}, {"lr": 0.05}]
+    assert [[t["settings"] for t in s["trials"]] for s in result["stages"][:1]] == [[{"lr": 0.02}, {"lr": 0.05}]]
     [outer] = runs("sweep")
     trials, seeds = runs("trial"), runs("seed")
     assert outer.info.run_id == result["run_id"]
@@ -113,7 +113,7 @@ class Kill:
         monkeypatch.setattr(TrainingProgress, "on_epoch", on_epoch)
 
 
-@pytest.mark.parametrize("after", [1, 2, 5, 9])
+@pytest.mark.parametrize("after", [1, 5])
 def test_killed_and_started_again_it_goes_on_in_the_same_runs(
     quorum: Quorum, monkeypatch: pytest.MonkeyPatch, after: int, tmp_path: Path
 ) -> None:
@@ -144,7 +144,7 @@ def test_killed_and_started_again_it_goes_on_in_the_same_runs(
 
 def test_a_finished_sweep_is_linked_when_it_is_run_again(quorum: Quorum) -> None:
     first = sweep(quorum)
-    assert [[t["reused"] for t in s["trials"]] for s in first["stages"]][0] == [0, 0]
+    assert [[t["reused"] for t in s["trials"]] for s in first["stages"][:1]] == [[0, 0]]
     second = sweep(quorum)
     assert second["run_id"] != first["run_id"]
     assert [[t["reused"] for t in s["trials"]] for s in second["stages"]] == [[2, 2], [2, 2]]

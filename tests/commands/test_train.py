@@ -16,11 +16,16 @@ from quorum.engine.history import EpochRecord
 from quorum.tracking import tags
 from tests.conftest import Quorum
 
-SMALL = "-P model=scratch-simple -P epochs=2 -P batch_size=64 -P lr=0.05".split()
+SMALL = {"model": "scratch-simple", "epochs": 2, "batch_size": 64, "lr": 0.05}
 
 
-def train(quorum: Quorum, *more: str) -> dict[str, Any]:
-    answer = quorum("train", "--json", *SMALL, *more)
+def words(**changes: object) -> list[str]:
+    """The small training with some settings changed, as a command line."""
+    return ["train", *(word for name, value in (SMALL | changes).items() for word in ("-P", f"{name}={value}"))]
+
+
+def train(quorum: Quorum, **changes: object) -> dict[str, Any]:
+    answer = quorum(*words(**changes), "--json")
     assert answer.status == 0, answer.err
     result = json.loads(answer.out)
     assert isinstance(result, dict)
@@ -28,7 +33,7 @@ def train(quorum: Quorum, *more: str) -> dict[str, Any]:
 
 
 def test_everything_is_logged(quorum: Quorum) -> None:
-    result = train(quorum, "-P", "momentum=0.8")
+    result = train(quorum, momentum=0.8)
     run = MlflowClient().get_run(result["run_id"])
     assert run.info.status == "FINISHED"
     assert run.data.params["momentum"] == "0.8"
@@ -79,10 +84,10 @@ def test_the_same_command_returns_the_run_that_stands(quorum: Quorum) -> None:
     first = train(quorum)
     second = train(quorum)
     assert second == {**first, "reused": True}
-    third = train(quorum, "-P", "reuse=false")
+    third = train(quorum, reuse="false")
     assert third["run_id"] != first["run_id"]
     assert third["test_accuracy"] == first["test_accuracy"]
-    assert train(quorum, "-P", "seed=1")["run_id"] not in (first["run_id"], third["run_id"])
+    assert train(quorum, seed=1)["run_id"] not in (first["run_id"], third["run_id"])
 
 
 def test_interrupted_it_goes_on_in_the_same_run(quorum: Quorum, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,18 +97,16 @@ def test_interrupted_it_goes_on_in_the_same_run(quorum: Quorum, monkeypatch: pyt
 
     with monkeypatch.context() as patch:
         patch.setattr(TrainingProgress, "on_epoch", on_epoch)
-        assert quorum("train", *SMALL).status == 130
+        assert quorum(*words()).status == 130
     [run] = MlflowClient().search_runs(["1"])
     assert run.info.status == "KILLED"
     resumed = train(quorum)
     assert resumed["run_id"] == run.info.run_id
-    whole = train(quorum, "-P", "reuse=false")
+    whole = train(quorum, reuse="false")
     assert whole["best_val_accuracy"] == resumed["best_val_accuracy"]
     assert whole["test_accuracy"] == resumed["test_accuracy"]
     for name in ("train/loss", "val/loss"):
-        values = [
-            [m.value for m in MlflowClient().get_metric_history(r["run_id"], name)] for r in (resumed, whole)
-        ]
+        values = [[m.value for m in MlflowClient().get_metric_history(r["run_id"], name)] for r in (resumed, whole)]
         assert values[0] == values[1]
 
 
@@ -112,13 +115,13 @@ def test_weights_of_a_run_of_ours(quorum: Quorum, kind: str) -> None:
     first = train(quorum)
     model_id = MlflowClient().get_run(first["run_id"]).data.tags[tags.MODEL_ID]
     uri = f"models:/{model_id}" if kind == "models" else f"runs:/{first['run_id']}/model"
-    tuned = train(quorum, "-P", f"weights={uri}", "-P", "epochs=1", "-P", "lr=0.0001")
+    tuned = train(quorum, weights=uri, epochs=1, lr=0.0001)
     first_loss = MlflowClient().get_metric_history(tuned["run_id"], "train/loss")[0].value
     assert first_loss < MlflowClient().get_metric_history(first["run_id"], "train/loss")[0].value / 2
 
 
 def test_a_diverged_training_is_one_line_and_failed(quorum: Quorum) -> None:
-    answer = quorum("train", *SMALL[:-1], "lr=1e30")
+    answer = quorum(*words(lr=1e30))
     assert answer.status == 2
     assert answer.err.splitlines()[-1].startswith("quorum: the training loss is")
     [run] = MlflowClient().search_runs(["1"])

@@ -22,7 +22,14 @@ from quorum.randomness import generator
 from quorum.recipe import recipe_of
 
 CONFIG = TrialConfig(
-    model="scratch-simple", input_size=32, resize=0, normalize="half", precision="float32", batch_size=8, epochs=5, lr=0.02
+    model="scratch-simple",
+    input_size=32,
+    resize=0,
+    normalize="half",
+    precision="float32",
+    batch_size=8,
+    epochs=5,
+    lr=0.02,
 )
 
 

@@ -51,7 +51,7 @@ def test_files_are_predicted_by_name_in_order(tmp_path: Path, image_tree: Path) 
 def test_a_broken_file_is_named_or_left_out(tmp_path: Path, image_tree: Path) -> None:
     (image_tree / "blue" / "00.png").write_text("no image")
     one, files = classifier(tmp_path / "one", 1), find_images(image_tree)
-    with pytest.raises(DataError, match="1 of 40 images cannot be used: blue/00.png"):
+    with pytest.raises(DataError, match=r"1 of 40 images cannot be used: blue/00\.png"):
         predict_files([one], files, skip_bad=False)
     names, probabilities, skipped = predict_files([one], files, skip_bad=True)
     assert len(names) == len(probabilities[0]) == 39

@@ -140,5 +140,5 @@ def test_weights_that_cannot_be_used(tmp_path: Path) -> None:
         with pytest.raises(ModelError, match=message) as caught:
             read_state(tmp_path / file)
         assert "\n" not in str(caught.value)
-    with pytest.raises(ModelError, match="is not for this model: .* and 3 more do not fit"):
+    with pytest.raises(ModelError, match=r"is not for this model: .* and 3 more do not fit"):
         build("scratch-simple", 4, seed=0, weights=tmp_path / "other.pt")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -40,7 +41,10 @@ def test_markdown_rounds_results_and_leaves_settings_alone() -> None:
 
 
 def test_empty_columns_are_left_out() -> None:
-    rows = [{"mean": 0.5, "published": None, "reused": 0, "note": ""}, {"mean": 0.4, "reused": 0, "note": ""}]
+    rows: list[dict[str, Any]] = [
+        {"mean": 0.5, "published": None, "reused": 0, "note": ""},
+        {"mean": 0.4, "reused": 0, "note": ""},
+    ]
     assert list(tables.stage_table(rows)) == ["mean"]
     assert list(tables.stage_table([{**rows[0], "published": 0.4, "reused": 2}])) == ["mean", "published", "reused"]
 

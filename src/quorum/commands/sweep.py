@@ -14,7 +14,7 @@ from quorum.commands.options import SweepOptions
 from quorum.commands.progress import say
 from quorum.commands.result import Result
 from quorum.commands.setup import exclusively, load_data, resolve, use_device
-from quorum.commands.sweep_runs import SweepRuns, describe
+from quorum.commands.sweep_runs import SweepRuns, describe, title
 from quorum.commands.training import Bench, check_trainable, environment
 from quorum.config import TrialConfig, digest_of
 from quorum.errors import ConfigError, StudyError, unknown
@@ -129,7 +129,7 @@ def _write(study: Study, results: list[StageResult], log: RunLog, *, final: bool
         )
         if final:
             (folder / "environment.json").write_text(json.dumps(environment(), indent=2))
-            curves = {_label(r, t): history_frame(log.store, t.best_seed.run_id) for r in results for t in r.trials}
+            curves = {title(t.request): history_frame(log.store, t.best_seed.run_id) for r in results for t in r.trials}
             drawn = {name: frame for name, frame in curves.items() if len(frame)}
             if drawn:
                 figure = figures.curves(drawn, f"{study.dataset}: every trial's best seed")
@@ -139,10 +139,6 @@ def _write(study: Study, results: list[StageResult], log: RunLog, *, final: bool
     if result.best is not None:
         log.metrics({f"{name}/val_accuracy/mean": result.best.of("val_accuracy").mean}, step=len(results))
     say(f"\nstage {name}\n{tables.markdown(table, result.stage.varied)}\n")
-
-
-def _label(result: StageResult, trial: TrialResult) -> str:
-    return f"{result.stage.name}: {describe(trial.request)}"
 
 
 def stage_table(result: StageResult) -> pd.DataFrame:

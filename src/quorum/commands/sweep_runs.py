@@ -65,7 +65,7 @@ class SweepRuns:
             tags.STAGE: request.stage,
             tags.TRIAL: str(request.number),
         }
-        name = f"{request.stage}: {describe(request)}"
+        name = title(request)
         result: TrialResult | None = None
         try:
             with open_run(
@@ -144,16 +144,14 @@ class SweepRuns:
             (trial for trial in self._done.values() if not trial.failed),
             key=lambda trial: -(trial.of("val_accuracy").mean or 0.0),
         )
-        best, rest = ranked[: self.keep], ranked[self.keep :]
-        kept = {trial.best_seed.run_id for trial in best}
-        for trial in best:
-            model_id = self._model(trial)
-            if model_id is not None:
-                values = {tags.MODEL_ID: model_id, tags.BEST_RUN: trial.best_seed.run_id}
-                RunLog(log.store, get_run(log.store, trial.run_id)).tags(values)
-        for trial in rest:
+        # A later stage repeats the best trial of the one before: trials that share their seeds' runs count once.
+        kept = list(dict.fromkeys(trial.best_seed.run_id for trial in ranked))[: self.keep]
+        for trial in ranked:
             if trial.best_seed.run_id not in kept:
                 self._drop(trial)
+            elif (model_id := self._model(trial)) is not None:
+                values = {tags.MODEL_ID: model_id, tags.BEST_RUN: trial.best_seed.run_id}
+                RunLog(log.store, get_run(log.store, trial.run_id)).tags(values)
 
     def _model(self, trial: TrialResult) -> str | None:
         """The logged model of a trial's best seed, logged now if its weights are at hand; None if they are gone."""
@@ -186,6 +184,12 @@ class SweepRuns:
 def describe(request: TrialRequest) -> str:
     """The varied settings of a trial on one line."""
     return ", ".join(f"{key}={value}" for key, value in request.settings.items()) or "base"
+
+
+def title(request: TrialRequest) -> str:
+    """Name of a trial: its varied settings, after its stage's name where that says more than they do."""
+    settings = describe(request)
+    return settings if request.stage.replace("-", "_") in request.settings else f"{request.stage}: {settings}"
 
 
 def _seed_key(key: str, seed: int) -> str:

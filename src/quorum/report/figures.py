@@ -49,6 +49,10 @@ def curves(histories: Mapping[str, pd.DataFrame], title: str) -> Figure:
         axis.xaxis.get_major_locator().set_params(integer=True)
         axis.grid(alpha=0.3)
     axes[1].set_ylim(0, 1)
+    # Early validation losses of batch-normalised networks can be huge and would flatten everything else.
+    highest = max(float(history["train_loss"].max()) for history in histories.values())
+    if highest > 0 and axes[0].get_ylim()[1] > 2 * highest:
+        axes[0].set_ylim(0, 1.5 * highest)
     axes[0].plot([], [], color="grey", linestyle=":", label="training")
     axes[0].plot([], [], color="grey", label="validation")
     axes[0].legend(*_last(axes[0], 2), fontsize="small")
@@ -115,8 +119,11 @@ def error_bars(table: pd.DataFrame, names: Sequence[str], title: str) -> Figure:
         axis.legend()
     axis.set_xticks(places, labels)
     axis.set_xlim(-0.5, len(table) - 0.5)
-    axis.set(title=title, ylabel="validation accuracy (mean ± std)", ylim=(0, 1))
+    axis.set(title=title, ylabel="validation accuracy (mean ± std)")
     axis.grid(axis="y", alpha=0.3)
+    low, high = axis.get_ylim()
+    room = max(0.0, 0.1 - (high - low)) / 2  # differences below a few hundredths are not blown up
+    axis.set_ylim(max(0.0, low - room), min(1.0, high + room))
     return figure
 
 

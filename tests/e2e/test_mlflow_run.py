@@ -1,0 +1,209 @@
+"""The commands as users type them: `mlflow run . --env-manager local`, in a copy of the project, with real SQLite."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pytest
+from mlflow.entities import Run
+from mlflow.tracking import MlflowClient
+
+from quorum.tracking import tags
+from tests.conftest import ROOT
+
+STUDY = """\
+dataset: digits
+base: {model: scratch-simple, batch_size: 32, epochs: 3}
+stages:
+  - name: lr
+    vary: {lr: [0.01, 0.02, 0.05]}
+"""
+
+
+class Project:
+    """A copy of the project, and `mlflow run` in it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        for name in ("MLproject", "conda.yaml"):
+            shutil.copy(ROOT / name, folder)
+        for name in ("src", "sweeps"):
+            shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        (folder / "sweeps" / "digits" / "small.yaml").write_text(STUDY)
+        self.environment = {k: v for k, v in os.environ.items() if not k.startswith("MLFLOW_")}
+        self.environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+
+    def command(self, entry: str, *parameters: str) -> list[str]:
+        given = [word for parameter in parameters for word in ("-P", parameter)]
+        return ["mlflow", "run", ".", "--env-manager", "local", "-e", entry, *given]
+
+    def run(self, entry: str, *parameters: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            self.command(entry, *parameters), cwd=self.folder, env=self.environment, capture_output=True, text=True
+        )
+
+    def start(self, entry: str, *parameters: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            self.command(entry, *parameters),
+            cwd=self.folder,
+            env=self.environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    @property
+    def client(self) -> MlflowClient:
+        return MlflowClient(f"sqlite:///{self.folder}/mlflow.db")
+
+    def runs(self, kind: str) -> list[Run]:
+        return list(self.client.search_runs(["0"], f"tags.`{tags.KIND}` = '{kind}'"))
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    return Project(tmp_path_factory.mktemp("project"))
+
+
+def answer(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+    assert done.returncode == 0, done.stderr[-2000:]
+    result = json.loads(done.stdout)
+    assert isinstance(result, dict)
+    return result
+
+
+def wait_for_epochs(started: subprocess.Popen[str], count: int) -> None:
+    assert started.stderr is not None
+    for line in started.stderr:
+        count -= ": epoch " in line
+        if not count:
+            return
+    raise AssertionError("it ended before it was stopped")
+
+
+def test_a_sweep_that_is_killed_goes_on(project: Project) -> None:
+    started = project.start("sweep", "study=small", "seeds=0,1")
+    wait_for_epochs(started, 8)
+    os.killpg(started.pid, signal.SIGKILL)
+    started.wait()
+    [outer] = project.runs("sweep")
+    assert outer.info.status == "RUNNING"
+    result = answer(project.run("sweep", "study=small", "seeds=0,1", "json=true"))
+    assert result["run_id"] == outer.info.run_id
+    assert [len(stage["trials"]) for stage in result["stages"]] == [3]
+    assert (len(project.runs("sweep")), len(project.runs("trial")), len(project.runs("seed"))) == (1, 3, 6)
+    for kind in ("sweep", "trial", "seed"):
+        assert {run.info.status for run in project.runs(kind)} == {"FINISHED"}
+    [second] = project.runs("continued")
+    assert second.data.tags[tags.CONTINUES] == outer.info.run_id
+    assert second.info.status == "FINISHED"
+    for seed in project.runs("seed"):
+        steps = [m.step for m in project.client.get_metric_history(seed.info.run_id, "train/loss")]
+        assert steps == [1, 2, 3]
+
+
+def test_sigterm_leaves_killed_runs(project: Project) -> None:
+    environment = {**project.environment, "PYTHONPATH": "src"}
+    command = [sys.executable, "-m", "quorum", "sweep", "--study", "small", "--seeds", "7"]
+    started = subprocess.Popen(
+        command, cwd=project.folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    wait_for_epochs(started, 1)
+    started.terminate()
+    _, errors = started.communicate()
+    assert started.returncode == 143
+    assert errors.endswith("quorum: terminated\n")
+    killed = project.client.search_runs(["0"], "attributes.status = 'KILLED'")
+    assert sorted(run.data.tags[tags.KIND] for run in killed) == ["seed", "sweep", "trial"]
+
+
+def test_promote_and_ensemble(project: Project, tmp_path: Path) -> None:
+    promoted = answer(project.run("promote", "json=true"))
+    assert list(promoted) == ["best-1", "best-2", "best-3"]
+    voted = answer(project.run("ensemble", "json=true"))
+    assert len(voted["members"]) == 3
+    assert voted["vote"] > 0.8
+    assert Path(voted["predictions"]).parent == project.folder
+    assert project.client.get_model_version("quorum-digits-vote", "1").run_id == voted["run_id"]
+    for kind in ("promote", "ensemble"):
+        [run] = project.runs(kind)
+        assert run.info.status == "FINISHED"
+
+
+def test_a_mistake_fails_the_run_with_a_note(project: Project) -> None:
+    done = project.run("train", "model=alexnt")
+    assert done.returncode != 0
+    assert "quorum: no model 'alexnt' (did you mean 'alexnet'?)" in done.stderr
+    assert "Traceback" not in done.stderr.partition("quorum: ")[0]
+    failed = project.client.search_runs(["0"], "attributes.status = 'FAILED'", order_by=["start_time DESC"])[0]
+    assert failed.data.tags[tags.NOTE].startswith("no model 'alexnt'")
+
+
+def test_parameters_keep_the_text_that_was_typed(project: Project) -> None:
+    done = project.run("train", "model=scratch-simple", "lr=5e-2", "epochs=1", "batch_size=64", "json=true")
+    result = answer(done)
+    run = project.client.get_run(result["run_id"])
+    assert run.data.params["lr"] == "5e-2"
+    assert run.info.status == "FINISHED"
+
+
+def test_the_vote_is_served(project: Project) -> None:
+    version = project.client.get_model_version("quorum-digits-vote", "1")
+    mlflow.set_tracking_uri(f"sqlite:///{project.folder}/mlflow.db")
+    example = mlflow.pyfunc.load_model(f"models:/{version.name}/{version.version}").input_example
+    content = example["image"][0]
+    encoded = base64.b64encode(content).decode()
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    environment = {**project.environment, "MLFLOW_TRACKING_URI": f"sqlite:///{project.folder}/mlflow.db"}
+    served = subprocess.Popen(
+        ["mlflow", "models", "serve", "-m", "models:/quorum-digits-vote/1", "-p", str(port), "--env-manager", "local"],
+        cwd=project.folder,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{port}/invocations",
+            json.dumps({"dataframe_records": [{"image": encoded}]}).encode(),
+            {"Content-Type": "application/json"},
+        )
+        reply = ask(request, 120)
+    finally:
+        os.killpg(served.pid, signal.SIGKILL)
+        served.wait()
+    [prediction] = reply["predictions"]
+    assert prediction["label"] in {str(digit) for digit in range(10)}
+    assert len(prediction["votes"]) == 3
+
+
+def ask(request: urllib.request.Request, seconds: float) -> dict[str, Any]:
+    """The answer of a server that may still be starting."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            with urllib.request.urlopen(request, timeout=30) as response:
+                result = json.loads(response.read())
+                assert isinstance(result, dict)
+                return result
+        except (urllib.error.URLError, ConnectionError):
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.5)
