@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 import os
 import shutil
@@ -16,10 +17,11 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-import mlflow
 import pytest
 from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
+from PIL import Image
+from sklearn.datasets import load_digits
 
 from quorum.tracking import tags
 from tests.conftest import ROOT
@@ -162,11 +164,9 @@ def test_parameters_keep_the_text_that_was_typed(project: Project) -> None:
 
 
 def test_the_vote_is_served(project: Project) -> None:
-    version = project.client.get_model_version("quorum-digits-vote", "1")
-    mlflow.set_tracking_uri(f"sqlite:///{project.folder}/mlflow.db")
-    example = mlflow.pyfunc.load_model(f"models:/{version.name}/{version.version}").input_example
-    content = example["image"][0]
-    encoded = base64.b64encode(content).decode()
+    buffer = io.BytesIO()
+    Image.fromarray(load_digits().images[0].astype("uint8") * 15).save(buffer, "PNG")
+    encoded = base64.b64encode(buffer.getvalue()).decode()
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -190,7 +190,7 @@ def test_the_vote_is_served(project: Project) -> None:
         os.killpg(served.pid, signal.SIGKILL)
         served.wait()
     [prediction] = reply["predictions"]
-    assert prediction["label"] in {str(digit) for digit in range(10)}
+    assert prediction["label"] == "0"
     assert len(prediction["votes"]) == 3
 
 

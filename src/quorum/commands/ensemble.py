@@ -191,12 +191,11 @@ def _log_page(verdict: Verdict, members: Sequence[Member], version: str, options
 
 
 def _confusions(verdict: Verdict) -> dict[str, pd.DataFrame]:
-    """Confusion matrices of the most accurate member and of the vote, by title."""
+    """Confusion matrices of the best member (as it was promoted, not as it does here) and of the vote, by title."""
     assert verdict.labels is not None
     accuracies, vote = verdict.accuracies()
-    best = max(range(len(accuracies)), key=accuracies.__getitem__)
     shown = {
-        f"{verdict.members[best]}: {accuracies[best]:.4f}": verdict.votes[best],
+        f"{verdict.members[0]}: {accuracies[0]:.4f}": verdict.votes[0],
         f"vote: {vote:.4f}": verdict.decided,
     }
     return {title: tables.confusion_table(verdict.labels, p, verdict.classes) for title, p in shown.items()}

@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 from PIL import Image
 
 from quorum.commands.options import ComputeOptions, DataOptions
-from quorum.commands.progress import store_progress
+from quorum.commands.progress import say, store_progress
 from quorum.config import AUTO, TrialConfig
 from quorum.data import Catalogue, dataset, load_catalogue
 from quorum.data.batches import Batches, policy
@@ -67,6 +67,8 @@ class Data:
                     skip_bad=self.options.skip_bad,
                     progress=advance,
                 )
+            if skipped := len(self._opened[resize].skipped):
+                say(f"{self.catalogue.name}: {skipped} unreadable images are left out")
         return self._opened[resize]
 
 
