@@ -19,7 +19,7 @@ CONFIG = TrialConfig(model="scratch-simple", input_size=32, resize=0, normalize=
 
 def classifier(folder: Path, seed: int, classes: tuple[str, ...] = ("blue", "red")) -> Classifier:
     weights = build("scratch-simple", len(classes), seed=seed).state_dict()
-    Classifier.save(folder, CONFIG.replace(seed=seed), classes, weights)
+    Classifier.save(folder, CONFIG.replace(seed=seed), classes, "digest", weights)
     return Classifier.load(folder)
 
 

@@ -98,6 +98,8 @@ def _vote_on_test(data: Data, members: Sequence[Member], device: torch.device, l
         pixels = data.pixels(member.classifier.preprocess.resize)
         if pixels.classes != member.classifier.classes:
             raise ModelError(f"{member.uri} does not know the classes of {pixels.name}")
+        if pixels.digest != member.classifier.data_digest:
+            say(f"warning: {member.uri} was trained on another {pixels.name} and may have seen these test images")
         probabilities.append(predict_split(member.classifier, pixels, "test", device))
     test = pixels.splits["test"]
     log.dataset(pixels.name, pixels.digest, data.source, pixels.counts(), "testing")

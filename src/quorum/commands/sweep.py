@@ -44,7 +44,8 @@ def sweep(options: SweepOptions, overrides: Mapping[str, Any], store: Store) -> 
     device = use_device(options)
     bench = Bench(load_data(options, study.dataset, first.split_seed), device, options.work_dir)
     check_study(study, first, bench, store)
-    digest = bench.data.batches(resolve(_first_trial(study, first), device, store).config, device).store.digest
+    pixels = bench.data.batches(resolve(_first_trial(study, first), device, store).config, device).store
+    digest = pixels.digest
     settings = [study.model_dump(mode="json"), first.model_dump(), options.seeds, options.keep, options.reuse]
     key = digest_of([*settings, digest, code_version()])
     values = {
@@ -59,6 +60,7 @@ def sweep(options: SweepOptions, overrides: Mapping[str, Any], store: Store) -> 
             store, "sweep", f"sweep {study.dataset}/{name}", values, previous=unfinished(store, "sweep", key)
         ) as log,
     ):
+        log.dataset(study.dataset, digest, bench.data.source, pixels.counts(), "training")
         log.params({"study": name, "dataset": study.dataset, "seeds": ",".join(map(str, options.seeds))})
         runs = SweepRuns(bench, log, options.seeds, options.keep, options.reuse)
         results: list[StageResult] = []
@@ -66,6 +68,7 @@ def sweep(options: SweepOptions, overrides: Mapping[str, Any], store: Store) -> 
         def on_stage(result: StageResult) -> None:
             results.append(result)
             _write(study, results, log, final=False)
+            say(f"\nstage {result.stage.name}\n{tables.markdown(stage_table(result), result.stage.varied)}\n")
 
         run_study(study, first, open_storage(store.folder / "optuna.db"), log.run_id, runs.execute, on_stage)
         _write(study, results, log, final=True)
@@ -138,7 +141,6 @@ def _write(study: Study, results: list[StageResult], log: RunLog, *, final: bool
     log.note(page(study, results))
     if result.best is not None:
         log.metrics({f"{name}/val_accuracy/mean": result.best.of("val_accuracy").mean}, step=len(results))
-    say(f"\nstage {name}\n{tables.markdown(table, result.stage.varied)}\n")
 
 
 def stage_table(result: StageResult) -> pd.DataFrame:

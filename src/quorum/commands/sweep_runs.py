@@ -116,10 +116,10 @@ class SweepRuns:
         run_id = ""
         try:
             with open_run(
-                store, "seed", f"{name}, seed {seed}", values, parent=trial_log.run_id, previous=previous
+                store, "seed", f"seed {seed}, {name}", values, parent=trial_log.run_id, previous=previous
             ) as log:
                 run_id = log.run_id
-                return train_and_log(self.bench, Resolved(config, resolved.weights), log, f"{name}, seed {seed}")
+                return train_and_log(self.bench, Resolved(config, resolved.weights), log, f"seed {seed}, {name}")
         except DivergedError as error:
             discard_state(self.bench.state_folder(run_id))
             store.client.set_tag(run_id, tags.DIVERGED, str(error))

@@ -108,7 +108,7 @@ def train_and_log(bench: Bench, resolved: Resolved, log: RunLog, name: str) -> S
         step=config.epochs,
     )
     _log_artifacts(log, config, history, tested, pixels.classes)
-    Classifier.save(bench.bundle_folder(log.run_id), config, pixels.classes, model.state_dict())
+    Classifier.save(bench.bundle_folder(log.run_id), config, pixels.classes, pixels.digest, model.state_dict())
     discard_state(bench.state_folder(log.run_id))
     return SeedResult(
         seed=config.seed,

@@ -29,11 +29,13 @@ class Classifier:
     Attributes:
         config: the settings that it was trained with.
         classes: class names by output.
+        data_digest: of the data set that it was trained on.
         model: the network, in evaluation mode.
     """
 
     config: TrialConfig
     classes: tuple[str, ...]
+    data_digest: str
     model: nn.Module
 
     @property
@@ -42,10 +44,12 @@ class Classifier:
         return preprocess_of(self.config)
 
     @staticmethod
-    def save(folder: Path, config: TrialConfig, classes: Sequence[str], weights: dict[str, torch.Tensor]) -> None:
+    def save(
+        folder: Path, config: TrialConfig, classes: Sequence[str], data_digest: str, weights: dict[str, torch.Tensor]
+    ) -> None:
         """Write a bundle: the description, and last the weights."""
         folder.mkdir(parents=True, exist_ok=True)
-        description = {"config": config.model_dump(), "classes": list(classes)}
+        description = {"config": config.model_dump(), "classes": list(classes), "data_digest": data_digest}
         (folder / DESCRIPTION).write_text(json.dumps(description, indent=2))
         part = folder / f"{WEIGHTS}.part"
         torch.save({name: tensor.cpu() for name, tensor in weights.items()}, part)
@@ -61,11 +65,11 @@ class Classifier:
         try:
             description = json.loads((folder / DESCRIPTION).read_text())
             config = parse_config(TrialConfig, description["config"], str(folder / DESCRIPTION))
-            classes = tuple(description["classes"])
+            classes, data_digest = tuple(description["classes"]), str(description["data_digest"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ModelError(f"{folder}: not a classifier of quorum's ({error})") from error
         model = build(config.model, len(classes), seed=config.seed, weights=folder / WEIGHTS)
-        return cls(config, classes, model.eval())
+        return cls(config, classes, data_digest, model.eval())
 
     def probabilities(self, images: Sequence[Pixels]) -> Probabilities:
         """Class probabilities float32 [n, classes] of images of any sizes."""
