@@ -17,7 +17,7 @@ from quorum.commands.setup import exclusively, load_data, resolve, use_device
 from quorum.commands.sweep_runs import SweepRuns, describe, title
 from quorum.commands.training import Bench, check_trainable, environment
 from quorum.config import TrialConfig, digest_of
-from quorum.errors import ConfigError, StudyError, unknown
+from quorum.errors import StudyError, unknown
 from quorum.report import figures, tables
 from quorum.study.file import Settings, Stage, Study, canonical, load_study
 from quorum.study.results import StageResult, TrialResult
@@ -38,9 +38,7 @@ def sweep(options: SweepOptions, overrides: Mapping[str, Any], store: Store) -> 
         store: the tracking store.
     """
     name, study = find_study(options, overrides)
-    first = study.first_config({key: value for key, value in overrides.items() if key not in ("dataset", "seed")})
-    if "seed" in overrides:
-        raise ConfigError("seed: a sweep takes seeds=, a list such as 0,1,2")
+    first = study.first_config({key: value for key, value in overrides.items() if key != "dataset"})
     device = use_device(options)
     bench = Bench(load_data(options, study.dataset, first.split_seed), device, options.work_dir)
     check_study(study, first, bench, store)
@@ -67,11 +65,10 @@ def sweep(options: SweepOptions, overrides: Mapping[str, Any], store: Store) -> 
 
         def on_stage(result: StageResult) -> None:
             results.append(result)
-            _write(study, results, log, final=False)
-            say(f"\nstage {result.stage.name}\n{tables.markdown(stage_table(result), result.stage.varied)}\n")
+            _write_stage(study, results, log)
 
         run_study(study, first, open_storage(store.folder / "optuna.db"), log.run_id, runs.execute, on_stage)
-        _write(study, results, log, final=True)
+        _write_end(study, results, log)
         return _answer(study, results, log.run_id)
 
 
@@ -115,32 +112,33 @@ def _first_trial(study: Study, first: TrialConfig) -> TrialConfig:
     return first.replace(**stage.set, **(stage.grid()[0] if stage.search == "grid" else {}))
 
 
-def _write(study: Study, results: list[StageResult], log: RunLog, *, final: bool) -> None:
-    """Write the last stage's table and figure, the sweep's page and, at the end, all its curves."""
+def _write_stage(study: Study, results: list[StageResult], log: RunLog) -> None:
+    """Write the last stage's table and figure, and the sweep's page as far as it is."""
     result = results[-1]
-    table = stage_table(result)
+    name, table = result.stage.name, stage_table(result)
     with tempfile.TemporaryDirectory(prefix="quorum-") as temporary:
         folder = Path(temporary)
-        stage_folder = folder / "stages"
-        stage_folder.mkdir()
-        name = result.stage.name
-        table.to_csv(stage_folder / f"{name}.csv", index=False)
-        (stage_folder / f"{name}.md").write_text(tables.markdown(table, result.stage.varied) + "\n")
-        figures.save(
-            figures.error_bars(table, result.stage.varied, f"{study.dataset}: {name}"),
-            stage_folder / f"{name}.png",
-        )
-        if final:
-            (folder / "environment.json").write_text(json.dumps(environment(), indent=2))
-            curves = {title(t.request): history_frame(log.store, t.best_seed.run_id) for r in results for t in r.trials}
-            drawn = {name: frame for name, frame in curves.items() if len(frame)}
-            if drawn:
-                figure = figures.curves(drawn, f"{study.dataset}: every trial's best seed")
-                figures.save(figure, folder / "curves.png")
-        log.artifacts(folder)
+        table.to_csv(folder / f"{name}.csv", index=False)
+        (folder / f"{name}.md").write_text(tables.markdown(table, result.stage.varied) + "\n")
+        figure = figures.error_bars(table, result.stage.varied, f"{study.dataset}: {name}")
+        figures.save(figure, folder / f"{name}.png")
+        log.artifacts(folder, "stages")
     log.note(page(study, results))
     if result.best is not None:
         log.metrics({f"{name}/val_accuracy/mean": result.best.of("val_accuracy").mean}, step=len(results))
+    say(f"\nstage {name}\n{tables.markdown(table, result.stage.varied)}\n")
+
+
+def _write_end(study: Study, results: list[StageResult], log: RunLog) -> None:
+    """Write all curves in one figure, and what the sweep was made with."""
+    histories = {title(t.request): history_frame(log.store, t.best_seed.run_id) for r in results for t in r.trials}
+    drawn = {name: history for name, history in histories.items() if len(history)}
+    with tempfile.TemporaryDirectory(prefix="quorum-") as temporary:
+        folder = Path(temporary)
+        (folder / "environment.json").write_text(json.dumps(environment(), indent=2))
+        figure = figures.curves(drawn, f"{study.dataset}: every trial's best seed")
+        figures.save(figure, folder / "curves.png")
+        log.artifacts(folder)
 
 
 def stage_table(result: StageResult) -> pd.DataFrame:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.error import URLError
@@ -60,7 +61,7 @@ def read_state(file: Path) -> State:
         raise ModelError(f"weights: no file {file}")
     try:
         state = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:
+    except (RuntimeError, pickle.UnpicklingError, EOFError, OSError, LookupError, ValueError, TypeError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelError(
             f"weights: {file} is not a state file that loads with weights_only ({reason[:120]})"
