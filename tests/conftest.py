@@ -110,28 +110,57 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
-@pytest.fixture
-def quorum(
-    tmp_path: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+def enter(
+    folder: Path, store: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str] | None = None
 ) -> Quorum:
-    """The command line in a folder with an empty store and the project's study files."""
+    """The command line in a new folder with a copy of a tracking store and the project's study files."""
     from mlflow.tracking import MlflowClient
 
-    folder = tmp_path / "work"
     folder.mkdir()
-    shutil.copy(empty_store, folder / "mlflow.db")
+    shutil.copy(store, folder / "mlflow.db")
     (folder / "sweeps").symlink_to(ROOT / "sweeps")
     monkeypatch.chdir(folder)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
     monkeypatch.delenv("MLFLOW_RUN_ID", raising=False)
-    client = MlflowClient()
-    client.create_experiment("quorum", artifact_location=str(folder / "mlruns"))
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "quorum")
+    client = MlflowClient()
+    if client.get_experiment_by_name("quorum") is None:
+        client.create_experiment("quorum", artifact_location=str(folder / "mlruns"))
 
     def call(arguments: Sequence[str]) -> Answer:
+        if capfd is None:
+            return Answer(main(list(arguments)), "", "")
         capfd.readouterr()
         status = main(list(arguments))
         captured = capfd.readouterr()
         return Answer(status, captured.out, captured.err)
 
     return Quorum(folder, call)
+
+
+@pytest.fixture
+def quorum(
+    tmp_path: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Quorum:
+    """The command line in a folder with an empty store."""
+    return enter(tmp_path / "work", empty_store, monkeypatch, capfd)
+
+
+@pytest.fixture(scope="session")
+def trained_store(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Path:
+    """A store with four trainings of one network for 1 to 4 epochs, and one more that repeats the longest."""
+    folder = tmp_path_factory.mktemp("trained") / "work"
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        run = enter(folder, empty_store, monkeypatch)
+        for epochs, reuse in ((1, "true"), (2, "true"), (3, "true"), (4, "true"), (4, "false")):
+            settings = f"model=scratch-simple batch_size=64 lr=0.05 epochs={epochs} reuse={reuse}".split()
+            assert run("train", *(word for setting in settings for word in ("-P", setting))).status == 0
+    return folder / "mlflow.db"
+
+
+@pytest.fixture
+def trained(
+    tmp_path: Path, trained_store: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Quorum:
+    """The command line in a folder with a copy of the store of trainings; their artifacts are shared."""
+    return enter(tmp_path / "work", trained_store, monkeypatch, capfd)

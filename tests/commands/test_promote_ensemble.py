@@ -26,15 +26,6 @@ def train(quorum: Quorum, *more: str) -> str:
     return str(json.loads(answer.out)["run_id"])
 
 
-@pytest.fixture
-def trained(quorum: Quorum) -> Quorum:
-    """Four trainings of rising accuracy, and one that repeats another."""
-    for epochs in (1, 2, 3, 4):
-        train(quorum, "lr=0.05", f"epochs={epochs}")
-    train(quorum, "lr=0.05", "epochs=4", "reuse=false")
-    return quorum
-
-
 def promote(quorum: Quorum, *more: str) -> dict[str, Any]:
     answer = quorum("promote", "--json", *more)
     assert answer.status == 0, answer.err

@@ -30,6 +30,7 @@ class TrainingProgress:
             desc=name,
             unit=" images",
             unit_scale=True,
+            dynamic_ncols=True,
             file=sys.stderr,
             disable=not sys.stderr.isatty(),
             leave=False,
