@@ -10,9 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 from PIL import Image
 
 from quorum.cli import main
+
+settings.register_profile("untimed", deadline=None)  # machines are shared: no test is timed
+settings.load_profile("untimed")
 
 ROOT = Path(__file__).parents[1]
 REAL = ROOT.parent / "shared" / "data"

@@ -62,7 +62,6 @@ def test_random_crop_reaches_every_place_equally_often(length: int, size: int) -
 
 
 @given(st.integers(2, 60), st.integers(2, 60), st.integers(2, 60))
-@settings(deadline=None)
 def test_resize_is_torchvisions(height: int, width: int, shorter: int) -> None:
     pixels = image(height, width)
     theirs = reference.resize(tensor(pixels), [shorter], antialias=True).permute(1, 2, 0).numpy()
