@@ -150,6 +150,8 @@ def test_a_finished_sweep_is_linked_when_it_is_run_again(quorum: Quorum) -> None
     assert [[t["reused"] for t in s["trials"]] for s in second["stages"]] == [[2, 2], [2, 2]]
     assert means(second) == means(first)
     assert len(runs("seed")) == 6
+    MlflowClient().update_run(second["run_id"], status="KILLED")  # as if it had been stopped just before its end
+    assert sweep(quorum) == second
 
 
 DIVERGES = """\

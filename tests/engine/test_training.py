@@ -14,7 +14,7 @@ from torch import nn
 from quorum.config import TrialConfig
 from quorum.engine.epoch import Batch, Evaluation, evaluate
 from quorum.engine.history import EpochRecord, History
-from quorum.engine.state import TrainingState, load_state, save_state
+from quorum.engine.state import load_state, save_state
 from quorum.engine.training import Training, make_optimizer
 from quorum.errors import DivergedError, ModelError
 from quorum.models import build, parameter_groups
@@ -219,4 +219,3 @@ def test_an_evaluation_scores_its_logits() -> None:
     scored = Evaluation(logits, torch.tensor([0, 1, 1]))
     assert scored.accuracy == pytest.approx(2 / 3)
     assert scored.loss == pytest.approx(float(nn.functional.cross_entropy(logits, torch.tensor([0, 1, 1]))))
-    assert isinstance(TrainingState({}, {}, History(), {}).history, History)

@@ -149,11 +149,15 @@ def exclusively(work_dir: Path, key: str, what: str) -> Iterator[None]:
     """
     folder = work_dir / "locks"
     folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / f"{key}.lock")
     try:
-        with FileLock(folder / f"{key}.lock", timeout=0):
-            yield
+        lock.acquire(timeout=0)
     except Timeout as error:
         raise QuorumError(f"this {what} is being worked on by another process") from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def example_image(pixels: PixelStore) -> bytes:

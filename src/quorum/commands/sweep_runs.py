@@ -54,7 +54,7 @@ class SweepRuns:
         previous = self._runs.get(key)
         if previous is None or previous.info.status != FINISHED:
             check_trainable(resolved, self.bench)
-        if previous is not None and (stands := self._standing(request, previous, resolved)) is not None:
+        if previous is not None and (stands := self._standing(request, previous)) is not None:
             self._done[key] = stands
             return stands
         digest = self.bench.data.batches(resolved.config, self.bench.device).store.digest
@@ -79,7 +79,7 @@ class SweepRuns:
             assert result is not None
         return result
 
-    def _standing(self, request: TrialRequest, run: Run, resolved: Resolved) -> TrialResult | None:
+    def _standing(self, request: TrialRequest, run: Run) -> TrialResult | None:
         """The result of a trial all of whose seeds have ended, or None."""
         seed_runs = json.loads(run.data.tags.get(tags.SEED_RUNS, "{}"))
         if not run.info.end_time or set(seed_runs) != {str(seed) for seed in self.seeds}:
@@ -87,7 +87,8 @@ class SweepRuns:
         results = []
         for seed in self.seeds:
             ended = get_run(self.log.store, seed_runs[str(seed)])
-            foreign = ended.data.tags.get(tags.KEY) != _seed_key(f"{request.stage}/{request.number}", seed)
+            own = (self.log.run_id, _seed_key(f"{request.stage}/{request.number}", seed))
+            foreign = (ended.data.tags.get(tags.SWEEP), ended.data.tags.get(tags.KEY)) != own
             if ended.info.status == FINISHED:
                 results.append(seed_result(ended, seed, reused=foreign))
             elif (reason := _divergence(ended)) is not None:

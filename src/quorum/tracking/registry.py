@@ -75,7 +75,7 @@ def candidates(store: Store, dataset: str, metric: str, count: int) -> tuple[lis
     if len(found) < count:
         raise RegistryError(
             f"{dataset}: {len(found)} finished trials with different settings and a {metric}, where {count} are "
-            f"wanted; run a sweep first, or give top={max(len(found), 1)}"
+            f"wanted; run a sweep first{f', or give top={len(found)}' if found else ''}"
         )
     return list(found.values()), others
 
