@@ -63,7 +63,7 @@ class TrialConfig(Closed):
 
     dataset: str = Field("digits", description="data set: digits, caltech101, cifar10 or folder")
     split_seed: int = Field(0, ge=0, description="seed of the split, where the data set has no split of its own")
-    model: str = Field("alexnet", description="network architecture")
+    model: str = Field("alexnet", description="network: one of the reports' or any classifier of torchvision's")
     weights: str = Field(
         "none",
         description="first weights: none, imagenet, a state file, models:/NAME/VERSION or runs:/RUN/model",
@@ -74,6 +74,9 @@ class TrialConfig(Closed):
     )
     resize: Annotated[int, Field(ge=0, le=2048)] | Auto = Field(
         AUTO, description="shorter side in pixels that images are resized to before the crop; 0: no resize"
+    )
+    eval_resize: Annotated[int, Field(ge=0, le=2048)] | Auto = Field(
+        AUTO, description="the same for images that are not trained on; auto: as resize"
     )
     normalize: Literal["auto", "half", "imagenet", "cifar10"] = Field(
         AUTO,

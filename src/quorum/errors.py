@@ -7,7 +7,15 @@ from collections.abc import Iterable
 
 
 class QuorumError(Exception):
-    """Base of every error that is the user's to mend: one line on standard error, exit status 2."""
+    """Base of every error that is the user's to mend: one line on standard error, exit status 2.
+
+    Attributes:
+        setting: name of the trial's setting that is at fault, where it is one; a study file is searched for it.
+    """
+
+    def __init__(self, message: str, *, setting: str = "") -> None:
+        super().__init__(message)
+        self.setting = setting
 
 
 class ConfigError(QuorumError):
@@ -34,9 +42,17 @@ class DivergedError(QuorumError):
     """A training whose loss is no longer finite. It ends that seed's run, not the sweep."""
 
 
-def unknown(kind: str, name: str, choices: Iterable[str]) -> str:
-    """The message for a name that is not among its choices, with the nearest one if there is one."""
+def unknown(kind: str, name: str, choices: Iterable[str], shown: Iterable[str] | None = None) -> str:
+    """The message for a name that is not among its choices, with the nearest one if there is one.
+
+    Args:
+        kind: what it should have named.
+        name: as it was given.
+        choices: all valid names.
+        shown: those that the message lists, where all would be too many.
+    """
     known = sorted(choices)
     near = difflib.get_close_matches(name, known, n=1)
     hint = f" (did you mean {near[0]!r}?)" if near else ""
-    return f"no {kind} {name!r}{hint}; choose from {', '.join(known) or 'nothing: there is none yet'}"
+    listed = ", ".join(known if shown is None else shown) or "nothing: there is none yet"
+    return f"no {kind} {name!r}{hint}; choose from {listed}"

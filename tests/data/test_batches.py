@@ -20,7 +20,7 @@ CPU = torch.device("cpu")
 @pytest.fixture
 def batches(tmp_path: Path) -> Batches:
     store = open_store(load_catalogue("digits", Path()), tmp_path / "stores")
-    return Batches(store, Preprocess(16, 16, "half"), CPU)
+    return Batches.alike(store, Preprocess(16, 16, "half"), CPU)
 
 
 def labels_of(batches: Batches, seed: int, epoch: int) -> torch.Tensor:
@@ -74,7 +74,7 @@ def test_evaluation_and_serving_preprocess_alike(batches: Batches) -> None:
 def test_images_of_differing_sizes_are_preprocessed_alike_too(image_tree: Path, tmp_path: Path) -> None:
     catalogue = load_catalogue("folder", Path(), image_tree)
     plain = open_store(catalogue, tmp_path / "stores")
-    resized = Batches(open_store(catalogue, tmp_path / "stores", resize=18), Preprocess(16, 18, "imagenet"), CPU)
+    resized = Batches.alike(open_store(catalogue, tmp_path / "stores", resize=18), Preprocess(16, 18, "imagenet"), CPU)
     served = resized.preprocess.images([plain.image(i) for i in plain.splits["test"]])
     assert torch.equal(next(resized.evaluation("test"))[0], served)
 

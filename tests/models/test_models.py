@@ -8,22 +8,22 @@ import pytest
 import torch
 
 from quorum.errors import ModelError
-from quorum.models import ARCHITECTURES, architecture, build, check_input, fetch_imagenet, parameter_groups
-from quorum.models.architectures import last_linear
+from quorum.models import ARCHITECTURES, architecture, build, check_input, fetch_imagenet, parameter_groups, usual_input
+from quorum.models.parts import last_layer
 from quorum.models.weights import imagenet_file, load_into, read_state
 
 NAMES = sorted(ARCHITECTURES)
 WITH_IMAGENET = [name for name in NAMES if ARCHITECTURES[name].imagenet is not None]
 
 
-def smallest(name: str) -> int:
-    return ARCHITECTURES[name].input_size or ARCHITECTURES[name].smallest_input
+def usual(name: str) -> int:
+    return usual_input(architecture(name), 64)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_it_answers_a_logit_per_class(name: str) -> None:
     model = build(name, 7, seed=0).eval()
-    size = smallest(name)
+    size = usual(name)
     with torch.inference_mode():
         assert model(torch.zeros(2, 3, size, size)).shape == (2, 7)
 
@@ -64,9 +64,9 @@ def test_the_report_says_what_scratch_simple_is() -> None:
 
 
 def test_an_input_that_does_not_fit_is_refused() -> None:
-    with pytest.raises(ModelError, match="too small for alexnet"):
+    with pytest.raises(ModelError, match="62 does not fit alexnet, which takes 63 pixels or more"):
         check_input(architecture("alexnet"), 62)
-    with pytest.raises(ModelError, match="takes 32 pixels only"):
+    with pytest.raises(ModelError, match="64 does not fit scratch-simple, which takes 32 pixels only"):
         check_input(architecture("scratch-simple"), 64)
     with pytest.raises(ModelError, match="did you mean 'alexnet'"):
         architecture("alexnt")
@@ -88,7 +88,7 @@ def test_imagenet_weights_load_from_torchs_cache_under_their_real_name(
     torch.save(made.state_dict(), file)
     assert fetch_imagenet(kind) == file
     model = build(name, 5, seed=0, weights=file)
-    head = last_linear(model)
+    head = last_layer(model)
     for key, parameter in model.named_parameters():
         assert (parameter == 0.25).all() != key.startswith(f"{head}."), key
 
@@ -119,11 +119,12 @@ def test_no_imagenet_weights_of_scratch_networks() -> None:
 
 
 def test_a_state_of_the_same_classes_is_loaded_whole(tmp_path: Path) -> None:
+    kind = architecture("scratch-simple")
     source = build("scratch-simple", 4, seed=1)
     torch.save(source.state_dict(), tmp_path / "state.pt")
     model = build("scratch-simple", 4, seed=2, weights=tmp_path / "state.pt")
     assert all(torch.equal(a, b) for a, b in zip(source.parameters(), model.parameters(), strict=True))
-    assert load_into(build("scratch-simple", 9, seed=2), source.state_dict(), "here") is False
+    assert load_into(build("scratch-simple", 9, seed=2), source.state_dict(), "here", kind) is False
 
 
 def test_weights_that_cannot_be_used(tmp_path: Path) -> None:

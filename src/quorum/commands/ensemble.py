@@ -60,11 +60,12 @@ def ensemble(options: EnsembleOptions, store: Store) -> Result:
 def _find_members(options: EnsembleOptions, store: Store) -> tuple[list[str], list[Path]]:
     """Members' pinned URIs and bundles, best first."""
     wanted = list(options.models) or best_members(store, model_name(options.dataset))
-    uris, bundles = [], []
+    uris: list[str] = []
+    bundles: list[Path] = []
     for uri in wanted:
         version = version_of(store, uri)
         pinned = f"models:/{version.name}/{version.version}" if version else uri
-        found = fetch_bundles(store, pinned)
+        found = fetch_bundles(store, pinned).bundles
         if len(found) > 1:
             raise RegistryError(f"{uri}: is itself a vote of {len(found)} members; name the members")
         if pinned in uris:

@@ -1,4 +1,4 @@
-"""What training and prediction need before they start: the device, the pixels, and settings with no `auto` left."""
+"""What training and prediction need before they start: the device, the pixels, a lock."""
 
 from __future__ import annotations
 
@@ -14,16 +14,13 @@ from PIL import Image
 
 from quorum.commands.options import ComputeOptions, DataOptions
 from quorum.commands.progress import say, store_progress
-from quorum.config import AUTO, TrialConfig
+from quorum.config import TrialConfig
 from quorum.data import Catalogue, dataset, load_catalogue
-from quorum.data.batches import Batches, policy
+from quorum.data.batches import Batches
 from quorum.data.store import PixelStore, open_store
-from quorum.engine.device import resolve_device, resolve_precision
-from quorum.ensemble.classifier import WEIGHTS, preprocess_of
-from quorum.errors import ModelError, QuorumError
-from quorum.models import architecture, check_input, fetch_imagenet, file_digest
-from quorum.tracking.models import fetch_bundles
-from quorum.tracking.store import Store
+from quorum.engine.device import resolve_device
+from quorum.ensemble.classifier import preprocess_of
+from quorum.errors import QuorumError
 
 
 @dataclass
@@ -54,7 +51,8 @@ class Data:
     def batches(self, config: TrialConfig, device: torch.device) -> Batches:
         """Batches for resolved settings."""
         preprocess = preprocess_of(config)
-        return Batches(self.pixels(preprocess.resize), preprocess, device)
+        assert isinstance(config.resize, int), "settings are not resolved"
+        return Batches(self.pixels(preprocess.resize), preprocess, device, self.pixels(config.resize), config.resize)
 
     def _open(self, resize: int) -> PixelStore:
         if resize not in self._opened:
@@ -82,62 +80,6 @@ def use_device(options: ComputeOptions) -> torch.device:
     if options.threads:
         torch.set_num_threads(options.threads)
     return resolve_device(options.device)
-
-
-@dataclass(frozen=True)
-class Resolved:
-    """Settings with nothing left open.
-
-    Attributes:
-        config: the settings.
-        weights: file of the first weights, or None.
-    """
-
-    config: TrialConfig
-    weights: Path | None
-
-
-def resolve(config: TrialConfig, device: torch.device, store: Store) -> Resolved:
-    """Put a value in the place of every `auto` and find the first weights.
-
-    Raises:
-        QuorumError: for an unknown data set, model or policy, an input that the model cannot take, or weights that
-            are not there.
-    """
-    kind, data = architecture(config.model), dataset(config.dataset)
-    policy(config.augment)
-    size = config.input_size if isinstance(config.input_size, int) else kind.input_size or data.input_size
-    check_input(kind, size)
-    normalize = config.normalize
-    if normalize == AUTO:
-        normalize = "imagenet" if config.weights == "imagenet" else "half"
-    weights = _find_weights(config, store)
-    resolved = config.replace(
-        input_size=size,
-        resize=config.resize if config.resize != AUTO else data.resize(size),
-        normalize=normalize,
-        precision=resolve_precision(config.precision, device),
-        weights_digest=file_digest(weights) if weights else "",
-    )
-    return Resolved(resolved, weights)
-
-
-def _find_weights(config: TrialConfig, store: Store) -> Path | None:
-    if config.weights == "none":
-        return None
-    if config.weights == "imagenet":
-        return fetch_imagenet(architecture(config.model))
-    if config.weights.startswith(("models:/", "runs:/")):
-        bundles = fetch_bundles(store, config.weights)
-        if len(bundles) > 1:
-            raise ModelError(f"weights: {config.weights} is a vote of {len(bundles)} networks, not one network")
-        return bundles[0] / WEIGHTS
-    file = Path(config.weights)
-    if not file.is_file():
-        raise ModelError(
-            f"weights: no file {file}; none, imagenet, a state file, models:/NAME/VERSION or runs:/RUN/model"
-        )
-    return file
 
 
 @contextlib.contextmanager

@@ -12,8 +12,9 @@ import pandas as pd
 
 from quorum.commands.options import SweepOptions
 from quorum.commands.progress import say
+from quorum.commands.resolve import resolve
 from quorum.commands.result import Result
-from quorum.commands.setup import exclusively, load_data, resolve, use_device
+from quorum.commands.setup import exclusively, load_data, use_device
 from quorum.commands.sweep_runs import SweepRuns, describe, title
 from quorum.commands.training import Bench, check_trainable, environment
 from quorum.config import TrialConfig, digest_of

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 
-from quorum.commands.setup import Resolved, example_image, resolve
+from quorum.commands.resolve import Resolved, resolve
+from quorum.commands.setup import example_image
 from quorum.commands.training import (
     Bench,
     check_trainable,
@@ -120,7 +121,9 @@ class SweepRuns:
                 store, "seed", f"seed {seed}, {name}", values, parent=trial_log.run_id, previous=previous
             ) as log:
                 run_id = log.run_id
-                return train_and_log(self.bench, Resolved(config, resolved.weights), log, f"seed {seed}, {name}")
+                return train_and_log(
+                    self.bench, Resolved(config, resolved.weights, resolved.origin), log, f"seed {seed}, {name}"
+                )
         except DivergedError as error:
             discard_state(self.bench.state_folder(run_id))
             store.client.set_tag(run_id, tags.DIVERGED, str(error))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from quorum.commands.options import TrainOptions
 from quorum.commands.progress import say
+from quorum.commands.resolve import Resolved, resolve
 from quorum.commands.result import Result
-from quorum.commands.setup import Resolved, example_image, exclusively, load_data, resolve, use_device
+from quorum.commands.setup import example_image, exclusively, load_data, use_device
 from quorum.commands.training import Bench, check_trainable, seed_result, train_and_log, training_tags
 from quorum.config import TrialConfig, digest_of
 from quorum.engine.state import discard_state

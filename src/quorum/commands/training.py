@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,10 @@ import pandas as pd
 import torch
 
 from quorum.commands.progress import TrainingProgress
-from quorum.commands.setup import Data, Resolved
+from quorum.commands.resolve import Resolved
+from quorum.commands.setup import Data
 from quorum.config import TrialConfig
+from quorum.data.store import PixelStore
 from quorum.engine.epoch import Evaluation, evaluate
 from quorum.engine.history import History
 from quorum.engine.state import discard_state
@@ -26,6 +29,8 @@ from quorum.study.results import SeedResult
 from quorum.tracking import tags
 from quorum.tracking.runs import Run, RunLog
 from quorum.versions import code_version, git_commit, machine, package_versions
+
+PREDICTIONS = "predictions.csv"
 
 
 @dataclass(frozen=True)
@@ -90,12 +95,15 @@ def train_and_log(bench: Bench, resolved: Resolved, log: RunLog, name: str) -> S
     pixels = batches.store
     log.params(config.model_dump())
     log.dataset(pixels.name, pixels.digest, bench.data.source, pixels.counts(), "training")
+    if (origin := resolved.origin) is not None:
+        log.first_weights(origin.uri, origin.run_id, origin.model_id)
     model = build(config.model, len(pixels.classes), seed=config.seed, weights=resolved.weights).to(bench.device)
     training = Training(config, model, parameter_groups(model), batches)
     progress = TrainingProgress(name, config.epochs, batches.count(config.batch_size) * config.batch_size, log)
     with contextlib.closing(progress):
         history = training.run(progress, bench.state_folder(log.run_id))
-    tested = evaluate(model, batches.evaluation("test"), config.precision)
+    scored = {split: evaluate(model, batches.evaluation(split), config.precision) for split in ("val", "test")}
+    tested = scored["test"]
     best = history.best
     log.metrics(
         {
@@ -107,7 +115,7 @@ def train_and_log(bench: Bench, resolved: Resolved, log: RunLog, name: str) -> S
         },
         step=config.epochs,
     )
-    _log_artifacts(log, config, history, tested, pixels.classes)
+    _log_artifacts(log, config, history, scored, pixels)
     Classifier.save(bench.bundle_folder(log.run_id), config, pixels.classes, pixels.digest, model.state_dict())
     discard_state(bench.state_folder(log.run_id))
     return SeedResult(
@@ -153,9 +161,10 @@ def _accelerator() -> str:
 
 
 def _log_artifacts(
-    log: RunLog, config: TrialConfig, history: History, tested: Evaluation, classes: tuple[str, ...]
+    log: RunLog, config: TrialConfig, history: History, scored: Mapping[str, Evaluation], pixels: PixelStore
 ) -> None:
     frame = pd.DataFrame(history.rows())
+    tested, classes = scored["test"], pixels.classes
     labels, predictions = tested.labels.numpy(), tested.predictions.numpy()
     confusion = tables.confusion_table(labels, predictions, classes)
     surroundings = environment()
@@ -172,5 +181,20 @@ def _log_artifacts(
         title = f"test split, accuracy {tested.accuracy:.4f}"
         figures.save(figures.confusion({title: confusion}), folder / "confusion_matrix.png")
         tables.class_table(labels, predictions, classes).to_csv(folder / "per_class.csv", index=False)
+        _prediction_table(scored, pixels).to_csv(folder / PREDICTIONS, index=False)
         log.artifacts(folder)
     log.tags({"mlflow.source.git.commit": surroundings["git_commit"]})
+
+
+def _prediction_table(scored: Mapping[str, Evaluation], pixels: PixelStore) -> pd.DataFrame:
+    parts = [
+        tables.prediction_table(
+            split,
+            [pixels.files[i] for i in pixels.splits[split]],
+            evaluation.labels.numpy(),
+            evaluation.logits.softmax(dim=1).numpy(),
+            pixels.classes,
+        )
+        for split, evaluation in scored.items()
+    ]
+    return pd.concat(parts, ignore_index=True)

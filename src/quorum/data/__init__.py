@@ -52,7 +52,7 @@ DATASETS = {
 def dataset(name: str) -> Dataset:
     """A data set by name. Raises DataError for a name that is none."""
     if name not in DATASETS:
-        raise DataError(unknown("dataset", name, DATASETS))
+        raise DataError(unknown("dataset", name, DATASETS), setting="dataset")
     return DATASETS[name]
 
 

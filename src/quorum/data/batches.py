@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import torch
@@ -25,7 +26,7 @@ Batch = tuple[torch.Tensor, torch.Tensor]  # float32 [n, 3, s, s] channels last,
 def policy(name: str) -> Policy:
     """An augmentation policy by name. Raises DataError for a name that is none."""
     if name not in POLICIES:
-        raise DataError(unknown("augmentation policy", name, POLICIES))
+        raise DataError(unknown("augmentation policy", name, POLICIES), setting="augment")
     return POLICIES[name]
 
 
@@ -34,14 +35,23 @@ class Batches:
     """The batches that one training or evaluation sees.
 
     Attributes:
-        store: decoded images. Where their sizes differ they are already resized.
-        preprocess: what makes input of them.
+        store: decoded images. Where their sizes differ they are already resized as `preprocess` asks.
+        preprocess: what makes input of them for evaluation.
         device: where batches go.
+        training_store: the same images, resized as `training_resize` asks where their sizes differ.
+        training_resize: shorter side, in pixels, of training images before their crop; 0 for no resize.
     """
 
     store: PixelStore
     preprocess: Preprocess
     device: torch.device
+    training_store: PixelStore
+    training_resize: int
+
+    @classmethod
+    def alike(cls, store: PixelStore, preprocess: Preprocess, device: torch.device) -> Self:
+        """Batches whose training images are resized as those of the other splits."""
+        return cls(store, preprocess, device, store, preprocess.resize)
 
     def count(self, batch_size: int) -> int:
         """Training batches in an epoch; the last partial one is dropped.
@@ -51,18 +61,22 @@ class Batches:
         """
         images = len(self.store.splits["train"])
         if batch_size > images:
-            raise DataError(f"batch_size: {batch_size} is more than the {images} training images of {self.store.name}")
+            raise DataError(
+                f"batch_size: {batch_size} is more than the {images} training images of {self.store.name}",
+                setting="batch_size",
+            )
         return images // batch_size
 
     def training(self, *, seed: int, epoch: int, batch_size: int, augment: str) -> Iterator[Batch]:
         """The training split in the order of (seed, epoch), augmented by the draws of (seed, epoch)."""
         varied = policy(augment)
-        positions = self.store.splits["train"]
+        store = self.training_store
+        positions = store.splits["train"]
         order = torch.randperm(len(positions), generator=generator(seed, epoch, "order")).numpy()
         draws = generator(seed, epoch, "augment")
         for i in range(self.count(batch_size)):
             chosen = positions[order[i * batch_size : (i + 1) * batch_size]]
-            pixels = self._windows(chosen, draws if varied.crop == "random-edge" else None)
+            pixels = self._windows(store, self.training_resize, chosen, draws if varied.crop == "random-edge" else None)
             images = varied(pixels.to(self.device).float().div_(255), draws)
             images = self.preprocess.standardise(images).contiguous(memory_format=torch.channels_last)
             yield images, self._labels(chosen)
@@ -72,19 +86,22 @@ class Batches:
         positions = self.store.splits[split]
         for start in range(0, len(positions), EVALUATION_BATCH):
             chosen = positions[start : start + EVALUATION_BATCH]
-            yield self.preprocess.scale(self._windows(chosen).to(self.device)), self._labels(chosen)
+            pixels = self._windows(self.store, self.preprocess.resize, chosen)
+            yield self.preprocess.scale(pixels.to(self.device)), self._labels(chosen)
 
     def _labels(self, positions: Indices) -> torch.Tensor:
         return torch.from_numpy(self.store.labels[positions]).to(self.device)
 
-    def _windows(self, positions: Indices, draws: torch.Generator | None = None) -> torch.Tensor:
+    def _windows(
+        self, store: PixelStore, resize: int, positions: Indices, draws: torch.Generator | None = None
+    ) -> torch.Tensor:
         """Crops as uint8 [n, 3, s, s]: at random with repeated edges where there are draws, else in the centre."""
-        size, store = self.preprocess.input_size, self.store
+        size = self.preprocess.input_size
         images = [store.image(i) for i in positions]
         heights, widths = store.heights[positions], store.widths[positions]
-        if store.size and self.preprocess.resize:
-            resized = resize_batch(to_channels_last(np.stack(images)), self.preprocess.resize)
-            shape = resized_shape(*store.size, self.preprocess.resize)
+        if store.size and resize:
+            resized = resize_batch(to_channels_last(np.stack(images)), resize)
+            shape = resized_shape(*store.size, resize)
             images = list(resized.permute(0, 2, 3, 1).numpy())
             heights, widths = np.full(len(images), shape[0]), np.full(len(images), shape[1])
         if draws is not None:

@@ -26,7 +26,7 @@ NORMALIZATIONS = {
 
 @dataclass(frozen=True)
 class Preprocess:
-    """How an image becomes input.
+    """How an image that is not trained on becomes input.
 
     Attributes:
         input_size: side of the square input in pixels; a smaller image is padded with zeros.

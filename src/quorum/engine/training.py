@@ -66,7 +66,8 @@ def check_groups(config: TrialConfig, groups: Groups) -> None:
     for epoch in range(1, config.epochs + 1):
         for name in recipe_of(config, epoch).groups:
             if name not in groups:
-                raise ModelError(f"phases: {unknown('parameter group', name, groups)}")
+                shown = [group for group in groups if "." not in group]
+                raise ModelError(f"phases: {unknown('parameter group', name, groups, shown)}", setting="phases")
 
 
 def apply_recipe(recipe: Recipe, groups: Groups, optimizer: torch.optim.Optimizer) -> None:

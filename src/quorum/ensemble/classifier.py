@@ -11,7 +11,7 @@ from typing import Self
 import torch
 from torch import nn
 
-from quorum.config import TrialConfig, parse_config
+from quorum.config import AUTO, TrialConfig, parse_config
 from quorum.data.batches import EVALUATION_BATCH
 from quorum.data.images import Pixels
 from quorum.data.preprocess import Preprocess
@@ -89,6 +89,7 @@ class Classifier:
 
 
 def preprocess_of(config: TrialConfig) -> Preprocess:
-    """The preprocessing that resolved settings ask for."""
-    assert isinstance(config.input_size, int) and isinstance(config.resize, int), "settings are not resolved"
-    return Preprocess(config.input_size, config.resize, config.normalize)
+    """The preprocessing of images that are not trained on, which resolved settings ask for."""
+    resize = config.resize if config.eval_resize == AUTO else config.eval_resize
+    assert isinstance(config.input_size, int) and isinstance(resize, int), "settings are not resolved"
+    return Preprocess(config.input_size, resize, config.normalize)

@@ -56,7 +56,7 @@ def predict_split(classifier: Classifier, pixels: PixelStore, split: str, device
         device: where it is computed.
     """
     classifier.model.to(device)
-    batches = Batches(pixels, classifier.preprocess, device)
+    batches = Batches.alike(pixels, classifier.preprocess, device)
     return classifier.of_batches(images for images, _ in batches.evaluation(split))
 
 

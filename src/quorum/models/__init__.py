@@ -7,12 +7,14 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from quorum.models.architectures import ARCHITECTURES, architecture, check_input, parameter_groups
+from quorum.models.architectures import ARCHITECTURES, TORCHVISION, architecture, check_input, usual_input
+from quorum.models.parts import parameter_groups
 from quorum.models.weights import fetch_imagenet, file_digest, load_into, read_state
 from quorum.randomness import seed_everything
 
 __all__ = [
     "ARCHITECTURES",
+    "TORCHVISION",
     "architecture",
     "build",
     "check_input",
@@ -20,6 +22,7 @@ __all__ = [
     "file_digest",
     "parameter_groups",
     "read_state",
+    "usual_input",
 ]
 
 
@@ -40,5 +43,5 @@ def build(name: str, num_classes: int, *, seed: int, weights: Path | None = None
         seed_everything(seed, 0, "init")
         model = kind.build(num_classes)
     if weights is not None:
-        load_into(model, read_state(weights), str(weights))
+        load_into(model, read_state(weights), str(weights), kind)
     return model.to(memory_format=torch.channels_last)

@@ -1,18 +1,23 @@
-"""Architectures by name: how each is built, what input it takes, and its parameter groups."""
+"""Architectures by name: the reports' own, and every classifier that torchvision has."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
+import torch
 import torchvision.models
 from torch import nn
 from torchvision.models import WeightsEnum
 
 from quorum.errors import ModelError, unknown
-from quorum.models.scratch import ScratchSimple
+from quorum.models.scratch import ScratchComplex, ScratchMedium, ScratchSimple
 
-HEADS = ("classifier", "fc", "head", "heads")  # what torchvision's classifiers call their last part
+# Sides of inputs that networks are usually made for, the most usual first.
+USUAL_INPUTS = (224, 32, 64, 96, 128, 160, 192, 256, 288, 299, 320, 384, 480, 512)
+SMALLEST_INPUT, LARGEST_INPUT = 8, 1024
 
 
 @dataclass(frozen=True)
@@ -23,72 +28,128 @@ class Architecture:
         name: as given in settings.
         build: a network with random weights for a number of classes.
         imagenet: torchvision's weights, where there are any.
-        input_size: the one input side in pixels that it takes; None: any from `smallest_input` on.
-        smallest_input: smallest side that leaves at least one pixel after its strides.
+        own_head: whether its classifier is not the one that those weights have, so that it is always drawn anew.
+        ignored: beginnings of the names that those weights hold and the network does not.
     """
 
     name: str
     build: Callable[[int], nn.Module]
     imagenet: WeightsEnum | None = None
-    input_size: int | None = None
-    smallest_input: int = 8
+    own_head: bool = False
+    ignored: tuple[str, ...] = ()
 
 
-def _torchvision(name: str, smallest_input: int, weights: str = "IMAGENET1K_V1") -> Architecture:
+# Both have classifiers beside the trunk that only serve a loss of their own; their ImageNet weights are for inputs
+# of mean and std 0.5, which `transform_input` makes of the others' normalisation.
+_WITHOUT_AUXILIARIES: Mapping[str, Any] = {"aux_logits": False, "transform_input": True, "init_weights": True}
+_OPTIONS: dict[str, Mapping[str, Any]] = {"googlenet": _WITHOUT_AUXILIARIES, "inception_v3": _WITHOUT_AUXILIARIES}
+
+
+def _torchvision(name: str) -> Architecture:
+    weights = torchvision.models.get_model_weights(name)
+    options = _OPTIONS.get(name, {})
     return Architecture(
         name=name,
-        build=lambda classes: torchvision.models.get_model(name, weights=None, num_classes=classes),
-        imagenet=torchvision.models.get_model_weights(name)[weights],
-        smallest_input=smallest_input,
+        build=lambda classes: torchvision.models.get_model(name, weights=None, num_classes=classes, **options),
+        imagenet=weights["IMAGENET1K_V1"] if "IMAGENET1K_V1" in weights.__members__ else weights["DEFAULT"],
+        ignored=("aux1.", "aux2.", "AuxLogits.") if options else (),
     )
 
 
+def _mobilenet_v2_two_layer_head(num_classes: int) -> nn.Module:
+    model = torchvision.models.mobilenet_v2(weights=None)
+    model.classifier = nn.Sequential(
+        nn.Linear(1280, 512), nn.ReLU(inplace=True), nn.Dropout(0.3), nn.Linear(512, num_classes)
+    )
+    return model
+
+
+TORCHVISION: tuple[str, ...] = tuple(torchvision.models.list_models(module=torchvision.models))
+
+# What the reports train.
 ARCHITECTURES = {
     architecture.name: architecture
     for architecture in (
-        _torchvision("alexnet", 63),
-        _torchvision("resnet18", 32),
-        _torchvision("mobilenet_v2", 32),
-        Architecture("scratch-simple", ScratchSimple, input_size=32),
+        *map(_torchvision, ("alexnet", "resnet18", "resnet50", "mobilenet_v2", "efficientnet_v2_s")),
+        Architecture(
+            "mobilenet_v2-two-layer-head",
+            _mobilenet_v2_two_layer_head,
+            imagenet=torchvision.models.MobileNet_V2_Weights.IMAGENET1K_V1,
+            own_head=True,
+        ),
+        Architecture("scratch-simple", ScratchSimple),
+        Architecture("scratch-complex", ScratchComplex),
+        Architecture("scratch-medium", ScratchMedium),
     )
 }
 
 
 def architecture(name: str) -> Architecture:
     """An architecture by name. Raises ModelError for a name that is none."""
-    if name not in ARCHITECTURES:
-        raise ModelError(unknown("model", name, ARCHITECTURES))
-    return ARCHITECTURES[name]
+    if name in ARCHITECTURES:
+        return ARCHITECTURES[name]
+    if name in TORCHVISION:
+        return _torchvision(name)
+    others = f"or any other of torchvision's {len(TORCHVISION)} classifiers"
+    message = unknown("model", name, {*ARCHITECTURES, *TORCHVISION}, shown=[*ARCHITECTURES, others])
+    raise ModelError(message, setting="model")
 
 
-def check_input(kind: Architecture, size: int) -> None:
-    """Raise ModelError where the network cannot take a square input of that side."""
-    if kind.input_size is not None and size != kind.input_size:
-        raise ModelError(f"input_size: {size} does not fit {kind.name}, which takes {kind.input_size} pixels only")
-    if size < kind.smallest_input:
-        raise ModelError(f"input_size: {size} is too small for {kind.name}, which takes {kind.smallest_input} or more")
+def usual_input(kind: Architecture, preferred: int) -> int:
+    """The preferred side of the input, in pixels, or the most usual one that the network can take.
+
+    Raises:
+        ModelError: where it takes none of them.
+    """
+    for size in (preferred, *USUAL_INPUTS):
+        if takes(kind.name, size):
+            return size
+    raise ModelError(f"model: {kind.name} takes no square input of a usual size", setting="model")
 
 
-def head_name(model: nn.Module) -> str:
-    """Name of the network's last part, the classifier."""
-    children = [name for name, _ in model.named_children()]
-    return next(name for name in reversed(children) if name in HEADS)
+def check_input(kind: Architecture, size: int, images: int = 2) -> None:
+    """Raise ModelError where the network cannot train on a batch of so many square inputs of that side."""
+    if takes(kind.name, size, images):
+        return
+    if takes(kind.name, size):
+        raise ModelError(
+            f"batch_size: {images} is too small for {kind.name} at input_size {size}: its batch-norm needs 2 or more",
+            setting="batch_size",
+        )
+    raise ModelError(f"input_size: {size} does not fit {kind.name}, which takes {_inputs(kind)}", setting="input_size")
 
 
-def last_linear(model: nn.Module) -> str:
-    """Path of the layer whose outputs are the classes."""
-    head = head_name(model)
-    return [name for name, layer in model.named_modules() if name.startswith(head) and isinstance(layer, nn.Linear)][-1]
+@functools.cache
+def takes(name: str, size: int, images: int = 2) -> bool:
+    """Whether a network can train on a batch of so many square inputs of that side. Tried without any arithmetic, on
+    torch's `meta` device, which knows shapes alone."""
+    with torch.device("meta"), torch.no_grad():
+        try:
+            on_meta(name)(torch.empty(images, 3, size, size))
+        except (RuntimeError, ValueError, AssertionError):
+            return False
+    return True
 
 
-def parameter_groups(model: nn.Module) -> dict[str, list[nn.Parameter]]:
-    """Parameters by group: `all`, `classifier` (the last part), `features` (the rest), and each top-level part."""
-    head = head_name(model)
-    groups: dict[str, list[nn.Parameter]] = {"all": [], "features": [], "classifier": []}
-    for name, parameter in model.named_parameters():
-        part = name.partition(".")[0]
-        groups["all"].append(parameter)
-        groups["classifier" if part == head else "features"].append(parameter)
-        if part not in ("features", "classifier"):
-            groups.setdefault(part, []).append(parameter)
-    return groups
+@functools.lru_cache(maxsize=4)
+def on_meta(name: str) -> nn.Module:
+    """A network for two classes that has shapes and no weights."""
+    kind = architecture(name)
+    try:
+        with torch.device("meta"):
+            return kind.build(2)
+    except NotImplementedError:  # RegNets compute their widths with tensors
+        with torch.device("cpu"):
+            return kind.build(2).to("meta")
+
+
+def _inputs(kind: Architecture) -> str:
+    """The inputs that a network takes, in words."""
+    if not takes(kind.name, LARGEST_INPUT):
+        fitting = sorted(size for size in USUAL_INPUTS if takes(kind.name, size))
+        return f"{', '.join(map(str, fitting))} pixels only" if fitting else "no square input of a usual size"
+    low, high = SMALLEST_INPUT - 1, LARGEST_INPUT  # the one below every input that is taken, the other taken
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if takes(kind.name, middle) else (middle, high)
+    return f"{high} pixels or more"

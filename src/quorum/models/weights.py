@@ -13,7 +13,8 @@ import torch
 from torch import nn
 
 from quorum.errors import ModelError
-from quorum.models.architectures import Architecture, last_linear
+from quorum.models.architectures import Architecture
+from quorum.models.parts import head_name, last_layer
 
 State = Mapping[str, torch.Tensor]
 
@@ -25,7 +26,7 @@ def imagenet_file(kind: Architecture) -> Path:
         ModelError: where torchvision has none.
     """
     if kind.imagenet is None:
-        raise ModelError(f"weights: there are no ImageNet weights of {kind.name}")
+        raise ModelError(f"weights: there are no ImageNet weights of {kind.name}", setting="weights")
     return Path(torch.hub.get_dir()) / "checkpoints" / Path(urlparse(kind.imagenet.url).path).name
 
 
@@ -46,7 +47,8 @@ def fetch_imagenet(kind: Architecture) -> Path:
         except (URLError, OSError, RuntimeError) as error:
             raise ModelError(
                 f"weights: the ImageNet weights of {kind.name} cannot be downloaded "
-                f"({' '.join(str(error).split())}); put them at {file}"
+                f"({' '.join(str(error).split())}); put them at {file}",
+                setting="weights",
             ) from error
     return file
 
@@ -77,30 +79,41 @@ def file_digest(file: Path) -> str:
         return hashlib.file_digest(opened, "sha256").hexdigest()[:16]
 
 
-def load_into(model: nn.Module, state: State, origin: str) -> bool:
+def load_into(model: nn.Module, state: State, origin: str, kind: Architecture) -> bool:
     """Load a state into a network whose last layer may have another number of classes.
 
+    Args:
+        model: the network.
+        state: tensors by name.
+        origin: where they come from, for the error.
+        kind: what the network is. With a head of its own, the whole of it may be missing in the state.
+
     Returns:
-        True if the last layer was loaded too; False if it keeps its random weights because the state was made for
-        another number of classes.
+        True if everything was loaded; False if the last layer (or the whole of a head of its own) keeps its random
+        weights because the state was made for other classes.
 
     Raises:
         ModelError: where the state is that of another network.
     """
     own = model.state_dict()
-    head = last_linear(model)
-    replaced = {f"{head}.weight", f"{head}.bias"}
-    fits = all(name in state and state[name].shape == own[name].shape for name in replaced)
-    wanted = set(own) if fits else set(own) - replaced
+    given = {name: tensor for name, tensor in state.items() if not name.startswith(kind.ignored or ("\0",))}
+    last, head = last_layer(model), head_name(model)
+    redrawn = {name for name in own if name.startswith(f"{last}.")}
+    if kind.own_head and not redrawn <= set(given):
+        redrawn = {name for name in {*own, *given} if name.startswith(f"{head}.")}
+    fits = all(name in given and name in own and given[name].shape == own[name].shape for name in redrawn)
+    wanted = set(own) if fits else set(own) - redrawn
     wrong = sorted(
         name
-        for name in wanted | (set(state) - replaced)
-        if name not in state or name not in own or state[name].shape != own[name].shape
+        for name in wanted | (set(given) - redrawn)
+        if name not in given or name not in own or given[name].shape != own[name].shape
     )
     # Files older than batch-norm's batch counter lack it; it plays no part with a fixed momentum.
     wrong = [name for name in wrong if not name.endswith("num_batches_tracked")]
     if wrong:
         more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
-        raise ModelError(f"weights: {origin} is not for this model: {', '.join(wrong[:3])}{more} do not fit")
-    model.load_state_dict({name: state[name] for name in wanted if name in state}, strict=False)
+        raise ModelError(
+            f"weights: {origin} is not for this model: {', '.join(wrong[:3])}{more} do not fit", setting="weights"
+        )
+    model.load_state_dict({name: given[name] for name in wanted if name in given}, strict=False)
     return fits

@@ -21,6 +21,30 @@ def confusion_table(labels: Labels, predictions: Labels, classes: Sequence[str])
     return pd.DataFrame(counts, index=pd.Index(classes, name="true"), columns=pd.Index(classes, name="predicted"))
 
 
+def prediction_table(
+    split: str, files: Sequence[str], labels: Labels, probabilities: NDArray[np.float32], classes: Sequence[str]
+) -> pd.DataFrame:
+    """Each image of a split: its file, its class, the predicted class, and that one's probability.
+
+    Args:
+        split: its name.
+        files: [n] image names.
+        labels: int64 [n].
+        probabilities: float32 [n, classes].
+        classes: class names.
+    """
+    names = np.array(classes, dtype=object)
+    return pd.DataFrame(
+        {
+            "split": split,
+            "file": list(files),
+            "true": names[labels],
+            "predicted": names[probabilities.argmax(axis=1)],
+            "probability": probabilities.max(axis=1),
+        }
+    )
+
+
 def class_table(labels: Labels, predictions: Labels, classes: Sequence[str]) -> pd.DataFrame:
     """Precision, recall, F1 (0 where undefined) and number of images of each class."""
     precision, recall, f1, support = precision_recall_fscore_support(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -119,8 +120,25 @@ def _log(
     return str(model.model_id)
 
 
-def fetch_bundles(store: Store, uri: str) -> list[Path]:
-    """Local folders of the networks in a model of ours: one for a classifier, several for a vote.
+@dataclass(frozen=True)
+class Fetched:
+    """A model of ours on this machine.
+
+    Attributes:
+        uri: as it was asked for.
+        run_id: the run that made it.
+        model_id: the logged model.
+        bundles: local folders of its networks: one for a classifier, several for a vote.
+    """
+
+    uri: str
+    run_id: str
+    model_id: str
+    bundles: tuple[Path, ...]
+
+
+def fetch_bundles(store: Store, uri: str) -> Fetched:
+    """A model of ours with local folders of its networks.
 
     Args:
         store: the store that holds it.
@@ -137,7 +155,8 @@ def fetch_bundles(store: Store, uri: str) -> list[Path]:
         artifacts = loaded.flavors["python_function"]["artifacts"]
     except (MlflowException, OSError, KeyError) as error:
         raise RegistryError(f"{uri}: no such model of quorum's ({' '.join(str(error).split())[:200]})") from error
-    return [folder / entry["path"] for _, entry in sorted(artifacts.items())]
+    bundles = tuple(folder / entry["path"] for _, entry in sorted(artifacts.items()))
+    return Fetched(uri, str(loaded.run_id), str(loaded.model_id), bundles)
 
 
 def delete_model(store: Store, model_id: str) -> bool:

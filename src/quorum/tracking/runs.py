@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunTag
+from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModelInput, Metric, Param, Run, RunTag
 from mlflow.tracking import MlflowClient
 
 from quorum.engine.history import EpochRecord
@@ -100,6 +100,17 @@ class RunLog:
         """
         entity = Dataset(name, digest, "local", json.dumps({"uri": source}), profile=json.dumps(dict(counts)))
         self.client.log_inputs(self.run_id, [DatasetInput(entity, [InputTag("mlflow.data.context", context)])])
+
+    def first_weights(self, uri: str, run_id: str, model_id: str) -> None:
+        """Log which model the first weights come from: as an input of the run, as a tag, and as a link in its note."""
+        self.client.log_inputs(self.run_id, models=[LoggedModelInput(model_id)])
+        self.tags({tags.WEIGHTS_RUN: run_id})
+        origin = self.client.get_run(run_id)
+        link = f"#/experiments/{origin.info.experiment_id}/runs/{run_id}"
+        trained_on = origin.data.tags.get(tags.DATASET, "another data set")
+        self.note(
+            f"First weights: `{uri}`, trained on {trained_on} in run [{origin.info.run_name}]({link}), `{run_id}`."
+        )
 
 
 @contextlib.contextmanager

@@ -18,5 +18,6 @@ MEMBERS = "quorum.members"  # of a registered vote: its members' URIs, best firs
 REASON = "quorum.reason"  # why a run failed
 DIVERGED = "quorum.diverged"  # of a training whose loss was no longer finite: in which epoch
 CONTINUES = "quorum.continued_in"  # of a run that `mlflow run` made for work that goes on in another
+WEIGHTS_RUN = "quorum.weights_run_id"  # of a training: the run that its first weights come from
 NOTE = "mlflow.note.content"
 PARENT = "mlflow.parentRunId"
