@@ -8,7 +8,8 @@ import sys
 
 import pytest
 
-from quorum.cli import COMMANDS, main, parse
+from quorum.cli import main, parse
+from quorum.commands.wiring import COMMANDS
 from quorum.config import TrialConfig
 from tests.conftest import Quorum
 

@@ -21,11 +21,11 @@ def test_conda_and_pip_need_the_same() -> None:
 
 
 def test_mlproject_declares_the_entry_points_and_the_template_defaults() -> None:
-    from quorum.cli import COMMANDS
+    from quorum.commands.wiring import COMMANDS
     from quorum.config import TrialConfig, parse_config
 
     project = yaml.safe_load((ROOT / "MLproject").read_text())
     assert project["conda_env"] == "conda.yaml"
-    assert set(project["entry_points"]) == {*COMMANDS, "main"}
+    assert set(project["entry_points"]) == {"main", *(name for name, command in COMMANDS.items() if command.tracked)}
     declared = {name: spec["default"] for name, spec in project["entry_points"]["train"]["parameters"].items()}
     assert parse_config(TrialConfig, declared, "MLproject") == TrialConfig()

@@ -12,121 +12,22 @@ import os
 import signal
 import sys
 import textwrap
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NoReturn
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NoReturn
 
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from quorum import __version__
-from quorum.commands.options import (
-    EnsembleOptions,
-    Options,
-    PrepareOptions,
-    PromoteOptions,
-    SweepOptions,
-    TrainOptions,
-)
+from quorum.commands.options import Options, SweepOptions
+from quorum.commands.wiring import COMMANDS, Command
 from quorum.config import TrialConfig, describe, parse_config
 from quorum.errors import ConfigError, QuorumError, unknown
 
 if TYPE_CHECKING:
-    from quorum.commands.result import Result
     from quorum.tracking.store import Store
 
 USER_ERROR, INTERRUPTED, TERMINATED = 2, 130, 143
-
-
-@dataclass(frozen=True)
-class Command:
-    """One subcommand.
-
-    Attributes:
-        summary: one line for `--help`.
-        options: its own options.
-        trial: whether it takes the settings of a trial as well.
-        run: does it, given the options, the trial settings as they were given, and the store.
-        example: shown under `--help`.
-    """
-
-    summary: str
-    options: type[Options]
-    trial: bool
-    run: Callable[[Any, dict[str, str], Store], Result]
-    example: str
-
-
-# The modules that do the work import torch and MLflow, which takes seconds: only the one that is called is imported.
-
-
-def _train(options: TrainOptions, given: dict[str, str], store: Store) -> Result:
-    from quorum.commands.train import train
-
-    return train(options, parse_config(TrialConfig, given, "the command line"), store)
-
-
-def _sweep(options: SweepOptions, given: dict[str, str], store: Store) -> Result:
-    from quorum.commands.sweep import sweep
-
-    return sweep(options, given, store)
-
-
-def _promote(options: PromoteOptions, _given: dict[str, str], store: Store) -> Result:
-    from quorum.commands.promote import promote
-
-    return promote(options, store)
-
-
-def _ensemble(options: EnsembleOptions, _given: dict[str, str], store: Store) -> Result:
-    from quorum.commands.ensemble import ensemble
-
-    return ensemble(options, store)
-
-
-def _data(options: PrepareOptions, _given: dict[str, str], store: Store) -> Result:
-    from quorum.commands.data import data
-
-    return data(options, store)
-
-
-COMMANDS = {
-    "data": Command(
-        "unpack, download or verify a data set, and picture it",
-        PrepareOptions,
-        False,
-        _data,
-        "quorum data -P dataset=caltech101 -P archive=part-1.tar,part-2.tar,part-3.tar",
-    ),
-    "train": Command(
-        "train one configuration with one seed",
-        TrainOptions,
-        True,
-        _train,
-        "quorum train -P model=alexnet -P dataset=caltech101 -P lr=0.05 -P epochs=2",
-    ),
-    "sweep": Command(
-        "run a study file: every configuration over its seeds",
-        SweepOptions,
-        True,
-        _sweep,
-        "quorum sweep -P model=alexnet          (the study sweeps/digits/alexnet.yaml)",
-    ),
-    "promote": Command(
-        "put the best trials of a data set into the model registry",
-        PromoteOptions,
-        False,
-        _promote,
-        "quorum promote -P dataset=digits       (and quorum promote --rollback)",
-    ),
-    "ensemble": Command(
-        "final predictions by the vote of the promoted models",
-        EnsembleOptions,
-        False,
-        _ensemble,
-        "quorum ensemble -P images=path/to/folder",
-    ),
-}
 
 
 class _Parser(argparse.ArgumentParser):
@@ -168,11 +69,12 @@ def _main(arguments: list[str], adopted: str | None) -> int:
         if adopted:
             _fail(_connect(adopted), error)
         raise
-    store = _connect(adopted)
+    store = _connect(adopted) if command.tracked else None
     try:
         result = command.run(options, trial, store)
     except QuorumError as error:
-        _fail(store, error)
+        if store is not None:
+            _fail(store, error)
         raise
     print(json.dumps(result.data) if options.json_ else result.text)
     return 0

@@ -8,7 +8,8 @@ import pytest
 
 from quorum.config import TrialConfig
 from quorum.errors import ConfigError, StudyError
-from quorum.study.file import canonical, load_study
+from quorum.study.file import load_study
+from quorum.study.model import canonical
 from tests.conftest import ROOT
 
 STUDIES = sorted((ROOT / "sweeps").rglob("*.yaml"))
@@ -16,7 +17,7 @@ STUDIES = sorted((ROOT / "sweeps").rglob("*.yaml"))
 
 @pytest.mark.parametrize("file", STUDIES, ids=lambda file: f"{file.parent.name}/{file.stem}")
 def test_every_study_file_loads_and_says_how_it_is_run(file: Path) -> None:
-    study = load_study(file)
+    study = load_study(file).study
     assert study.dataset == file.parent.name
     assert "# Command: mlflow run . -e sweep" in file.read_text()
     first = study.first_config({})
@@ -26,9 +27,9 @@ def test_every_study_file_loads_and_says_how_it_is_run(file: Path) -> None:
 
 
 def test_the_reports_tables_are_in_the_files() -> None:
-    study = load_study(ROOT / "sweeps" / "caltech101" / "alexnet.yaml")
+    study = load_study(ROOT / "sweeps" / "caltech101" / "alexnet.yaml").study
     assert [stage.budget for stage in study.stages] == [5, 5, 5]
-    assert study.stages[0].published[2].val_accuracy == 0.446
+    assert study.stages[0].published[3].val_accuracy == 0.446
 
 
 def written(tmp_path: Path, text: str) -> Path:
@@ -49,7 +50,7 @@ stages:
 
 
 def test_numbers_that_yaml_reads_as_text_are_numbers(tmp_path: Path) -> None:
-    study = load_study(written(tmp_path, GOOD))
+    study = load_study(written(tmp_path, GOOD)).study
     assert [canonical(settings) for settings in study.stages[0].grid()] == [{"lr": 0.001}, {"lr": 0.01}]
 
 
@@ -92,7 +93,7 @@ def test_what_is_no_study(tmp_path: Path) -> None:
 
 
 def test_a_setting_that_a_stage_decides_cannot_be_given(tmp_path: Path) -> None:
-    study = load_study(written(tmp_path, GOOD))
+    study = load_study(written(tmp_path, GOOD)).study
     assert study.first_config({"epochs": "2"}).epochs == 2
     with pytest.raises(ConfigError, match="lr: is varied by stage 'lr'"):
         study.first_config({"lr": "1"})

@@ -8,7 +8,7 @@ import optuna
 import pytest
 
 from quorum.errors import StudyError
-from quorum.study.file import Study
+from quorum.study.model import Study
 from quorum.study.results import SeedResult, StageResult, TrialRequest, TrialResult, spread
 from quorum.study.stages import open_storage, run_study
 

@@ -21,6 +21,7 @@ from quorum.data import dataset
 from quorum.data.images import find_images
 from quorum.ensemble.classifier import Classifier
 from quorum.ensemble.predict import Member, Verdict, check_classes, decide, predict_files, predict_split
+from quorum.ensemble.vote import RULE
 from quorum.errors import DataError, ModelError, RegistryError
 from quorum.report import figures, pages, tables
 from quorum.tracking import tags
@@ -29,10 +30,6 @@ from quorum.tracking.registry import best_members, register, version_of, version
 from quorum.tracking.runs import RunLog, open_run
 from quorum.tracking.store import Store
 
-RULE = (
-    "The class with the most votes wins; where classes tie, the best member among those who voted for one of them "
-    "decides. So the better of two decides when they differ, and the best of three when all three do."
-)
 DISAGREEMENTS = 25  # images listed on the page
 
 

@@ -37,15 +37,10 @@ class TrainOptions(ComputeOptions):
     reuse: bool = Field(True, description="return the run that already holds this result instead of training again")
 
 
-class SweepOptions(ComputeOptions):
-    """Options of `sweep`."""
+class StudyOptions(Options):
+    """Which studies, over which seeds."""
 
-    study: str | None = Field(
-        None, description="study file, or its name in sweeps/DATASET/; by default the name of the model"
-    )
     seeds: tuple[int, ...] = Field((0, 1, 2), description="seeds of every trial, separated by commas")
-    keep: int = Field(3, ge=1, description="trials of the sweep whose best seed's weights are kept")
-    reuse: bool = Field(True, description="link trainings that already stand in the store instead of repeating them")
     sweeps_dir: Path = Field(Path("sweeps"), description="folder of the study files")
 
     @field_validator("seeds", mode="before")
@@ -62,6 +57,32 @@ class SweepOptions(ComputeOptions):
         if not seeds or len(set(seeds)) < len(seeds):
             raise ValueError("lists a seed twice, or none")
         return seeds
+
+
+class SweepOptions(StudyOptions, ComputeOptions):
+    """Options of `sweep`."""
+
+    study: str | None = Field(
+        None, description="study file, or its name in sweeps/DATASET/; by default the name of the model"
+    )
+    keep: int = Field(3, ge=1, description="trials of the sweep whose best seed's weights are kept")
+    reuse: bool = Field(True, description="link trainings that already stand in the store instead of repeating them")
+
+
+class StudiesOptions(StudyOptions):
+    """Options of `studies`."""
+
+    dataset: str | None = Field(None, description="data set whose studies are listed; by default all")
+
+
+class ReportOptions(DataOptions):
+    """Options of `report`."""
+
+    dataset: str = Field("digits", description="data set whose studies are compared with what was published")
+    split_seed: int = Field(0, ge=0, description="seed of the split, where the data set has no split of its own")
+    study: str | None = Field(None, description="one study by name; by default all of the data set")
+    sweeps_dir: Path = Field(Path("sweeps"), description="folder of the study files")
+    output: Path = Field(Path("reports"), description="folder for the page, as HTML and as Markdown with its figures")
 
 
 class PromoteOptions(Options):

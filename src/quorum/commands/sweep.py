@@ -10,17 +10,21 @@ from typing import Any
 
 import pandas as pd
 
+from quorum.commands.check import check_settings, check_trials
 from quorum.commands.options import SweepOptions
 from quorum.commands.progress import say
 from quorum.commands.resolve import resolve
 from quorum.commands.result import Result
+from quorum.commands.seed_votes import RULE, SeedVotes, log_vote, vote_data, vote_of_study, vote_table
 from quorum.commands.setup import exclusively, load_data, use_device
 from quorum.commands.sweep_runs import SweepRuns, describe, title
 from quorum.commands.training import Bench, check_trainable, environment
 from quorum.config import TrialConfig, digest_of
 from quorum.errors import StudyError, unknown
 from quorum.report import figures, tables
-from quorum.study.file import Settings, Stage, Study, canonical, load_study
+from quorum.study.file import StudyFile, load_study
+from quorum.study.model import Study, canonical
+from quorum.study.plan import plan
 from quorum.study.results import StageResult, TrialResult
 from quorum.study.stages import open_storage, run_study
 from quorum.tracking import tags
@@ -38,12 +42,16 @@ def sweep(options: SweepOptions, overrides: Mapping[str, Any], store: Store) -> 
         overrides: settings of a trial that replace those of the study's base.
         store: the tracking store.
     """
-    name, study = find_study(options, overrides)
-    first = study.first_config({key: value for key, value in overrides.items() if key != "dataset"})
+    source = find_study(options, overrides)
+    study, name = source.study, source.file.stem
+    given = {key: value for key, value in overrides.items() if key != "dataset"}
+    first = study.first_config(given)
+    planned = plan(study, first)
+    check_trials(source, planned, check_settings, given)
     device = use_device(options)
     bench = Bench(load_data(options, study.dataset, first.split_seed), device, options.work_dir)
-    check_study(study, first, bench, store)
-    pixels = bench.data.batches(resolve(_first_trial(study, first), device, store).config, device).store
+    check_trials(source, planned, lambda config: check_trainable(resolve(config, device, store), bench), given)
+    pixels = bench.data.batches(resolve(planned[0].config, device, store).config, device).store
     digest = pixels.digest
     settings = [study.model_dump(mode="json"), first.model_dump(), options.seeds, options.keep, options.reuse]
     key = digest_of([*settings, digest, code_version()])
@@ -69,11 +77,15 @@ def sweep(options: SweepOptions, overrides: Mapping[str, Any], store: Store) -> 
             _write_stage(study, results, log)
 
         run_study(study, first, open_storage(store.folder / "optuna.db"), log.run_id, runs.execute, on_stage)
+        vote = vote_of_study(store, study, results)
+        if vote is not None:
+            log_vote(study, vote, log)
+            log.note(page(study, results, vote))
         _write_end(study, results, log)
-        return _answer(study, results, log.run_id)
+        return _answer(study, results, vote, log.run_id)
 
 
-def find_study(options: SweepOptions, overrides: Mapping[str, Any]) -> tuple[str, Study]:
+def find_study(options: SweepOptions, overrides: Mapping[str, Any]) -> StudyFile:
     """The study that is meant, by file or by name. Raises StudyError where there is none."""
     dataset = overrides.get("dataset")
     name = options.study or str(overrides.get("model", TrialConfig.model_fields["model"].default))
@@ -85,32 +97,10 @@ def find_study(options: SweepOptions, overrides: Mapping[str, Any]) -> tuple[str
         if not file.is_file():
             known = [path.stem for path in folder.glob("*.yaml")]
             raise StudyError(f"study: {unknown('study', name, known)} (files in {folder}/)")
-    study = load_study(file)
-    if dataset is not None and dataset != study.dataset:
-        raise StudyError(f"{file}: its dataset is {study.dataset}, not {dataset}")
-    return file.stem, study
-
-
-def check_study(study: Study, first: TrialConfig, bench: Bench, store: Store) -> None:
-    """Resolve and check every listed trial before one is trained, each around the stage's own base."""
-    base = first
-    for stage in study.stages:
-        base = base.replace(**stage.set)
-        for settings in stage.grid() if stage.search == "grid" else _corners(stage):
-            check_trainable(resolve(base.replace(**settings), bench.device, store), bench)
-        base = base.replace(**(stage.grid()[0] if stage.search == "grid" else {}))
-
-
-def _corners(stage: Stage) -> list[Settings]:
-    """Each listed choice of an open search by itself."""
-    return [
-        {name: value} for name, choices in stage.ranges.items() if isinstance(choices, list) for value in choices
-    ] or [{}]
-
-
-def _first_trial(study: Study, first: TrialConfig) -> TrialConfig:
-    stage = study.stages[0]
-    return first.replace(**stage.set, **(stage.grid()[0] if stage.search == "grid" else {}))
+    source = load_study(file)
+    if dataset is not None and dataset != source.study.dataset:
+        raise StudyError(f"{source.at(('dataset',))}: its dataset is {source.study.dataset}, not {dataset}")
+    return source
 
 
 def _write_stage(study: Study, results: list[StageResult], log: RunLog) -> None:
@@ -165,28 +155,31 @@ def _row(result: StageResult, trial: TrialResult) -> dict[str, Any]:
     return row
 
 
-def page(study: Study, results: list[StageResult]) -> str:
-    """The sweep's description in the UI: every stage's table."""
+def page(study: Study, results: list[StageResult], vote: SeedVotes | None = None) -> str:
+    """The sweep's description in the UI: every stage's table, and the vote's."""
     stages = [
         f"### Stage {result.stage.name}\n\n{tables.markdown(stage_table(result), result.stage.varied)}"
         for result in results
     ]
     note = f"mean is the validation accuracy of the best epoch over n seeds. {tables.STD_NOTE}"
-    parts = [study.description.strip(), *stages, note]
+    votes = [] if vote is None else [f"### Vote\n\n{tables.markdown(vote_table(study, vote))}\n\n{RULE}"]
+    parts = [study.description.strip(), *stages, *votes, note]
     return "\n\n".join(part for part in parts if part)
 
 
-def _answer(study: Study, results: list[StageResult], run_id: str) -> Result:
+def _answer(study: Study, results: list[StageResult], vote: SeedVotes | None, run_id: str) -> Result:
     stages = [
         {"name": result.stage.name, "trials": [_trial_data(trial) for trial in result.trials]} for result in results
     ]
     best = results[-1].best
     assert best is not None
     mean = best.of("val_accuracy").mean
-    text = (
-        f"{page(study, results)}\n\nsweep run {run_id}; best of the last stage: {describe(best.request)} at {mean:.4f}"
-    )
-    return Result({"run_id": run_id, "dataset": study.dataset, "stages": stages}, text)
+    ending = f"sweep run {run_id}; best of the last stage: {describe(best.request)} at {mean:.4f}"
+    text = f"{page(study, results, vote)}\n\n{ending}"
+    data: dict[str, Any] = {"run_id": run_id, "dataset": study.dataset, "stages": stages}
+    if vote is not None:
+        data["vote"] = vote_data(vote)
+    return Result(data, text)
 
 
 def _trial_data(trial: TrialResult) -> dict[str, Any]:

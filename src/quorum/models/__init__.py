@@ -7,9 +7,9 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from quorum.models.architectures import ARCHITECTURES, TORCHVISION, architecture, check_input, usual_input
+from quorum.models.architectures import ARCHITECTURES, TORCHVISION, architecture, check_input, on_meta, usual_input
 from quorum.models.parts import parameter_groups
-from quorum.models.weights import fetch_imagenet, file_digest, load_into, read_state
+from quorum.models.weights import fetch_imagenet, file_digest, imagenet_file, load_into, read_state
 from quorum.randomness import seed_everything
 
 __all__ = [
@@ -20,6 +20,8 @@ __all__ = [
     "check_input",
     "fetch_imagenet",
     "file_digest",
+    "imagenet_file",
+    "on_meta",
     "parameter_groups",
     "read_state",
     "usual_input",

@@ -60,16 +60,17 @@ def read_state(file: Path) -> State:
         ModelError: where the file is missing or holds something else.
     """
     if not file.is_file():
-        raise ModelError(f"weights: no file {file}")
+        raise ModelError(f"weights: no file {file}", setting="weights")
     try:
         state = torch.load(file, map_location="cpu", weights_only=True)
     except (RuntimeError, pickle.UnpicklingError, EOFError, OSError, LookupError, ValueError, TypeError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelError(
-            f"weights: {file} is not a state file that loads with weights_only ({reason[:120]})"
+            f"weights: {file} is not a state file that loads with weights_only ({reason[:120]})",
+            setting="weights",
         ) from error
     if not isinstance(state, dict) or not state or not all(isinstance(v, torch.Tensor) for v in state.values()):
-        raise ModelError(f"weights: {file} does not hold a state dict (tensors by name)")
+        raise ModelError(f"weights: {file} does not hold a state dict (tensors by name)", setting="weights")
     return state
 
 

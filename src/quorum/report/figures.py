@@ -99,20 +99,21 @@ def confusion(tables: Mapping[str, pd.DataFrame]) -> Figure:
     return figure
 
 
-def error_bars(table: pd.DataFrame, names: Sequence[str], title: str) -> Figure:
+def error_bars(table: pd.DataFrame, names: Sequence[str], title: str, ours: str = "this sweep") -> Figure:
     """Mean validation accuracy with std of a stage's trials, beside the published values where there are any.
 
     Args:
         table: rows with the varied settings, `mean`, `std`, and possibly `published` and `published std`.
         names: the varied settings.
         title: of the figure.
+        ours: what the figures that are not published are called.
     """
     labels = ["\n".join(f"{name}={row[name]}" for name in names) or "base" for _, row in table.iterrows()]
     places = np.arange(len(table))
     figure = Figure(figsize=(max(5.0, 1.3 * len(table) + 1.5), 4.2), layout="constrained")
     axis = figure.subplots()
     shift = 0.08 if "published" in table else 0.0
-    _bars(axis, places - shift, table["mean"], table["std"], "this sweep", "C0", "o")
+    _bars(axis, places - shift, table["mean"], table["std"], ours, "C0", "o")
     if "published" in table:
         std = table["published std"] if "published std" in table else pd.Series(np.nan, index=table.index)
         _bars(axis, places + shift, table["published"], std, "published", "C1", "s")

@@ -3,16 +3,93 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import jinja2
 import pandas as pd
 
-_ENVIRONMENT = jinja2.Environment(
-    loader=jinja2.PackageLoader("quorum.report"), autoescape=True, undefined=jinja2.StrictUndefined
+from quorum.report.tables import markdown
+
+_LOADER = jinja2.PackageLoader("quorum.report")
+_ENVIRONMENT = jinja2.Environment(loader=_LOADER, autoescape=True, undefined=jinja2.StrictUndefined)
+_TEXT = jinja2.Environment(
+    loader=_LOADER, autoescape=False, undefined=jinja2.StrictUndefined, keep_trailing_newline=True
 )
+_TEXT.filters["markdown"] = markdown
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure of a page.
+
+    Attributes:
+        folder: the folder that the page is written to.
+        path: of the PNG file, relative to that folder.
+        caption: what it shows.
+    """
+
+    folder: Path
+    path: str
+    caption: str
+
+    @property
+    def source(self) -> str:
+        """The file itself, as the source of an image element."""
+        return data_uri(self.folder / self.path)
+
+
+@dataclass(frozen=True)
+class Part:
+    """A table of a study, with its figures."""
+
+    name: str
+    table: pd.DataFrame
+    figures: Sequence[Picture] = ()
+
+
+@dataclass(frozen=True)
+class Section:
+    """A study: what it repeats, the command that runs it, its tables, and the figures of all of it."""
+
+    name: str
+    description: str
+    command: str
+    parts: Sequence[Part]
+    figures: Sequence[Picture] = ()
+
+
+@dataclass(frozen=True)
+class ComparisonPage:
+    """What the studies of a data set gave beside what was published.
+
+    Attributes:
+        title, head: first lines.
+        overview: every row in one table.
+        facts: short lines by name.
+        rules: how to read the tables.
+        sections: the studies.
+        data_note, data_figures: the data set.
+    """
+
+    title: str
+    head: str
+    overview: pd.DataFrame
+    facts: Mapping[str, str]
+    rules: Sequence[str]
+    sections: Sequence[Section]
+    data_note: str
+    data_figures: Sequence[Picture]
+
+    def html(self) -> str:
+        """The page with its figures inside."""
+        return _ENVIRONMENT.get_template("comparison.html").render(title=self.title, page=self)
+
+    def markdown(self) -> str:
+        """The same as Markdown, its figures beside it."""
+        return _TEXT.get_template("comparison.md").render(page=self)
 
 
 def data_uri(png: Path) -> str:

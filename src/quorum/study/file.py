@@ -1,144 +1,63 @@
-"""Study files: a published study as stages of settings to vary, with what was published beside them."""
+"""Study files: read, checked, and every complaint with its line."""
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self
 
 import yaml
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import ValidationError
 
 from quorum.config import Closed, TrialConfig, describe, parse_config
 from quorum.errors import ConfigError, StudyError, unknown
+from quorum.study.model import VARIABLE, PublishedRow, Range, Scalar, Settings, Stage, Study, Vote, canonical
 
-Scalar = str | int | float | bool
-Settings = dict[str, Scalar]
-
-FIXED = ("dataset", "seed", "weights_digest")  # a stage cannot vary these
-VARIABLE = tuple(name for name in TrialConfig.model_fields if name not in FIXED)
+Path_ = tuple[str | int, ...]
+Lines = dict[Path_, int]
 
 
-class Range(Closed):
-    """An open interval to search: `low` to `high`, on a logarithmic scale or in steps if it says so."""
-
-    low: float
-    high: float
-    log: bool = False
-    step: float | None = Field(None, gt=0)
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Self:
-        if self.low >= self.high:
-            raise ValueError(f"low {self.low:g} is not below high {self.high:g}")
-        if self.log and (self.low <= 0 or self.step):
-            raise ValueError("a logarithmic range starts above 0 and has no step")
-        return self
-
-
-class PublishedRow(Closed):
-    """One row of a published table.
+@dataclass(frozen=True)
+class StudyFile:
+    """A study and where it stands.
 
     Attributes:
-        id: of the system.
-        at: the varied settings of the row.
-        val_accuracy, test_accuracy: published mean, a fraction; None where only the other (or a figure) was.
-        std: published standard deviation of the mean's runs.
+        file: its file.
+        study: what it says.
+        lines: the line, from 1, of every entry by its path.
     """
 
-    id: str
-    at: dict[str, Scalar] = {}
-    val_accuracy: float | None = Field(None, ge=0, le=1)
-    std: float | None = Field(None, ge=0, le=1)
-    test_accuracy: float | None = Field(None, ge=0, le=1)
+    file: Path
+    study: Study
+    lines: Lines
 
+    def at(self, path: Path_) -> str:
+        """File and line of an entry, or of the nearest one that contains it."""
+        return _at(self.file, self.lines, path)
 
-class Stage(Closed):
-    """One table of a study.
+    def at_setting(self, stage: int, settings: Settings, name: str) -> str:
+        """File and line where a trial gets a setting from.
 
-    Attributes:
-        name: unique in the study.
-        set: settings that this stage fixes, whatever the stage before found.
-        vary: values to try, every combination of them.
-        search: `grid` for `vary`, `tpe` for `ranges`.
-        ranges: what `tpe` searches: a Range, or a list to choose from.
-        trials: how many it tries.
-        published: the published rows of this table.
-    """
-
-    name: str = Field(min_length=1, pattern=r"^[\w.-]+$")
-    set: dict[str, Scalar] = {}
-    vary: dict[str, list[Scalar]] = {}
-    search: Literal["grid", "tpe"] = "grid"
-    ranges: dict[str, Range | list[Scalar]] = {}
-    trials: int | None = Field(None, ge=1)
-    published: tuple[PublishedRow, ...] = ()
-
-    @model_validator(mode="after")
-    def _one_kind(self) -> Self:
-        if self.search == "tpe" and (self.vary or not self.ranges or self.trials is None):
-            raise ValueError("search: tpe takes ranges and trials, not vary")
-        if self.search == "grid" and (self.ranges or self.trials is not None):
-            raise ValueError("ranges and trials go with search: tpe")
-        if both := set(self.set) & (set(self.vary) | set(self.ranges)):
-            raise ValueError(f"both sets and varies {', '.join(sorted(both))}")
-        return self
-
-    @property
-    def varied(self) -> tuple[str, ...]:
-        """Names of the settings that differ between its trials."""
-        return tuple(self.vary or self.ranges)
-
-    def grid(self) -> list[Settings]:
-        """Every combination of the listed values, in the file's order; one empty combination if none is listed."""
-        return [dict(zip(self.vary, values, strict=True)) for values in itertools.product(*self.vary.values())]
-
-    @property
-    def budget(self) -> int:
-        """Number of trials."""
-        return self.trials if self.trials is not None else len(self.grid())
-
-
-class Study(Closed):
-    """A study file.
-
-    Attributes:
-        description: what it repeats, for the page of its sweep.
-        dataset: the data set of all its trials.
-        base: settings that all stages start from.
-        stages: run in order, each around the best trial of the one before.
-    """
-
-    description: str = ""
-    dataset: str
-    base: dict[str, Scalar] = {}
-    stages: tuple[Stage, ...] = Field(min_length=1)
-
-    @field_validator("stages")
-    @classmethod
-    def _names_differ(cls, stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
-        names = [stage.name for stage in stages]
-        if repeated := {name for name in names if names.count(name) > 1}:
-            raise ValueError(f"has two stages named {', '.join(sorted(repeated))}")
-        return stages
-
-    def first_config(self, overrides: Mapping[str, Any]) -> TrialConfig:
-        """The settings that the first stage starts from.
-
-        Raises:
-            ConfigError: for an override that a stage varies or fixes, or that is no setting.
+        Args:
+            stage: number of its stage, from 0.
+            settings: what it varies.
+            name: of the setting. If no line gives it, the stage's own line is told.
         """
-        for stage in self.stages:
-            for name in overrides:
-                if name in stage.varied or name in stage.set:
-                    verb = "varied" if name in stage.varied else "fixed"
-                    raise ConfigError(f"{name}: is {verb} by stage {stage.name!r}, so it cannot be given for the sweep")
-        values = {**self.base, "dataset": self.dataset, **overrides}
-        return parse_config(TrialConfig, values, "the study's base")
+        varied = self.study.stages[stage]
+        if name in settings:
+            values = varied.vary.get(name, [])
+            places = [
+                i for i, value in enumerate(values) if canonical({name: value}) == canonical({name: settings[name]})
+            ]
+            return self.at(("stages", stage, "vary", name, *places) if places else ("stages", stage, "ranges", name))
+        for number in range(stage, -1, -1):
+            for part in ("set", "vary"):
+                if (path := ("stages", number, part, name)) in self.lines:
+                    return self.at(path)
+        return self.at(("base", name) if ("base", name) in self.lines else ("stages", stage))
 
 
-def load_study(file: Path) -> Study:
+def load_study(file: Path) -> StudyFile:
     """A study from its YAML file, every value of it checked.
 
     Raises:
@@ -160,11 +79,7 @@ def load_study(file: Path) -> Study:
     except ValidationError as error:
         raise StudyError(f"{_at(file, lines, error.errors()[0]['loc'])}: {_complaint(error)}") from error
     _check_settings(study, file, lines)
-    return study
-
-
-Path_ = tuple[str | int, ...]
-Lines = dict[Path_, int]
+    return StudyFile(file, study, lines)
 
 
 def _lines(node: yaml.Node, path: Path_, file: Path) -> Iterator[tuple[Path_, int]]:
@@ -193,7 +108,12 @@ def _complaint(error: ValidationError) -> str:
     first = error.errors()[0]
     names = [str(part) for part in first["loc"] if isinstance(part, str)]
     if first["type"] == "extra_forbidden":
-        kind: dict[str, type[Closed]] = {"stages": Stage, "published": PublishedRow, "ranges": Range}
+        kind: dict[str, type[Closed]] = {
+            "stages": Stage,
+            "published": PublishedRow,
+            "ranges": Range,
+            "vote": Vote,
+        }
         owner = next((kind[name] for name in reversed(names[:-1]) if name in kind), Study)
         return unknown("entry", names[-1], owner.model_fields)
     if first["type"] == "missing":
@@ -213,7 +133,7 @@ def _check_settings(study: Study, file: Path, lines: Lines) -> None:
             for j, value in enumerate(values):
                 where: Path_ = (*path, "vary", name, j)
                 _check_value(study, name, value, where, file, lines)
-                if value in values[:j]:
+                if canonical({name: value}) in [canonical({name: earlier}) for earlier in values[:j]]:
                     raise StudyError(f"{_at(file, lines, where)}: {name} {value!r} is listed twice")
         for name, interval in stage.ranges.items():
             ends = interval if isinstance(interval, list) else [_end(name, e) for e in (interval.low, interval.high)]
@@ -255,9 +175,3 @@ def _check_published(study: Study, stage: Stage, path: Path_, file: Path, lines:
         if (row.id, at) in seen:
             raise StudyError(f"{where}: published row at {at} is given twice")
         seen.append((row.id, at))
-
-
-def canonical(settings: Mapping[str, Scalar]) -> Settings:
-    """Settings as the typed configuration holds them: YAML reads 1e-3 as text, the configuration as 0.001."""
-    config = parse_config(TrialConfig, settings, "settings")
-    return {name: getattr(config, name) for name in settings}

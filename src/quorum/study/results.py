@@ -6,7 +6,7 @@ import statistics
 from dataclasses import dataclass
 
 from quorum.config import TrialConfig
-from quorum.study.file import Settings, Stage
+from quorum.study.model import Settings, Stage
 
 
 @dataclass(frozen=True)

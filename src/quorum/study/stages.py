@@ -21,7 +21,7 @@ from optuna.trial import TrialState
 
 from quorum.config import TrialConfig
 from quorum.errors import StudyError
-from quorum.study.file import Range, Settings, Stage, Study, canonical
+from quorum.study.model import Range, Settings, Stage, Study, canonical
 from quorum.study.results import StageResult, TrialRequest, TrialResult
 
 Execute = Callable[[TrialRequest], TrialResult]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
+import mlflow.artifacts
 import pandas as pd
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
@@ -62,6 +64,14 @@ def get_run(store: Store, run_id: str) -> Run:
         return store.client.get_run(run_id)
     except MlflowException as error:
         raise RegistryError(f"no run {run_id!r} in {store.uri}") from error
+
+
+def artifact(store: Store, run_id: str, path: str) -> Path | None:
+    """A local copy of one of a run's artifacts, or None where it has none by that path."""
+    try:
+        return Path(mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path=path, tracking_uri=store.uri))
+    except (MlflowException, OSError):
+        return None
 
 
 def history_frame(store: Store, run_id: str) -> pd.DataFrame:

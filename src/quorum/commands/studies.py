@@ -1,0 +1,95 @@
+"""`quorum studies`: the study files, what they cost and what was published for them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from quorum.commands.check import check_settings, check_trials
+from quorum.commands.options import StudiesOptions
+from quorum.commands.result import Result
+from quorum.data import DATASETS, dataset
+from quorum.errors import StudyError
+from quorum.report import tables
+from quorum.study.file import StudyFile, load_study
+from quorum.study.model import PublishedRow, Study
+from quorum.study.plan import epochs_shared, epochs_written, plan
+
+NOTE = (
+    "Epochs are those of all seeds: `written` with every trial trained by itself, `shared` with the epochs that trials "
+    "of a study begin with alike counted once."
+)
+
+
+def studies(options: StudiesOptions) -> Result:
+    """List the study files, each checked as far as that needs neither images nor weights."""
+    if options.dataset is not None:
+        dataset(options.dataset)
+    found = find_studies(options.sweeps_dir, options.dataset)
+    rows = [describe(source, len(options.seeds)) for source in found]
+    shown = [{**_shown(row), "published": _published(source.study)} for row, source in zip(rows, found, strict=True)]
+    table = pd.DataFrame(shown)
+    return Result(rows, f"{tables.markdown(table)}\n\n{NOTE}")
+
+
+def find_studies(sweeps_dir: Path, dataset_name: str | None) -> list[StudyFile]:
+    """The study files of one data set, or of all, by name.
+
+    Raises:
+        StudyError: where there is none, or one of them cannot be run.
+    """
+    names = [dataset_name] if dataset_name else list(DATASETS)
+    found = [load_study(file) for name in names for file in sorted((sweeps_dir / name).glob("*.yaml"))]
+    if not found:
+        raise StudyError(f"sweeps_dir: no study file in {sweeps_dir / names[0] if dataset_name else sweeps_dir}/")
+    for source in found:
+        check_trials(source, plan(source.study, source.study.first_config({})), check_settings)
+    return found
+
+
+def describe(source: StudyFile, seeds: int) -> dict[str, Any]:
+    """What a study costs and which published systems it repeats, as a JSON value."""
+    study = source.study
+    planned = plan(study, study.first_config({}))
+    return {
+        "dataset": study.dataset,
+        "study": source.file.stem,
+        "trials": sum(trial.count for trial in planned),
+        "seeds": seeds,
+        "epochs_written": seeds * epochs_written(planned),
+        "epochs_shared": seeds * epochs_shared(planned),
+        "needs_imagenet": any(trial.config.weights == "imagenet" for trial in planned),
+        "published_ids": list(dict.fromkeys(row.id for row in study.published)),
+    }
+
+
+def _shown(row: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "data set": row["dataset"],
+        "study": row["study"],
+        "trials": row["trials"],
+        "seeds": row["seeds"],
+        "epochs written": f"{row['epochs_written']:,}",
+        "epochs shared": f"{row['epochs_shared']:,}",
+        "weights": "ImageNet" if row["needs_imagenet"] else "",
+    }
+
+
+def _published(study: Study) -> str:
+    """What was published, in a few words: the range of accuracies, the number of rows, the figures."""
+    return ", ".join(filter(None, [_accuracies(study.published), _figures(study.published)]))
+
+
+def _accuracies(rows: Sequence[PublishedRow]) -> str:
+    values = [value for row in rows if (value := row.val_accuracy or row.test_accuracy) is not None]
+    if not values:
+        return ""
+    return f"{min(values):.4g}" if len(values) == 1 else f"{min(values):.4g} to {max(values):.4g} in {len(values)} rows"
+
+
+def _figures(rows: Sequence[PublishedRow]) -> str:
+    numbers = [str(row.figure) for row in rows if row.figure is not None]
+    return f"figure{'s' * (len(numbers) > 1)} {', '.join(numbers)}" if numbers else ""

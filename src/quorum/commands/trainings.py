@@ -1,0 +1,75 @@
+"""The trainings of a data set that stand in the store, by what they repeat."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from quorum.commands.resolve import settle
+from quorum.commands.training import seed_result
+from quorum.config import TrialConfig, parse_config
+from quorum.errors import QuorumError
+from quorum.study.results import SeedResult
+from quorum.tracking import tags
+from quorum.tracking.queries import search
+from quorum.tracking.runs import FAILED, FINISHED, Run
+from quorum.tracking.store import Store
+
+# What does not make another protocol of a training: seeds are repetitions, and the machine decides the others.
+_FREE = ("seed", "precision", "weights_digest")
+
+
+@dataclass
+class Trainings:
+    """What stands of one protocol.
+
+    Attributes:
+        digest: of the data of its newest finished training; those on other data are left out.
+        finished: the newest finished training of each seed.
+        failed: the reason for each seed whose newest training failed, as one that diverged does.
+        begun: whether one was begun that neither finished nor failed.
+    """
+
+    digest: str = ""
+    finished: dict[int, SeedResult] = field(default_factory=dict)
+    failed: dict[int, str] = field(default_factory=dict)
+    begun: bool = False
+
+
+def protocol(config: TrialConfig) -> str:
+    """What two configurations have in common if one repeats the other: all but seed, arithmetic and weights file."""
+    return json.dumps(settle(config).model_dump(exclude=set(_FREE)), sort_keys=True)
+
+
+def find_trainings(store: Store, dataset: str) -> dict[str, Trainings]:
+    """All trainings of a data set by their protocol. Reads each run once, newest first."""
+    found: dict[str, Trainings] = {}
+    for run in search(store, {tags.DATASET: dataset}):
+        if run.data.tags.get(tags.KIND) in ("seed", "train") and (config := _config(run)) is not None:
+            _add(found.setdefault(protocol(config), Trainings()), run, config.seed)
+    return found
+
+
+def _add(trainings: Trainings, run: Run, seed: int) -> None:
+    if run.info.status == FINISHED and "best/val_accuracy" in run.data.metrics:
+        digest = run.data.tags.get(tags.DATA_DIGEST, "")
+        trainings.digest = trainings.digest or digest
+        if digest == trainings.digest and seed not in trainings.failed:
+            trainings.finished.setdefault(seed, seed_result(run, seed, reused=False))
+    elif run.info.status == FAILED:
+        if seed not in trainings.finished:
+            trainings.failed.setdefault(seed, run.data.tags.get(tags.REASON, "failed"))
+    else:
+        trainings.begun = True
+
+
+def _config(run: Run) -> TrialConfig | None:
+    """The settings of a training; None for one that was made with settings that are no longer known."""
+    values: dict[str, Any] = {k: v for k, v in run.data.params.items() if k in TrialConfig.model_fields}
+    try:
+        config = parse_config(TrialConfig, values, f"run {run.info.run_id}")
+        settle(config)
+    except QuorumError:
+        return None
+    return config
