@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 import torchvision.transforms.functional as reference
@@ -18,8 +19,11 @@ from quorum.data.augment import (
     Flip,
     Grayscale,
     Images,
+    Operation,
     Perspective,
+    Policy,
 )
+from quorum.data.crop import gather, random_starts
 from quorum.randomness import generator
 
 SIZE = 33
@@ -141,3 +145,67 @@ def test_every_policy_keeps_shape_range_and_its_argument(images: Images, name: s
     assert torch.equal(out, POLICIES[name](images, generator(3, 1, "augment")))
     if POLICIES[name].operations:
         assert not torch.equal(out, POLICIES[name](images, generator(3, 2, "augment")))
+
+
+def theirs(operation: Operation, image: Images, draws: Draws, i: int) -> Images:
+    """torchvision's own function for one image [3, s, s], with the parameters that were drawn for it."""
+    if isinstance(operation, Flip):
+        flip = reference.hflip if operation.axis == -1 else reference.vflip
+        return flip(image) if draws["chosen"][i] else image
+    if isinstance(operation, Grayscale):
+        return reference.rgb_to_grayscale(image, 3) if draws["chosen"][i] else image
+    if isinstance(operation, Affine):
+        degrees, scale = float(draws["degrees"][i]), float(draws["scale"][i])
+        shift = [int(value) for value in draws["shift"][i]]
+        if operation.degrees:
+            return reference.rotate(image, degrees)
+        return reference.affine(image, 0.0, shift, scale, [0.0, 0.0])
+    if isinstance(operation, Perspective):
+        if not draws["chosen"][i]:
+            return image
+        return perspective(image, START, corners(draws, i), interpolation=InterpolationMode.BILINEAR)
+    assert isinstance(operation, ColorJitter)
+    adjust = (
+        reference.adjust_brightness,
+        reference.adjust_contrast,
+        reference.adjust_saturation,
+        reference.adjust_hue,
+    )
+    for kind in draws["order"][i]:
+        image = adjust[kind](image, float(draws["factors"][i, kind]))
+    return image
+
+
+@pytest.mark.parametrize("name", sorted(POLICIES))
+def test_every_policy_is_torchvisions_transforms_one_after_the_other(images: Images, name: str) -> None:
+    draws = generator(3, 1, "augment")
+    expected = list(images)
+    operations = [
+        # torchvision has no bicubic perspective for tensors; test_bicubic_perspective_is_near_pillows compares that
+        Perspective(o.distortion, o.p, "bilinear") if isinstance(o, Perspective) else o
+        for o in POLICIES[name].operations
+    ]
+    for operation in operations:
+        drawn = operation.draw(len(images), SIZE, draws)
+        expected = [theirs(operation, image, drawn, i) for i, image in enumerate(expected)]
+    out = Policy(operations=tuple(operations))(images, generator(3, 1, "augment"))
+    # nearest neighbour: rounding may take the other neighbour on a boundary, and jitter's contrast, which looks at the
+    # mean of the image, hands that on to every pixel, a little
+    differ = ((out - torch.stack(expected)).abs() > 0.01).any(dim=1).float().mean()
+    assert differ < 0.02
+
+
+def test_a_random_crop_repeats_edges_as_torchvisions_padding_does() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 40, 3), dtype=np.uint8)
+    size = 32
+    heights, widths = np.full(50, 20), np.full(50, 40)
+    draws = generator(0, 1, "augment")
+    tops, lefts = random_starts(heights, size, draws), random_starts(widths, size, draws)
+    assert len(set(tops.tolist())) > 5
+    windows = gather([pixels] * 50, tops, lefts, size, "edge")
+    image = torch.from_numpy(pixels).permute(2, 0, 1)
+    # RandomCrop(32, pad_if_needed=True, padding_mode="edge") pads 12 rows on both ends and then crops
+    padded = reference.pad(image, [0, 12, 0, 12], padding_mode="edge")
+    for window, top, left in zip(windows, tops, lefts, strict=True):
+        expected = reference.crop(padded, int(top) + 12, int(left), size, size)
+        assert torch.equal(torch.from_numpy(window).permute(2, 0, 1), expected)

@@ -13,6 +13,7 @@ from quorum.data.batches import Batches, policy
 from quorum.data.preprocess import Preprocess
 from quorum.data.store import open_store
 from quorum.errors import DataError
+from quorum.randomness import generator
 
 CPU = torch.device("cpu")
 
@@ -90,3 +91,36 @@ def test_every_data_set_states_its_input(name: str) -> None:
 def test_unknown_policy() -> None:
     with pytest.raises(DataError, match="no augmentation policy 'flp' \\(did you mean 'flip'\\?\\)"):
         policy("flp")
+
+
+def test_training_images_can_have_a_resize_of_their_own(tmp_path: Path) -> None:
+    store = open_store(load_catalogue("digits", Path()), tmp_path / "stores")
+    batches = Batches(store, Preprocess(16, 16, "half"), CPU, store, 20)
+    train, _ = next(batches.training(seed=0, epoch=1, batch_size=32, augment="none"))
+    assert train.shape == (32, 3, 16, 16)
+    order = torch.randperm(len(store.splits["train"]), generator=generator(0, 1, "order"))[:32]
+    chosen = store.splits["train"][order.numpy()]
+    # digits are 8 x 8: 20 pixels, of which the middle 16 are seen in training, and 16 pixels in evaluation
+    expected = Preprocess(16, 20, "half").images([store.image(i) for i in chosen])
+    assert torch.equal(train, expected)
+    evaluated = next(batches.evaluation("test"))[0]
+    test = store.splits["test"][: len(evaluated)]
+    assert torch.equal(evaluated, Preprocess(16, 16, "half").images([store.image(i) for i in test]))
+
+
+def test_a_random_crop_takes_windows_of_the_resized_image(tmp_path: Path) -> None:
+    store = open_store(load_catalogue("digits", Path()), tmp_path / "stores")
+    batches = Batches(store, Preprocess(16, 16, "half"), CPU, store, 20)
+    crop = "crop-flip-rotate15-jitter20-shift10"
+    one, other = (next(batches.training(seed=0, epoch=1, batch_size=32, augment=name))[0] for name in (crop, "none"))
+    assert one.shape == other.shape
+    assert not torch.equal(one, other)
+
+
+def test_images_of_differing_sizes_with_two_resizes(image_tree: Path, tmp_path: Path) -> None:
+    catalogue = load_catalogue("folder", Path(), image_tree)
+    small, large = (open_store(catalogue, tmp_path / "stores", resize=side) for side in (16, 20))
+    batches = Batches(small, Preprocess(16, 16, "half"), CPU, large, 20)
+    assert next(batches.training(seed=0, epoch=1, batch_size=4, augment="none"))[0].shape == (4, 3, 16, 16)
+    assert next(batches.evaluation("test"))[0].shape[1:] == (3, 16, 16)
+    assert small.digest == large.digest

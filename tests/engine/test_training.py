@@ -150,6 +150,32 @@ def test_a_phase_that_comes_later_trains_its_groups() -> None:
     assert all(not torch.equal(p, before[name]) for name, p in trained.model.named_parameters())
 
 
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_a_group_that_is_trained_later_starts_as_with_an_optimiser_of_its_own(optimizer: str) -> None:
+    """Two phases are plain torch loops: the second's new group has fresh momenta, the first's goes on with its own."""
+    config = CONFIG.replace(phases="1:classifier,3:all", epochs=4, optimizer=optimizer, weight_decay=0.01, lr=0.003)
+    ours = training(config)
+    plain = training(config)  # the same first weights
+    kind = {
+        "sgd": lambda group: torch.optim.SGD(group, config.lr, momentum=config.momentum, weight_decay=0.01, fused=True),
+        "adam": lambda group: torch.optim.Adam(group, config.lr, weight_decay=0.01, fused=True),
+    }[optimizer]
+    own = {name: kind(plain.groups[name]) for name in ("classifier", "features")}
+    for epoch in range(1, 5):
+        ours.run_epoch(epoch, lambda _images: None)
+        trained = ("classifier",) if epoch < 3 else ("classifier", "features")
+        for parameter in plain.groups["features"]:
+            parameter.requires_grad_("features" in trained)
+        plain.model.train()
+        for images, labels in plain.batches.training(seed=0, epoch=epoch, batch_size=8, augment="none"):
+            plain.model.zero_grad()
+            nn.functional.cross_entropy(plain.model(images), labels).backward()
+            for name in trained:
+                own[name].step()
+    for name, parameter in ours.model.named_parameters():
+        torch.testing.assert_close(parameter, plain.model.get_parameter(name), msg=name)
+
+
 def test_an_unknown_group_is_refused_before_training() -> None:
     with pytest.raises(ModelError, match="no parameter group 'layer9'"):
         training(CONFIG.replace(phases="1:all,3:layer9"))

@@ -6,10 +6,21 @@ from pathlib import Path
 
 import pytest
 import torch
+import torchvision
 
 from quorum.errors import ModelError
-from quorum.models import ARCHITECTURES, architecture, build, check_input, fetch_imagenet, parameter_groups, usual_input
-from quorum.models.parts import last_layer
+from quorum.models import (
+    ARCHITECTURES,
+    TORCHVISION,
+    architecture,
+    build,
+    check_input,
+    fetch_imagenet,
+    on_meta,
+    parameter_groups,
+    usual_input,
+)
+from quorum.models.parts import head_name, last_layer
 from quorum.models.weights import imagenet_file, load_into, read_state
 
 NAMES = sorted(ARCHITECTURES)
@@ -63,6 +74,105 @@ def test_the_report_says_what_scratch_simple_is() -> None:
     )
 
 
+def conv(channels_in: int, channels: int) -> int:
+    return channels_in * 9 * channels + channels
+
+
+def linear(width_in: int, width: int) -> int:
+    return width_in * width + width
+
+
+def test_the_report_says_what_scratch_complex_is() -> None:
+    model = build("scratch-complex", 10, seed=0)
+    norms = sum(2 * channels for channels in (64, 128, 256))
+    convolutions = conv(3, 64) + conv(64, 128) + conv(128, 256)
+    assert sum(p.numel() for p in model.parameters()) == convolutions + norms + linear(4096, 512) + linear(512, 10)
+    assert kinds(model) == ["Conv2d", "ReLU", "BatchNorm2d", "MaxPool2d"] * 3
+
+
+def test_the_report_says_what_scratch_medium_is() -> None:
+    model = build("scratch-medium", 10, seed=0)
+    norms = sum(2 * channels for channels in (64, 128, 256, 512))
+    convolutions = conv(3, 64) + conv(64, 128) + conv(128, 256) + conv(256, 512)
+    linears = linear(8192, 1024) + linear(1024, 512) + linear(512, 10)
+    assert sum(p.numel() for p in model.parameters()) == convolutions + norms + linears
+    assert kinds(model) == ["Conv2d", "BatchNorm2d", "ReLU", "MaxPool2d"] * 4
+    assert [layer.p for layer in model.modules() if isinstance(layer, torch.nn.Dropout)] == [0.5, 0.5]
+
+
+def kinds(model: torch.nn.Module) -> list[str]:
+    return [type(layer).__name__ for layer in model.get_submodule("features").children()]
+
+
+def test_the_two_layer_head_is_drawn_anew_on_imagenet_features(tmp_path: Path) -> None:
+    file = tmp_path / "imagenet.pt"
+    source = build("mobilenet_v2", 1000, seed=1)
+    torch.save(source.state_dict(), file)
+    model = build("mobilenet_v2-two-layer-head", 10, seed=0, weights=file)
+    fresh = build("mobilenet_v2-two-layer-head", 10, seed=0)
+    for name, parameter in model.named_parameters():
+        expected = fresh if name.startswith("classifier.") else source
+        assert torch.equal(parameter, expected.get_parameter(name)), name
+    layers = model.get_submodule("classifier").children()
+    sizes = [layer.weight.shape for layer in layers if isinstance(layer, torch.nn.Linear)]
+    assert sizes == [(512, 1280), (10, 512)]
+    # its own state is loaded whole, and without the last layer where the classes differ
+    torch.save(model.state_dict(), file)
+    again = build("mobilenet_v2-two-layer-head", 10, seed=5, weights=file)
+    assert all(torch.equal(a, b) for a, b in zip(again.parameters(), model.parameters(), strict=True))
+    others = build("mobilenet_v2-two-layer-head", 7, seed=5, weights=file)
+    assert torch.equal(others.get_parameter("classifier.0.weight"), model.get_parameter("classifier.0.weight"))
+    with pytest.raises(ModelError, match="is not for this model"):
+        build("mobilenet_v2", 10, seed=0, weights=file)
+
+
+@pytest.mark.parametrize("name", TORCHVISION)
+def test_every_classifier_of_torchvisions_has_what_a_study_needs(name: str) -> None:
+    kind = architecture(name)
+    model = on_meta(name)
+    assert kind.imagenet is not None
+    size = usual_input(kind, 64)
+    check_input(kind, size)
+    last = model.get_submodule(last_layer(model))
+    assert isinstance(last, torch.nn.Linear | torch.nn.Conv2d)
+    assert last.weight.shape[0] == 2
+    groups = parameter_groups(model)
+    assert groups["classifier"]
+    assert groups["features"]
+    assert len(groups["classifier"]) + len(groups["features"]) == len(groups["all"])
+
+
+@pytest.mark.parametrize("name", ["squeezenet1_1", "googlenet", "shufflenet_v2_x0_5", "vit_b_32", "convnext_tiny"])
+def test_other_classifiers_learn_from_their_imagenet_file(name: str, tmp_path: Path) -> None:
+    options = (
+        {"init_weights": False} if name == "googlenet" else {}
+    )  # slow; and with the auxiliary heads, as in the file
+    torch.save(torchvision.models.get_model(name, weights=None, **options).state_dict(), tmp_path / "file.pth")
+    model = build(name, 5, seed=0, weights=tmp_path / "file.pth").eval()
+    size = usual_input(architecture(name), 64)
+    with torch.inference_mode():
+        assert model(torch.zeros(1, 3, size, size)).shape == (1, 5)
+
+
+def test_the_usual_input_is_the_preferred_one_where_it_fits() -> None:
+    assert usual_input(architecture("resnet18"), 64) == 64
+    assert usual_input(architecture("scratch-simple"), 224) == 32
+    assert usual_input(architecture("scratch-medium"), 224) == 64
+    assert usual_input(architecture("vit_b_16"), 64) == 224
+
+
+def test_batch_norm_needs_two_images_where_one_pixel_is_left() -> None:
+    check_input(architecture("resnet18"), 64, 1)
+    with pytest.raises(ModelError, match="batch_size: 1 is too small for resnet18 at input_size 32"):
+        check_input(architecture("resnet18"), 32, 1)
+
+
+def test_groups_reach_into_stages() -> None:
+    groups = parameter_groups(build("resnet18", 3, seed=0))
+    assert len(groups["layer4.1"]) < len(groups["layer4"])
+    assert "features.10" in parameter_groups(build("alexnet", 3, seed=0))
+
+
 def test_an_input_that_does_not_fit_is_refused() -> None:
     with pytest.raises(ModelError, match="62 does not fit alexnet, which takes 63 pixels or more"):
         check_input(architecture("alexnet"), 62)
@@ -78,7 +188,7 @@ def test_imagenet_weights_load_from_torchs_cache_under_their_real_name(
 ) -> None:
     monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path))
     kind = architecture(name)
-    made = kind.build(1000)
+    made = torchvision.models.get_model(name.partition("-")[0], weights=None)
     with torch.no_grad():
         for parameter in made.parameters():
             parameter.fill_(0.25)
@@ -88,7 +198,7 @@ def test_imagenet_weights_load_from_torchs_cache_under_their_real_name(
     torch.save(made.state_dict(), file)
     assert fetch_imagenet(kind) == file
     model = build(name, 5, seed=0, weights=file)
-    head = last_layer(model)
+    head = head_name(model) if kind.own_head else last_layer(model)
     for key, parameter in model.named_parameters():
         assert (parameter == 0.25).all() != key.startswith(f"{head}."), key
 
@@ -99,6 +209,9 @@ def test_imagenet_weights_load_from_torchs_cache_under_their_real_name(
         ("alexnet", "alexnet-owt-7be5be79.pth"),
         ("resnet18", "resnet18-f37072fd.pth"),
         ("mobilenet_v2", "mobilenet_v2-b0353104.pth"),
+        ("mobilenet_v2-two-layer-head", "mobilenet_v2-b0353104.pth"),
+        ("resnet50", "resnet50-0676ba61.pth"),
+        ("efficientnet_v2_s", "efficientnet_v2_s-dd5fe13b.pth"),
     ],
 )
 def test_without_network_the_error_names_the_file(

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
-from quorum.config import TrialConfig
 from quorum.errors import ConfigError, StudyError
+from quorum.models import architecture
 from quorum.study.file import load_study
 from quorum.study.model import canonical
+from quorum.study.plan import epochs_shared, epochs_written, plan
 from tests.conftest import ROOT
 
 STUDIES = sorted((ROOT / "sweeps").rglob("*.yaml"))
@@ -19,11 +23,79 @@ STUDIES = sorted((ROOT / "sweeps").rglob("*.yaml"))
 def test_every_study_file_loads_and_says_how_it_is_run(file: Path) -> None:
     study = load_study(file).study
     assert study.dataset == file.parent.name
-    assert "# Command: mlflow run . -e sweep" in file.read_text()
-    first = study.first_config({})
-    for stage in study.stages:
-        for settings in stage.grid():
-            assert isinstance(first.replace(**stage.set, **settings), TrialConfig)
+    text = file.read_text()
+    assert "# Command: mlflow run . -e sweep" in text
+    planned = plan(study, study.first_config({}))
+    if study.published:
+        assert f"# Command: mlflow run . -e sweep -P dataset={study.dataset} -P study={file.stem}\n" in text
+        cost = f"# Cost: {3 * sum(t.count for t in planned)} trainings, {3 * epochs_written(planned):,} epochs"
+        assert cost in text
+        if epochs_shared(planned) < epochs_written(planned):
+            assert f"; {3 * epochs_shared(planned):,} where trials share" in text
+    for weights in {architecture(t.config.model).imagenet for t in planned if t.config.weights == "imagenet"}:
+        assert weights is not None
+        assert weights.url.rpartition("/")[2] in text
+
+
+def published_systems() -> dict[str, dict[str, Any]]:
+    """The published systems by id, with their data set."""
+    file = ROOT.parent / "shared" / "published.yaml"
+    if not file.is_file():
+        pytest.skip(f"the published figures are not at {file}")
+    content = yaml.safe_load(file.read_text())
+    return {system["id"]: {**system, "dataset": name} for name, part in content.items() for system in part["systems"]}
+
+
+def test_every_published_system_is_a_row_and_no_other() -> None:
+    systems = published_systems()
+    rows = {
+        (row.id, study.dataset) for file in STUDIES for study in [load_study(file).study] for row in study.published
+    }
+    assert len(systems) == 25
+    assert rows == {(name, system["dataset"]) for name, system in systems.items()}
+
+
+RENAMED = {"train_only": "phases"}  # published as a setting of its own
+
+
+def test_every_published_number_is_in_the_files() -> None:
+    found: dict[tuple[str, str], tuple[float | None, float | None]] = {}
+    for file in STUDIES:
+        for row in load_study(file).study.published:
+            at = json.dumps({k: str(v) for k, v in canonical(row.at).items()}, sort_keys=True)
+            value = (row.val_accuracy, row.std)
+            assert found.setdefault((row.id, at), value) == value  # a vote's member stands in two files
+    for name, system in published_systems().items():
+        if "rows" in system:
+            vary = RENAMED.get(system["vary"], system["vary"])
+            for at, numbers in system["rows"].items():
+                key = json.dumps({k: str(v) for k, v in canonical({vary: at}).items()})
+                assert found.pop((name, key)) == (tuple(numbers) if numbers else (None, None)), (name, at)
+        elif name == "alexnet-scratch-template":
+            assert found.pop((name, '{"lr": "0.001"}')) == (system["val_accuracy"], None)
+        else:
+            expected = system.get("val_accuracy", system.get("published", {}).get("vote"))
+            assert found.pop((name, "{}")) == (expected, None), name
+    assert not found
+
+
+def test_published_protocols_are_the_trials_settings() -> None:
+    """What published.yaml fixes (its `set`, `train` and template) is what the trials of its rows have."""
+    content = yaml.safe_load((ROOT.parent / "shared" / "published.yaml").read_text()) if published_systems() else {}
+    template = content["caltech101"]["template"]
+    checked = 0
+    for file in STUDIES:
+        study = load_study(file).study
+        for trial in plan(study, study.first_config({})):
+            for row in trial.published:
+                system = published_systems()[row.id]
+                fixed = {**(template if study.dataset == "caltech101" else {}), **system.get("set", {})}
+                for key, value in {**fixed, **system.get("train", {})}.items():
+                    if RENAMED.get(key, key) not in trial.settings:
+                        assert getattr(trial.config, RENAMED.get(key, key)) == value, (file.name, row.id, key)
+                        checked += 1
+                assert (trial.config.weights == "imagenet") == system.get("needs_imagenet", False)
+    assert checked > 150
 
 
 def test_the_reports_tables_are_in_the_files() -> None:
@@ -62,6 +134,16 @@ def test_numbers_that_yaml_reads_as_text_are_numbers(tmp_path: Path) -> None:
         ("model: scratch-simple", "seed: 3", "study.yaml:2: no setting 'seed'"),
         ("    vary", "    varry", "study.yaml:5: no entry 'varry' (did you mean 'vary'?)"),
         ("0.01]", "0.01, 0.010]", "study.yaml:5: lr 0.01 is listed twice"),
+        ("0.01]", "0.01, 0.001]", "study.yaml:5: lr 0.001 is listed twice"),
+        (
+            "std: 0.1}",
+            "std: 0.1}\n      - {id: a, at: {lr: 1e-3}}",
+            "study.yaml:8: published row at {'lr': 0.001} is given",
+        ),
+        ("stages:", "vote: {members: [lr, rl]}\nstages:", "study.yaml:3: vote: no stage 'rl'; choose from lr"),
+        ("stages:", "vote: {members: [lr, lr]}\nstages:", "study.yaml:3: vote: lists a member twice"),
+        ("stages:", "vote: {members: [lr]}\nstages:", "study.yaml:3: members"),
+        ("stages:", "vote: {memebrs: [lr]}\nstages:", "study.yaml:3: no entry 'memebrs' (did you mean 'members'?)"),
         ("[1e-3, 0.01]", "[]", "study.yaml:5: lr has no values"),
         ("[1e-3, 0.01]", "[-1, 0.01]", "study.yaml:5: lr: -1"),
         ("lr: 0.001}, val", "lr: 0.002}, val", "study.yaml:7: published row at {'lr': 0.002}, which is not among"),

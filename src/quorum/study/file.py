@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 from pydantic import ValidationError
 
-from quorum.config import Closed, TrialConfig, describe, parse_config
+from quorum.config import Closed, TrialConfig, parse_config
 from quorum.errors import ConfigError, StudyError, unknown
 from quorum.study.model import VARIABLE, PublishedRow, Range, Scalar, Settings, Stage, Study, Vote, canonical
 
@@ -77,7 +78,8 @@ def load_study(file: Path) -> StudyFile:
     try:
         study = Study.model_validate(yaml.safe_load(file.read_text()))
     except ValidationError as error:
-        raise StudyError(f"{_at(file, lines, error.errors()[0]['loc'])}: {_complaint(error)}") from error
+        problem = _first(error)
+        raise StudyError(f"{_at(file, lines, problem['loc'])}: {_complaint(problem)}") from error
     _check_settings(study, file, lines)
     return StudyFile(file, study, lines)
 
@@ -104,21 +106,21 @@ def _at(file: Path, lines: Lines, path: Path_) -> str:
     return f"{file}:{lines.get(path, 1)}"
 
 
-def _complaint(error: ValidationError) -> str:
-    first = error.errors()[0]
-    names = [str(part) for part in first["loc"] if isinstance(part, str)]
-    if first["type"] == "extra_forbidden":
-        kind: dict[str, type[Closed]] = {
-            "stages": Stage,
-            "published": PublishedRow,
-            "ranges": Range,
-            "vote": Vote,
-        }
+def _first(error: ValidationError) -> Any:
+    """The problem to tell: an entry that there is none of before whatever else is wrong, as it often is the cause."""
+    problems = error.errors()
+    return next((problem for problem in problems if problem["type"] == "extra_forbidden"), problems[0])
+
+
+def _complaint(problem: Any) -> str:
+    names = [str(part) for part in problem["loc"] if isinstance(part, str)]
+    if problem["type"] == "extra_forbidden":
+        kind: dict[str, type[Closed]] = {"stages": Stage, "published": PublishedRow, "ranges": Range, "vote": Vote}
         owner = next((kind[name] for name in reversed(names[:-1]) if name in kind), Study)
         return unknown("entry", names[-1], owner.model_fields)
-    if first["type"] == "missing":
+    if problem["type"] == "missing":
         return f"{names[-1]!r} is missing"
-    return describe(error) if len(names) <= 1 else f"{names[-1]}: {str(first['msg']).removeprefix('Value error, ')}"
+    return f"{names[-1]}: {str(problem['msg']).removeprefix('Value error, ')}"
 
 
 def _check_settings(study: Study, file: Path, lines: Lines) -> None:

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Mapping
 from typing import Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from quorum.config import Closed, TrialConfig, parse_config
 from quorum.errors import ConfigError, unknown
@@ -137,15 +137,16 @@ class Study(Closed):
             raise ValueError(f"has two stages named {', '.join(sorted(repeated))}")
         return stages
 
-    @model_validator(mode="after")
-    def _members_are_stages(self) -> Self:
-        names = [stage.name for stage in self.stages]
-        members = self.vote.members if self.vote else ()
-        if strangers := [member for member in members if member not in names]:
-            raise ValueError(f"vote: {unknown('stage', strangers[0], names)}")
+    @field_validator("vote")
+    @classmethod
+    def _members_are_stages(cls, vote: Vote | None, info: ValidationInfo) -> Vote | None:
+        names = [stage.name for stage in info.data.get("stages", ())]
+        members = vote.members if vote else ()
+        if names and (strangers := [member for member in members if member not in names]):
+            raise ValueError(unknown("stage", strangers[0], names))
         if len(set(members)) < len(members):
-            raise ValueError("vote: a member is listed twice")
-        return self
+            raise ValueError("lists a member twice")
+        return vote
 
     @property
     def published(self) -> tuple[PublishedRow, ...]:

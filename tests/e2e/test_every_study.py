@@ -1,0 +1,79 @@
+"""Every study file as a sweep would begin it: each model built, and a batch of each configuration trained."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from quorum.commands.check import check_settings, check_trials
+from quorum.commands.resolve import settle
+from quorum.config import TrialConfig, parse_phases
+from quorum.data.batches import Batches
+from quorum.data.store import PixelStore
+from quorum.engine.training import Training
+from quorum.ensemble.classifier import preprocess_of
+from quorum.models import build, parameter_groups
+from quorum.study.file import load_study
+from quorum.study.plan import plan
+from tests.conftest import ROOT
+
+STUDIES = sorted((ROOT / "sweeps").rglob("*.yaml"))
+SIZES = {"digits": [(8, 8)], "cifar10": [(32, 32)], "caltech101": [(210, 300), (300, 190)]}
+CLASSES = {"digits": 10, "cifar10": 10, "caltech101": 101}
+TRAINED, EVALUATED = 8, 2  # images; the models and inputs have their real size, a batch is cut to this
+
+
+def made_up(dataset: str) -> PixelStore:
+    """Random pixels in the sizes of a data set's images."""
+    random = np.random.default_rng(0)
+    total = TRAINED + 2 * EVALUATED
+    sizes = np.array([SIZES[dataset][i % len(SIZES[dataset])] for i in range(total)])
+    lengths = sizes.prod(axis=1) * 3
+    pixels: NDArray[np.uint8] = random.integers(0, 256, lengths.sum(), dtype=np.uint8)
+    order = np.arange(total)
+    return PixelStore(
+        name=dataset,
+        classes=tuple(map(str, range(CLASSES[dataset]))),
+        files=tuple(map(str, order)),
+        pixels=pixels,  # type: ignore[arg-type]
+        offsets=np.cumsum(lengths) - lengths,
+        heights=sizes[:, 0],
+        widths=sizes[:, 1],
+        labels=random.integers(0, CLASSES[dataset], total),
+        splits={"train": order[:TRAINED], "val": order[TRAINED:-EVALUATED], "test": order[-EVALUATED:]},
+        digest="made up",
+        skipped=(),
+    )
+
+
+def train_one_batch(config: TrialConfig, store: PixelStore, epoch: int) -> None:
+    """One batch of an epoch: its loss is finite, what its phase trains moves, and nothing else does."""
+    assert isinstance(config.resize, int)
+    batches = Batches(store, preprocess_of(config), torch.device("cpu"), store, config.resize)
+    model = build(config.model, len(store.classes), seed=0)
+    training = Training(config, model, parameter_groups(model), batches)
+    before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+    record = training.run_epoch(epoch, lambda _images: None)
+    assert math.isfinite(record.train_loss)
+    phase = [phase for phase in parse_phases(config.phases) if phase.first_epoch <= epoch][-1]
+    trained = {id(parameter) for group in phase.groups for parameter in training.groups[group]}
+    moved = {name for name, p in model.named_parameters() if not torch.equal(p, before[name])}
+    assert moved
+    assert {name for name, p in model.named_parameters() if id(p) not in trained}.isdisjoint(moved)
+
+
+@pytest.mark.parametrize("file", STUDIES, ids=lambda file: f"{file.parent.name}/{file.stem}")
+def test_every_configuration_trains_a_batch(file: Path) -> None:
+    source = load_study(file)
+    planned = plan(source.study, source.study.first_config({}))
+    check_trials(source, planned, check_settings)
+    store = made_up(source.study.dataset)
+    for trial in planned:
+        config = settle(trial.config).replace(precision="float32", batch_size=min(trial.config.batch_size, TRAINED))
+        for phase in parse_phases(config.phases):
+            train_one_batch(config, store, phase.first_epoch)
