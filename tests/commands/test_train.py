@@ -9,6 +9,7 @@ from typing import Any
 import mlflow
 import pandas as pd
 import pytest
+import torch
 from mlflow.tracking import MlflowClient
 
 from quorum.commands.progress import TrainingProgress
@@ -54,7 +55,14 @@ def test_everything_is_logged(quorum: Quorum) -> None:
         "curves.png",
         "environment.json",
         "per_class.csv",
+        "predictions.csv",
     ]
+    predictions = pd.read_csv(folder / "predictions.csv")
+    test = predictions[predictions["split"] == "test"]
+    assert len(test) == 270
+    assert (test["true"] == test["predicted"]).mean() == pytest.approx(result["test_accuracy"])
+    val = predictions[predictions["split"] == "val"]
+    assert (val["true"] == val["predicted"]).mean() == pytest.approx(result["best_val_accuracy"])
     confusion = pd.read_csv(folder / "confusion_matrix.csv", index_col=0).to_numpy()
     assert confusion.sum() == 270
     assert confusion.trace() / 270 == pytest.approx(result["test_accuracy"])
@@ -118,6 +126,27 @@ def test_weights_of_a_run_of_ours(quorum: Quorum, kind: str) -> None:
     tuned = train(quorum, weights=uri, epochs=1, lr=0.0001)
     first_loss = MlflowClient().get_metric_history(tuned["run_id"], "train/loss")[0].value
     assert first_loss < MlflowClient().get_metric_history(first["run_id"], "train/loss")[0].value / 2
+    run = MlflowClient().get_run(tuned["run_id"])
+    assert run.data.tags[tags.WEIGHTS_RUN] == first["run_id"]
+    assert [model.model_id for model in run.inputs.model_inputs] == [model_id]
+    assert f"runs/{first['run_id']}" in run.data.tags[tags.NOTE]
+
+
+def test_what_was_learned_on_one_data_set_is_fine_tuned_on_another(quorum: Quorum, image_tree: Path) -> None:
+    first = train(quorum, normalize="cifar10")
+    folder = {"dataset": "folder", "path": image_tree, "batch_size": 8, "input_size": 32, "resize": 32}
+    tuned = train(quorum, weights=f"runs:/{first['run_id']}/model", epochs=1, phases="classifier", **folder)
+    run = MlflowClient().get_run(tuned["run_id"])
+    assert run.data.tags[tags.WEIGHTS_RUN] == first["run_id"]
+    assert "trained on digits in run" in run.data.tags[tags.NOTE]
+    assert run.data.params["normalize"] == "cifar10"  # the scale that the features were learned at
+    bundles = [
+        mlflow.artifacts.download_artifacts(f"models:/{MlflowClient().get_run(r['run_id']).data.tags[tags.MODEL_ID]}")
+        for r in (first, tuned)
+    ]
+    source, kept = (torch.load(next(Path(b).rglob("weights.pt")), weights_only=True) for b in bundles)
+    assert all(torch.equal(source[name], kept[name]) for name in source if name.startswith("features"))
+    assert kept["classifier.2.weight"].shape == (2, 128)
 
 
 def test_a_diverged_training_is_one_line_and_failed(quorum: Quorum) -> None:

@@ -1,0 +1,234 @@
+"""`quorum report` and `quorum studies`, and the vote of a study."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from mlflow.tracking import MlflowClient
+
+from quorum.ensemble.vote import majority_vote
+from quorum.tracking import tags
+from tests.conftest import Quorum
+
+LR = """\
+description: Two <learning> rates.
+dataset: digits
+base: {model: scratch-simple, batch_size: 64, epochs: 2}
+stages:
+  - name: lr
+    vary: {lr: [0.02, 0.05, 0.1]}
+    published:
+      - {id: low, at: {lr: 0.02}, val_accuracy: 0.123, std: 0.01}
+      - {id: high, at: {lr: 0.05}, figure: 7}
+      - {id: never-run, at: {lr: 0.1}, val_accuracy: 0.5, test_accuracy: 0.4}
+"""
+TRANSFER = """\
+dataset: digits
+base: {model: resnet18, weights: imagenet, input_size: 32}
+stages:
+  - name: published
+    published:
+      - {id: transfer, val_accuracy: 0.9}
+"""
+VOTE = """\
+dataset: digits
+base: {model: scratch-simple, batch_size: 64, epochs: 1}
+stages:
+  - name: slow
+    set: {lr: 0.01}
+    published:
+      - {id: slow, val_accuracy: 0.5}
+  - name: fast
+    set: {lr: 0.05}
+  - name: wide
+    set: {lr: 0.03}
+vote:
+  members: [slow, fast, wide]
+  published:
+    - {id: vote, val_accuracy: 0.9}
+"""
+
+
+@pytest.fixture
+def studied(quorum: Quorum, monkeypatch: pytest.MonkeyPatch) -> Quorum:
+    """Three study files, and a cache without ImageNet weights."""
+    (quorum.folder / "sweeps").unlink()
+    folder = quorum.folder / "sweeps" / "digits"
+    folder.mkdir(parents=True)
+    for name, text in (("lr", LR), ("transfer", TRANSFER), ("vote", VOTE)):
+        (folder / f"{name}.yaml").write_text(text)
+    monkeypatch.setattr("torch.hub._hub_dir", str(quorum.folder / "hub"))
+    return quorum
+
+
+def answer(quorum: Quorum, *arguments: str) -> Any:
+    done = quorum(*arguments, "--json")
+    assert done.status == 0, done.err
+    return json.loads(done.out)
+
+
+def row(result: dict[str, Any], identity: str) -> dict[str, Any]:
+    [found] = [row for row in result["rows"] if row["id"] == identity]
+    return dict(found)
+
+
+def train(quorum: Quorum, seed: int, **changes: object) -> dict[str, Any]:
+    values = {"model": "scratch-simple", "batch_size": 64, "epochs": 2, "lr": 0.02, "seed": seed} | changes
+    return dict(answer(quorum, "train", *(word for k, v in values.items() for word in ("-P", f"{k}={v}"))))
+
+
+def test_nothing_was_run(studied: Quorum) -> None:
+    result = answer(studied, "report")
+    assert result["verdicts"] == {"not run": 8}
+    assert row(result, "transfer")["reason"] == "needs ImageNet weights, and resnet18-f37072fd.pth is not here"
+    assert row(result, "low")["reason"] == "not run yet"
+    assert row(result, "vote")["reason"] == "not run yet: slow, fast, wide"
+
+
+def test_ours_beside_theirs(studied: Quorum) -> None:
+    trained = [train(studied, seed) for seed in (0, 1)]
+    train(studied, 0, lr=0.05)
+    train(studied, 0, lr=0.05, epochs=1)  # another protocol, which no row asks for
+    result = answer(studied, "report")
+    low = row(result, "low")
+    values = pd.Series([run["best_val_accuracy"] for run in trained])
+    assert (low["mean"], low["std"], low["n"]) == (pytest.approx(values.mean()), pytest.approx(values.std()), 2)
+    assert low["verdict"] == "better"
+    assert row(result, "high")["verdict"] == "no number"
+    assert row(result, "high")["n"] == 1
+    assert row(result, "never-run")["verdict"] == "not run"
+    [run] = MlflowClient().search_runs(["1"], f"tags.`{tags.KIND}` = 'report'")
+    assert run.info.status == "FINISHED"
+    assert run.data.metrics["rows/better"] == 1
+    assert "0.1230 ± 0.0100" in run.data.tags[tags.NOTE]
+    logged = studied.folder / "mlruns" / run.info.run_id / "artifacts"
+    written = studied.folder / "reports"
+    for name in ("digits.html", "digits.md", "digits.csv", "digits/lr-lr.png"):
+        assert (logged / name).read_bytes() == (written / name).read_bytes()
+
+
+def test_the_page_is_self_contained_and_the_markdowns_figures_are_there(studied: Quorum) -> None:
+    train(studied, 0)
+    result = answer(studied, "report", "-P", "output=here")
+    html, text = Path(result["html"]).read_text(), Path(result["markdown"]).read_text()
+    sources = re.findall(r'<img[^>]*src="([^"]+)"', html)
+    assert len(sources) == 5  # bars, curves, confusion matrix, class distribution, mean images
+    assert all(source.startswith("data:image/png;base64,") for source in sources)
+    assert not re.search(r'(href|src)="(?!#|data:)', html)
+    assert "Two &lt;learning&gt; rates." in html
+    links = re.findall(r"!\[[^]]*\]\(([^)]+)\)", text)
+    assert len(links) == 5
+    assert all((studied.folder / "here" / link).is_file() for link in links)
+    for words in ("torch 2", "seed", "reproduced:", "`mlflow run . -e sweep -P dataset=digits -P study=lr`"):
+        assert words in html.replace("<code>", "`").replace("</code>", "`")
+        assert words in text
+
+
+def test_a_row_that_failed_says_why(studied: Quorum) -> None:
+    failing = LR.replace("[0.02, 0.05, 0.1]", "[0.02, 0.05, 1e20]").replace("lr: 0.1}", "lr: 1e20}")
+    (studied.folder / "sweeps" / "digits" / "lr.yaml").write_text(failing)
+    assert studied("sweep", "-P", "study=lr", "-P", "seeds=0,1").status == 0
+    found = row(answer(studied, "report"), "never-run")
+    assert found["n"] == 0
+    assert found["reason"].startswith("seed 0 failed: the ")
+    assert "seed 1 failed" in found["reason"]
+    assert "in epoch 1" in found["reason"]
+
+
+def test_one_study_alone_and_wrong_words(studied: Quorum) -> None:
+    assert len(answer(studied, "report", "-P", "study=transfer")["rows"]) == 1
+    assert "no study 'trasnfer' (did you mean 'transfer'?)" in studied("report", "-P", "study=trasnfer").err
+
+
+def test_a_study_votes_seed_by_seed(studied: Quorum) -> None:
+    result = answer(studied, "sweep", "-P", "study=vote", "-P", "seeds=0,1")
+    means = {stage["name"]: stage["trials"][0]["mean"] for stage in result["stages"]}
+    vote = result["vote"]
+    assert vote["members"] == sorted(means, key=lambda name: -means[name])
+    assert {name: vote["val"][name]["mean"] for name in means} == pytest.approx(means)
+    # the vote again, from what the trainings predicted
+    client = MlflowClient()
+    accuracies = []
+    for seed in (0, 1):
+        frames = []
+        for name in vote["members"]:
+            trial = next(s["trials"][0]["run_id"] for s in result["stages"] if s["name"] == name)
+            run_id = json.loads(client.get_run(trial).data.tags[tags.SEED_RUNS])[str(seed)]
+            frame = pd.read_csv(studied.folder / "mlruns" / run_id / "artifacts" / "predictions.csv")
+            frames.append(frame[frame["split"] == "test"])
+        decided = majority_vote(pd.concat([f["predicted"] for f in frames]).to_numpy().reshape(3, -1))
+        accuracies.append((decided == frames[0]["true"].to_numpy()).mean())
+    assert vote["test"]["vote"]["mean"] == pytest.approx(pd.Series(accuracies).mean())
+    assert vote["test"]["vote"]["std"] == pytest.approx(pd.Series(accuracies).std())
+    run = client.get_run(result["run_id"])
+    assert run.data.metrics["vote/test_accuracy/mean"] == pytest.approx(vote["test"]["vote"]["mean"])
+    assert "### Vote" in run.data.tags[tags.NOTE]
+    found = row(answer(studied, "report"), "vote")
+    assert (found["mean"], found["n"]) == (pytest.approx(vote["val"]["vote"]["mean"]), 2)
+    assert "vote-vote.png" in (studied.folder / "reports" / "digits.md").read_text()
+
+
+def test_studies_are_listed_with_what_they_cost(studied: Quorum) -> None:
+    listed = {entry["study"]: entry for entry in answer(studied, "studies")}
+    assert listed["vote"] == {
+        "dataset": "digits",
+        "study": "vote",
+        "trials": 3,
+        "seeds": 3,
+        "epochs_written": 9,
+        "epochs_shared": 9,
+        "needs_imagenet": False,
+        "published_ids": ["slow", "vote"],
+    }
+    assert listed["transfer"]["needs_imagenet"]
+    assert listed["lr"]["published_ids"] == ["low", "high", "never-run"]
+    text = studied("studies", "-P", "seeds=0").out
+    assert "0.123 to 0.5 in 2 rows, figure 7" in text
+
+
+WRONG = {
+    "model: scratch-simple": ("model: scratch-smple", ":3: no model 'scratch-smple' (did you mean 'scratch-simple'?)"),
+    "batch_size: 64": ("augment: flp", ":3: no augmentation policy 'flp' (did you mean 'flip'?)"),
+    "epochs: 2": ("phases: '1:classifier,2:layer4'", ":3: phases: no parameter group 'layer4'"),
+    "lr: [0.02, 0.05, 0.1]": (
+        "lr: [0.02, 0.05, 0.1], phases: [all, layer9]",
+        ":6: phases: no parameter group 'layer9'",
+    ),
+    "lr: [0.02,": ("input_size: [64], lr: [0.02,", ":6: input_size: 64 does not fit scratch-simple"),
+    "at: {lr: 0.1}": ("at: {lr: 0.3}", ":10: published row at {'lr': 0.3}, which is not among"),
+    "id: high, at: {lr: 0.05}": ("id: low, at: {lr: 2e-2}", ":9: published row at {'lr': 0.02} is given twice"),
+    "lr: [0.02, 0.05": ("lr: [0.02, 2e-2, 0.05", ":6: lr '2e-2' is listed twice"),
+    "base: {": ("base: {phases: '3:all', ", ":3: phases: '3:all' starts its phases"),
+}
+
+
+@pytest.mark.parametrize("old", list(WRONG), ids=[new for new, _ in WRONG.values()])
+@pytest.mark.parametrize("command", ["sweep -P study=lr", "studies", "report"])
+def test_a_wrong_study_is_told_with_file_and_line(studied: Quorum, command: str, old: str) -> None:
+    new, message = WRONG[old]
+    file = studied.folder / "sweeps" / "digits" / "lr.yaml"
+    text = LR.replace(old, new, 1)
+    if new.count(": [") > old.count(": ["):  # published rows name every varied setting
+        text = text[: text.index("    published")]
+    file.write_text(text)
+    done = studied(*command.split())
+    assert done.status == 2
+    assert f"sweeps/digits/lr.yaml{message}" in done.err
+    assert done.err.count("\n") == 1
+    assert not MlflowClient().search_runs(["1"])
+
+
+def test_a_batch_that_the_data_cannot_fill_is_told_with_its_line(studied: Quorum) -> None:
+    (studied.folder / "sweeps" / "digits" / "lr.yaml").write_text(LR.replace("batch_size: 64", "batch_size: 5000"))
+    assert "lr.yaml:3: batch_size: 5000 is more than the 1257" in studied("sweep", "-P", "study=lr").err
+    # the command line has no line
+    (studied.folder / "sweeps" / "digits" / "lr.yaml").write_text(LR)
+    told = studied("sweep", "-P", "study=lr", "-P", "batch_size=5000").err
+    assert told.startswith("quorum: batch_size: 5000 is more")
+    told = studied("sweep", "-P", "study=transfer").err
+    assert "transfer.yaml:2: weights: the ImageNet weights of resnet18 cannot be downloaded" in told
