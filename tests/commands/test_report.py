@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +129,27 @@ def test_the_page_is_self_contained_and_the_markdowns_figures_are_there(studied:
     for words in ("torch 2", "seed", "reproduced:", "`mlflow run . -e sweep -P dataset=digits -P study=lr`"):
         assert words in html.replace("<code>", "`").replace("</code>", "`")
         assert words in text
+
+
+def test_the_page_opens_in_a_browser(studied: Quorum, tmp_path: Path) -> None:
+    browser = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chromium-browser")
+    if browser is None:
+        pytest.skip("there is no Chromium on this machine")
+    train(studied, 0)
+    page = Path(answer(studied, "report")["html"]).read_text()
+    probe = """<script>addEventListener("load", () => {
+        const broken = [...document.images].filter(image => !image.complete || !image.naturalWidth).length;
+        const wide = document.documentElement.scrollWidth > innerWidth;
+        document.title = `${document.images.length} images, ${broken} broken, ${wide ? "too wide" : "fits"}`;
+    })</script>"""
+    probed = tmp_path / "page.html"
+    probed.write_text(page.replace("</head>", f"{probe}</head>"))
+    options = ["--headless", "--no-sandbox", "--disable-gpu", "--window-size=1280,900", "--virtual-time-budget=5000"]
+    profile = f"--user-data-dir={tmp_path / 'profile'}"
+    done = subprocess.run(
+        [browser, *options, profile, "--dump-dom", probed.as_uri()], capture_output=True, text=True, timeout=120
+    )
+    assert "<title>5 images, 0 broken, fits</title>" in done.stdout
 
 
 def test_a_row_that_failed_says_why(studied: Quorum) -> None:

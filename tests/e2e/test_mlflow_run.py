@@ -133,6 +133,17 @@ def test_sigterm_leaves_killed_runs(project: Project) -> None:
     assert sorted(run.data.tags[tags.KIND] for run in killed) == ["seed", "sweep", "trial"]
 
 
+def test_the_report_has_every_trial_of_the_sweep(project: Project) -> None:
+    result = answer(project.run("report", "json=true"))
+    small = [row for row in result["rows"] if row["study"] == "small"]
+    assert [row["settings"] for row in small] == [{"lr": 0.01}, {"lr": 0.02}, {"lr": 0.05}]
+    assert [row["n"] for row in small] == [2, 2, 2]
+    assert {row["verdict"] for row in small} == {"no number"}
+    [run] = project.runs("report")
+    assert (run.info.run_id, run.info.status) == (result["run_id"], "FINISHED")
+    assert Path(result["html"]).parent == project.folder / "reports"
+
+
 def test_promote_and_ensemble(project: Project, tmp_path: Path) -> None:
     promoted = answer(project.run("promote", "json=true"))
     assert list(promoted) == ["best-1", "best-2", "best-3"]

@@ -45,6 +45,7 @@ class Draft:
         rows: all rows so far.
         places: the study and stage that each is of.
         used: run ids of all trainings that a row rests on.
+        best: each study's training with the best validation accuracy, of those that were run.
     """
 
     options: ReportOptions
@@ -54,6 +55,7 @@ class Draft:
     rows: list[Row] = field(default_factory=list)
     places: list[tuple[str, str]] = field(default_factory=list)
     used: dict[str, None] = field(default_factory=dict)
+    best: dict[str, SeedResult] = field(default_factory=dict)
 
     def standing(self, config: TrialConfig) -> Trainings:
         """What stands in the store of a configuration."""
@@ -83,6 +85,7 @@ class Draft:
             title=f"{self.options.dataset}: ours beside the published numbers",
             head=f"{sum(self.counts().values())} rows: {listed}.",
             overview=comparison.overview(self.places, self.rows),
+            figures=self._all_curves(),
             facts=self._environments(),
             rules=[STD_NOTE, comparison.RULE],
             sections=sections,
@@ -148,12 +151,21 @@ class Draft:
             self._save(curves, f"{study}-{stage}-curves", f"{study}, {stage}: loss and accuracy by epoch"),
         ]
 
+    def _all_curves(self) -> list[Picture]:
+        """The best training of every study on one plot, where there are several."""
+        if len(self.best) < 2:
+            return []
+        histories = {study: history_frame(self.store, seed.run_id) for study, seed in self.best.items()}
+        name = self.options.dataset
+        figure = figures.curves(histories, f"{name}: the best training of each study")
+        return [self._save(figure, "curves", "Loss and accuracy by epoch of the best training of each study")]
+
     def _confusion(self, study: str, planned: Sequence[PlannedTrial]) -> list[Picture]:
         """The confusion matrix of the best of a study's trainings."""
         run = [seed for trial in planned if (seed := _best_seed(self.standing(trial.config)))]
         if not run:
             return []
-        best = max(run, key=lambda seed: seed.val_accuracy or 0.0)
+        best = self.best[study] = max(run, key=lambda seed: seed.val_accuracy or 0.0)
         file = artifact(self.store, best.run_id, "confusion_matrix.csv")
         if file is None:
             return []

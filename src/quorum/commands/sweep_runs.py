@@ -66,6 +66,8 @@ class SweepRuns:
             tags.STAGE: request.stage,
             tags.TRIAL: str(request.number),
         }
+        if resolved.origin is not None:
+            values[tags.WEIGHTS_RUN] = resolved.origin.run_id
         name = title(request)
         result: TrialResult | None = None
         try:

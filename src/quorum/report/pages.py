@@ -68,6 +68,7 @@ class ComparisonPage:
     Attributes:
         title, head: first lines.
         overview: every row in one table.
+        figures: what compares the studies.
         facts: short lines by name.
         rules: how to read the tables.
         sections: the studies.
@@ -77,6 +78,7 @@ class ComparisonPage:
     title: str
     head: str
     overview: pd.DataFrame
+    figures: Sequence[Picture]
     facts: Mapping[str, str]
     rules: Sequence[str]
     sections: Sequence[Section]
