@@ -11,6 +11,8 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import torch
+import torchvision
 from mlflow.tracking import MlflowClient
 
 from quorum.ensemble.vote import majority_vote
@@ -161,6 +163,21 @@ def test_a_row_that_failed_says_why(studied: Quorum) -> None:
     assert found["reason"].startswith("seed 0 failed: the ")
     assert "seed 1 failed" in found["reason"]
     assert "in epoch 1" in found["reason"]
+
+
+def test_a_transfer_study_runs_where_its_weights_are(studied: Quorum) -> None:
+    """With a state file that was made here under the real name: the way of the weights, not their worth."""
+    file = studied.folder / "hub" / "checkpoints" / "resnet18-f37072fd.pth"
+    file.parent.mkdir(parents=True)
+    torch.save(torchvision.models.resnet18(weights=None).state_dict(), file)
+    assert row(answer(studied, "report"), "transfer")["reason"] == "not run yet"
+    text = TRANSFER.replace("input_size: 32", "input_size: 32, epochs: 2, phases: '1:layer4+fc,2:all'")
+    (studied.folder / "sweeps" / "digits" / "transfer.yaml").write_text(text)
+    answer(studied, "sweep", "-P", "study=transfer", "-P", "seeds=0")
+    assert row(answer(studied, "report"), "transfer")["n"] == 1
+    [run] = MlflowClient().search_runs(["1"], f"tags.`{tags.KIND}` = 'seed'")
+    assert run.data.params["normalize"] == "imagenet"
+    assert len(run.data.params["weights_digest"]) == 16
 
 
 def test_one_study_alone_and_wrong_words(studied: Quorum) -> None:

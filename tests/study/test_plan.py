@@ -89,12 +89,15 @@ stages:
     search: tpe
     trials: 5
     ranges: {lr: {low: 0.01, high: 0.1, log: true}, augment: [none, flip], epochs: {low: 2, high: 6}}
+    published: [{id: found, at: {lr: 0.03, epochs: 5}, val_accuracy: 0.9}]
 """
     )
     study = load_study(file).study
     trials = plan(study, study.first_config({}))
     assert epochs_written(trials) == epochs_shared(trials) == 30  # at most: five times the longest
-    assert [trial.count for trial in trials] == [5, 0, 0]  # each choice is checked, once
+    assert [trial.count for trial in trials] == [5, 0, 0, 0]  # each choice is checked, once
+    assert [trial.listed for trial in trials] == [False, False, False, True]
+    assert (trials[3].config.lr, trials[3].config.epochs) == (0.03, 5)
 
 
 def test_a_stage_goes_on_from_the_best_of_the_one_before() -> None:

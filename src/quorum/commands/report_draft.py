@@ -64,7 +64,7 @@ class Draft:
     def section(self, source: StudyFile) -> Section:
         """A study's tables and figures."""
         study, name = source.study, source.file.stem
-        planned = [t for t in plan(study, study.first_config({}), self._best) if t.count == 1]
+        planned = [trial for trial in plan(study, study.first_config({}), self._best) if trial.listed]
         parts = []
         for number, stage in enumerate(study.stages):
             trials = [trial for trial in planned if trial.stage == number]
@@ -86,7 +86,7 @@ class Draft:
             head=f"{sum(self.counts().values())} rows: {listed}.",
             overview=comparison.overview(self.places, self.rows),
             figures=self._all_curves(),
-            facts=self._environments(),
+            made_with=self._environments(),
             rules=[STD_NOTE, comparison.RULE],
             sections=sections,
             data_note=note,
@@ -125,8 +125,16 @@ class Draft:
         return pd.DataFrame(self.row_data())
 
     def _best(self, trials: list[PlannedTrial]) -> PlannedTrial:
-        """The trial with the highest mean of those that were run, as a sweep would go on from; else the first."""
-        return max(trials, key=lambda trial: spread(_values(self.standing(trial.config))).mean or 0.0)
+        """The trial that a sweep would go on from: the highest mean of those that were run; the first if none was.
+
+        What an open search found is not known here, so a stage after one is looked for around the search's base.
+        """
+
+        def mean(trial: PlannedTrial) -> float:
+            stands = self.standing(trial.config)
+            return 0.0 if stands.failed else spread(_values(stands)).mean or 0.0
+
+        return max(trials, key=mean)
 
     def _collect(self, rows: Sequence[Row], study: str, stage: str) -> None:
         self.rows += rows
@@ -219,7 +227,7 @@ class Draft:
             self._save(figures.mean_images(mean_images(pixels), name), "mean-images", "Average image of each class"),
         ]
 
-    def _environments(self) -> dict[str, str]:
+    def _environments(self) -> list[str]:
         """Machine, packages and code of the trainings that the page rests on."""
         runs: dict[str, int] = {}
         for run_id in self.used:
@@ -227,7 +235,7 @@ class Draft:
             if file is not None:
                 text = _environment(json.loads(file.read_text()))
                 runs[text] = runs.get(text, 0) + 1
-        return {f"{count} training{'s' * (count > 1)} made with": text for text, count in runs.items()}
+        return [f"{count} training{'s' * (count > 1)}: {text}" for text, count in runs.items()]
 
     def _save(self, figure: Figure, name: str, caption: str) -> Picture:
         path = f"{self.options.dataset}/{name}.png"

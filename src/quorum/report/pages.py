@@ -69,7 +69,7 @@ class ComparisonPage:
         title, head: first lines.
         overview: every row in one table.
         figures: what compares the studies.
-        facts: short lines by name.
+        made_with: machines, packages and code of the trainings.
         rules: how to read the tables.
         sections: the studies.
         data_note, data_figures: the data set.
@@ -79,7 +79,7 @@ class ComparisonPage:
     head: str
     overview: pd.DataFrame
     figures: Sequence[Picture]
-    facts: Mapping[str, str]
+    made_with: Sequence[str]
     rules: Sequence[str]
     sections: Sequence[Section]
     data_note: str

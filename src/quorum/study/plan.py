@@ -22,6 +22,7 @@ class PlannedTrial:
         settings: what it varies.
         config: all its settings.
         count: how many trials it stands for.
+        listed: whether it is a trial by itself, and not one that stands for an open search.
         published: what was published for it.
     """
 
@@ -30,6 +31,7 @@ class PlannedTrial:
     config: TrialConfig
     count: int
     published: tuple[PublishedRow, ...]
+    listed: bool = True
 
 
 def plan(
@@ -62,16 +64,20 @@ def _listed(number: int, stage: Stage, base: TrialConfig) -> list[PlannedTrial]:
 
 
 def _searched(number: int, stage: Stage, base: TrialConfig) -> list[PlannedTrial]:
-    """An open search: its longest trial for all of them, and each listed choice once to be checked."""
+    """An open search: its longest trial for all of them, and, at no cost, each choice and each published row."""
     ends = {name: interval.high for name, interval in stage.ranges.items() if isinstance(interval, Range)}
     longest = canonical({"epochs": int(ends["epochs"])}) if "epochs" in ends else {}
+    searched = PlannedTrial(number, {}, base.replace(**longest), stage.budget, (), listed=False)
     choices = [
-        PlannedTrial(number, canonical({name: value}), base.replace(**{name: value}), 0, ())
+        PlannedTrial(number, canonical({name: value}), base.replace(**{name: value}), 0, (), listed=False)
         for name, interval in stage.ranges.items()
         if isinstance(interval, list)
         for value in interval
     ]
-    return [PlannedTrial(number, {}, base.replace(**longest), stage.budget, stage.published), *choices]
+    rows = [
+        PlannedTrial(number, canonical(row.at), base.replace(**canonical(row.at)), 0, (row,)) for row in stage.published
+    ]
+    return [searched, *choices, *rows]
 
 
 def epochs_written(planned: list[PlannedTrial]) -> int:
@@ -88,8 +94,10 @@ def epochs_shared(planned: list[PlannedTrial]) -> int:
     tree: dict[tuple[int | str, Recipe], int] = {}  # from an epoch's node (first a stem) and a recipe to the next node
     alone = 0
     for trial in planned:
-        if trial.count != 1:
+        if not trial.listed:
             alone += trial.config.epochs * trial.count
+            continue
+        if not trial.count:
             continue
         node: int | str = trial.config.model_dump_json(exclude=set(IN_RECIPES))
         for epoch in range(1, trial.config.epochs + 1):
