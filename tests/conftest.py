@@ -47,7 +47,7 @@ def caltech_folder(caltech_archives: list[Path], tmp_path_factory: pytest.TempPa
     folder = tmp_path_factory.mktemp("caltech101")
     for archive in caltech_archives:
         with tarfile.open(archive) as tar:
-            tar.extractall(folder, filter="data")
+            tar.extractall(folder)
     return folder
 
 
@@ -62,7 +62,7 @@ def cifar_folder(cifar_archive: Path, tmp_path_factory: pytest.TempPathFactory) 
     """CIFAR-10, unpacked."""
     folder = tmp_path_factory.mktemp("cifar10")
     with tarfile.open(cifar_archive) as tar:
-        tar.extractall(folder, filter="data")
+        tar.extractall(folder)
     return folder / "cifar10"
 
 

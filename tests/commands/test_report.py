@@ -89,7 +89,7 @@ def train(quorum: Quorum, seed: int, **changes: object) -> dict[str, Any]:
 def test_nothing_was_run(studied: Quorum) -> None:
     result = answer(studied, "report")
     assert result["verdicts"] == {"not run": 8}
-    assert row(result, "transfer")["reason"] == "needs ImageNet weights, and resnet18-f37072fd.pth is not here"
+    assert row(result, "transfer")["reason"] == "needs ImageNet weights: resnet18-f37072fd.pth is not here"
     assert row(result, "low")["reason"] == "not run yet"
     assert row(result, "vote")["reason"] == "not run yet: slow, fast, wide"
 

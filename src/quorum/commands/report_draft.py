@@ -276,7 +276,7 @@ def _why_not(config: TrialConfig, stands: Trainings) -> str:
     if stands.begun:
         return "begun, not finished"
     if config.weights == "imagenet" and not (file := imagenet_file(architecture(config.model))).is_file():
-        return f"needs ImageNet weights, and {file.name} is not here"
+        return f"needs ImageNet weights: {file.name} is not here"
     return "not run yet"
 
 

@@ -54,7 +54,9 @@ def _untar(archive: Path, target: Path) -> None:
             _refuse_outside(archive, member.name)
             if not (member.isfile() or member.isdir()):
                 raise DataError(f"{archive}: {member.name} is a link or a device, which is refused")
-        tar.extractall(target, members, filter="data")
+        # Python before 3.11.4 has no filters; what they refuse has been refused above.
+        tar.extraction_filter = getattr(tarfile, "data_filter", None)
+        tar.extractall(target, members)
 
 
 def _unzip(archive: Path, target: Path) -> None:

@@ -104,7 +104,7 @@ def overview(places: Sequence[tuple[str, str]], rows: Sequence[Row]) -> pd.DataF
         line = _line(row)
         varied = ", ".join(f"{name}={line.pop(name)}" for name in row.settings)
         lines.append({"study": study, "table": stage, "row": varied or "–", **line})
-    return without_empty(pd.DataFrame(lines).drop(columns="id"), ("published test", "note"))
+    return without_empty(pd.DataFrame(lines).drop(columns=["id", "published test", "our test"]), ("note",))
 
 
 def without_empty(frame: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
