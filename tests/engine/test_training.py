@@ -14,7 +14,7 @@ from torch import nn
 from quorum.config import TrialConfig
 from quorum.engine.epoch import Batch, Evaluation, evaluate
 from quorum.engine.history import EpochRecord, History
-from quorum.engine.state import load_state, save_state
+from quorum.engine.state import copy_weights, load_state, save_state
 from quorum.engine.training import Training, make_optimizer
 from quorum.errors import DivergedError, ModelError
 from quorum.models import build, parameter_groups
@@ -234,6 +234,15 @@ def test_a_state_is_usable_whenever_the_write_was_cut(tmp_path: Path, monkeypatc
     assert not list(tmp_path.glob(".*"))
     save_state(trained.state(), tmp_path)
     assert sorted(p.name for p in tmp_path.iterdir()) == [f"best-{trained.history.best.epoch}.pt", "last.pt"]
+
+
+def test_a_copy_of_weights_keeps_the_versions_of_layers() -> None:
+    model = build("mnasnet0_5", 4, seed=0)
+    copied = copy_weights(model.state_dict())
+    other = build("mnasnet0_5", 4, seed=1)
+    other.load_state_dict(copied)  # refuses a state dict without versions
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), other.parameters(), strict=True))
+    assert copied["classifier.1.weight"].data_ptr() != model.state_dict()["classifier.1.weight"].data_ptr()
 
 
 def test_no_state_is_no_state(tmp_path: Path) -> None:

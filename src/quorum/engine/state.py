@@ -8,6 +8,7 @@ leaves a state that can be used.
 
 from __future__ import annotations
 
+import copy
 import os
 import shutil
 from dataclasses import dataclass
@@ -35,6 +36,18 @@ class TrainingState:
     optimizer: dict[str, Any]
     history: History
     best_weights: Weights
+
+
+def copy_weights(weights: Weights) -> Weights:
+    """A copy of a state dict that shares no memory with it.
+
+    It keeps the versions of the layers, which a state dict has beside its tensors: some networks ask for them when they
+    are loaded.
+    """
+    copied = copy.copy(weights)
+    for name, tensor in weights.items():
+        copied[name] = tensor.detach().clone()
+    return copied
 
 
 def save_state(state: TrainingState, folder: Path) -> None:

@@ -15,7 +15,7 @@ from torch import nn
 from quorum.config import TrialConfig
 from quorum.engine.epoch import Batch, evaluate, train_epoch
 from quorum.engine.history import EpochRecord, History
-from quorum.engine.state import TrainingState, Weights, load_state, save_state
+from quorum.engine.state import TrainingState, Weights, copy_weights, load_state, save_state
 from quorum.errors import DivergedError, ModelError, unknown
 from quorum.randomness import seed_everything
 from quorum.recipe import Recipe, recipe_of
@@ -152,7 +152,7 @@ class Training:
             raise DivergedError(f"the validation loss is {record.val_loss} in epoch {epoch} (lr {recipe.lr:g})")
         self.history.records.append(record)
         if self.history.best is record:
-            self.best_weights = {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
+            self.best_weights = copy_weights(self.model.state_dict())
         return record
 
     def state(self) -> TrainingState:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -52,7 +53,10 @@ class Classifier:
         description = {"config": config.model_dump(), "classes": list(classes), "data_digest": data_digest}
         (folder / DESCRIPTION).write_text(json.dumps(description, indent=2))
         part = folder / f"{WEIGHTS}.part"
-        torch.save({name: tensor.cpu() for name, tensor in weights.items()}, part)
+        kept = copy.copy(weights)  # with the versions of its layers, which some networks ask for
+        for name, tensor in weights.items():
+            kept[name] = tensor.cpu()
+        torch.save(kept, part)
         part.replace(folder / WEIGHTS)
 
     @classmethod

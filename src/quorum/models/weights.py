@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import pickle
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.error import URLError
@@ -17,6 +19,9 @@ from quorum.models.architectures import Architecture
 from quorum.models.parts import head_name, last_layer
 
 State = Mapping[str, torch.Tensor]
+
+# Names such as denselayer1.norm.1.weight, as the files of DenseNets still have them; torchvision renames them too.
+OLD_DENSENET = re.compile(r"^(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\.\w+)$")
 
 
 def imagenet_file(kind: Architecture) -> Path:
@@ -96,25 +101,38 @@ def load_into(model: nn.Module, state: State, origin: str, kind: Architecture) -
     Raises:
         ModelError: where the state is that of another network.
     """
+    given = _given(state, kind)
     own = model.state_dict()
-    given = {name: tensor for name, tensor in state.items() if not name.startswith(kind.ignored or ("\0",))}
     last, head = last_layer(model), head_name(model)
     redrawn = {name for name in own if name.startswith(f"{last}.")}
     if kind.own_head and not redrawn <= set(given):
         redrawn = {name for name in {*own, *given} if name.startswith(f"{head}.")}
     fits = all(name in given and name in own and given[name].shape == own[name].shape for name in redrawn)
-    wanted = set(own) if fits else set(own) - redrawn
-    wrong = sorted(
-        name
-        for name in wanted | (set(given) - redrawn)
-        if name not in given or name not in own or given[name].shape != own[name].shape
-    )
+    misshapen = {name for name in own if name in given and given[name].shape != own[name].shape}
+    for name in misshapen | (set() if fits else redrawn & set(given)):
+        del given[name]
+    outcome = model.load_state_dict(given, strict=False)
     # Files older than batch-norm's batch counter lack it; it plays no part with a fixed momentum.
-    wrong = [name for name in wrong if not name.endswith("num_batches_tracked")]
+    missing = {name for name in outcome.missing_keys if not name.endswith("num_batches_tracked")}
+    wrong = sorted((missing if fits else missing - redrawn) | set(outcome.unexpected_keys))
     if wrong:
         more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
         raise ModelError(
             f"weights: {origin} is not for this model: {', '.join(wrong[:3])}{more} do not fit", setting="weights"
         )
-    model.load_state_dict({name: given[name] for name in wanted if name in given}, strict=False)
     return fits
+
+
+def _given(state: State, kind: Architecture) -> dict[str, torch.Tensor]:
+    """The tensors of a state that the network has a place for, under today's names.
+
+    Some networks translate older names themselves when they are loaded. They look at the versions of the layers for
+    that, which a state dict has beside its tensors and a copy of it keeps.
+    """
+    given = copy.copy(state if isinstance(state, dict) else dict(state))
+    for name in list(given):
+        if name.startswith(kind.ignored or ("\0",)):
+            del given[name]
+        elif (old := OLD_DENSENET.match(name)) is not None:
+            given[old[1] + old[2]] = given.pop(name)
+    return given
