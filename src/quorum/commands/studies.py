@@ -20,8 +20,8 @@ from quorum.study.plan import epochs_shared, epochs_written, plan
 
 NOTE = (
     "Epochs are those of all seeds: `written` with every trial trained by itself, `shared` with the epochs that trials "
-    "of a study begin with alike counted once. (A sweep links whole trainings that repeat another; beginnings alone are "
-    "trained again.)"
+    "of a study begin with alike counted once. (A sweep links a whole training that repeats another; a beginning alone "
+    "is trained again.)"
 )
 
 
