@@ -13,7 +13,7 @@ from quorum.config import Phase, TrialConfig, parse_config, parse_phases
 from quorum.errors import ConfigError
 from quorum.recipe import recipe_of
 
-RESOLVED = TrialConfig(input_size=64, resize=64, normalize="half", precision="float32")
+RESOLVED = TrialConfig(input_size=64, resize=64, eval_resize=64, normalize="half", precision="float32")
 
 OTHER_VALUES: dict[str, Any] = {
     "dataset": "cifar10",
@@ -23,6 +23,7 @@ OTHER_VALUES: dict[str, Any] = {
     "weights_digest": "abc",
     "input_size": 65,
     "resize": 0,
+    "eval_resize": 0,
     "normalize": "imagenet",
     "augment": "flip",
     "optimizer": "adam",
@@ -62,7 +63,7 @@ def test_trial_fingerprint_ignores_the_seed_alone() -> None:
 
 
 def test_an_open_setting_has_no_fingerprint() -> None:
-    with pytest.raises(ConfigError, match="input_size, resize, normalize, precision"):
+    with pytest.raises(ConfigError, match="input_size, resize, eval_resize, normalize, precision"):
         TrialConfig().fingerprint()
 
 
