@@ -97,6 +97,16 @@ def test_the_sweeps_page_holds_the_table_beside_the_published_numbers(quorum: Qu
     assert table["difference"][1] == pytest.approx(table["mean"][1] - 0.5)
 
 
+def test_a_sweep_with_other_settings_is_not_compared_with_the_published_numbers(quorum: Quorum) -> None:
+    result = sweep(quorum, "-P", "batch_size=32")
+    [outer] = runs("sweep")
+    assert result["run_id"] == outer.info.run_id
+    note = outer.data.tags[tags.NOTE]
+    assert "Run with batch_size=32: not compared with what was published." in note
+    assert "difference" not in note
+    assert "0.5000" not in note
+
+
 class Kill:
     """Stops the process's work as a kill would, after a number of epochs."""
 

@@ -19,6 +19,7 @@ from quorum.commands.seed_votes import RULE, SeedVotes, log_vote, vote_data, vot
 from quorum.commands.setup import exclusively, load_data, use_device
 from quorum.commands.sweep_runs import SweepRuns, describe, title
 from quorum.commands.training import Bench, check_trainable, environment
+from quorum.commands.trainings import protocol
 from quorum.config import TrialConfig, digest_of
 from quorum.errors import StudyError, unknown
 from quorum.report import figures, tables
@@ -53,6 +54,8 @@ def sweep(options: SweepOptions, overrides: Mapping[str, Any], store: Store) -> 
     check_trials(source, planned, lambda config: check_trainable(resolve(config, device, store), bench), given)
     pixels = bench.data.batches(resolve(planned[0].config, device, store).config, device).store
     digest = pixels.digest
+    if protocol(first) != protocol(study.first_config({})):
+        study = study.changed_by(given)
     settings = [study.model_dump(mode="json"), first.model_dump(), options.seeds, options.keep, options.reuse]
     key = digest_of([*settings, digest, code_version()])
     values = {

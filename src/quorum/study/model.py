@@ -154,6 +154,19 @@ class Study(Closed):
         rows = itertools.chain.from_iterable(stage.published for stage in self.stages)
         return (*rows, *(self.vote.published if self.vote else ()))
 
+    def changed_by(self, overrides: Mapping[str, Any]) -> Self:
+        """The study as it is run with other settings: without the published rows, which it does not repeat then."""
+        if not self.published:
+            return self
+        listed = ", ".join(f"{name}={value}" for name, value in overrides.items())
+        return self.model_copy(
+            update={
+                "description": f"{self.description}\n\nRun with {listed}: not compared with what was published.",
+                "stages": tuple(stage.model_copy(update={"published": ()}) for stage in self.stages),
+                "vote": self.vote and self.vote.model_copy(update={"published": ()}),
+            }
+        )
+
     def first_config(self, overrides: Mapping[str, Any]) -> TrialConfig:
         """The settings that the first stage starts from.
 
