@@ -38,8 +38,12 @@ class RegistryError(QuorumError):
     """A run, registered model, version or alias that is missing or does not fit."""
 
 
-class DivergedError(QuorumError):
-    """A training whose loss is no longer finite. It ends that seed's run, not the sweep."""
+class TrainingError(QuorumError):
+    """A training that came to nothing. It ends that seed's run, not the sweep."""
+
+
+class DivergedError(TrainingError):
+    """A training whose loss is no longer finite."""
 
 
 def unknown(kind: str, name: str, choices: Iterable[str], shown: Iterable[str] | None = None) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from quorum.config import TrialConfig
 from quorum.engine.epoch import Batch, Evaluation, evaluate
 from quorum.engine.history import EpochRecord, History
 from quorum.engine.state import copy_weights, load_state, save_state
-from quorum.engine.training import Training, make_optimizer
+from quorum.engine.training import Progress, States, Training, make_optimizer
 from quorum.errors import DivergedError, ModelError
 from quorum.models import build, parameter_groups
 from quorum.randomness import generator
@@ -50,22 +49,6 @@ class MadeUpBatches:
         yield self.images[40:], self.labels[40:]
 
 
-@dataclass
-class Watcher:
-    """Remembers the epochs, and stops as a kill would when it is told to."""
-
-    stop_after: int = 0
-    records: list[EpochRecord] = field(default_factory=list)
-
-    def on_batch(self, images: int) -> None:
-        pass
-
-    def on_epoch(self, record: EpochRecord) -> None:
-        self.records.append(record)
-        if record.epoch == self.stop_after:
-            raise KeyboardInterrupt
-
-
 class WithDropout(nn.Sequential):
     """A network whose epochs draw from torch's global stream."""
 
@@ -88,6 +71,16 @@ def figures(history: History) -> list[tuple[Any, ...]]:
     return [(r.epoch, r.lr, r.train_loss, r.train_accuracy, r.val_loss, r.val_accuracy) for r in history.records]
 
 
+def run(trained: Training, states: States | None = None, stop_after: int = 0) -> list[Progress]:
+    """Train, and stop after an epoch as a kill would if one is named."""
+    told = []
+    for progress in trained.run(states or States()):
+        told.append(progress)
+        if not progress.restored and progress.records[-1].epoch == stop_after:
+            break
+    return told
+
+
 def same_weights(one: Training, other: Training) -> bool:
     states = one.model.state_dict(), other.model.state_dict()
     return all(torch.equal(states[0][name], states[1][name]) for name in states[0])
@@ -95,34 +88,54 @@ def same_weights(one: Training, other: Training) -> bool:
 
 @pytest.mark.parametrize("changes", [{}, {"optimizer": "adam", "lr": 0.001}, {"phases": "1:classifier,3:all"}])
 @pytest.mark.parametrize("stop_after", [1, 2, 4])
-def test_an_interrupted_training_goes_on_bit_for_bit(tmp_path: Path, changes: dict[str, Any], stop_after: int) -> None:
+@pytest.mark.parametrize("share", [0.05, 1e9])  # of the time that goes into writing states
+def test_an_interrupted_training_goes_on_bit_for_bit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], stop_after: int, share: float
+) -> None:
     config = CONFIG.replace(step_size=2, **changes)
+    monkeypatch.setattr("quorum.engine.training.SAVING_SHARE", share)
     whole = training(config, dropout=True)
-    whole.run(Watcher())
+    run(whole)
     torch.manual_seed(99)  # whatever else was drawn before plays no part
-    with pytest.raises(KeyboardInterrupt):
-        training(config, dropout=True).run(Watcher(stop_after), tmp_path)
-    second, watcher = training(config, dropout=True), Watcher()
-    second.run(watcher, tmp_path)
-    first = watcher.records[0].epoch
-    assert 1 < first <= stop_after + 1  # epochs this short are not all worth a write
-    assert [record.epoch for record in watcher.records] == list(range(first, 6))
+    run(training(config, dropout=True), States(own=tmp_path), stop_after)
+    second = training(config, dropout=True)
+    told = run(second, States(own=tmp_path))
+    if share > 1:  # every epoch was written
+        assert told[0].restored
+        assert [record.epoch for record in told[0].records] == list(range(1, stop_after + 1))
+    trained = [progress.records[0].epoch for progress in told if not progress.restored]
+    assert trained == list(range(len(whole.history.records) - len(trained) + 1, 6))
     assert figures(second.history) == figures(whole.history)
     assert same_weights(second, whole)
 
 
-def test_every_epoch_is_written_when_writing_is_cheap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("quorum.engine.training.SAVING_SHARE", 1e9)
-    with pytest.raises(KeyboardInterrupt):
-        training(CONFIG).run(Watcher(3), tmp_path)
-    state = load_state(tmp_path)
-    assert state is not None
-    assert len(state.history.records) == 3
+@pytest.mark.parametrize("changes", [{}, {"optimizer": "adam", "lr": 0.001}, {"phases": "1:classifier,3:all"}])
+def test_a_training_begins_bit_for_bit_from_the_state_of_another_one(tmp_path: Path, changes: dict[str, Any]) -> None:
+    short = CONFIG.replace(**changes)
+    long = short.replace(epochs=7, step_size=3, gamma=0.5)
+    alone = training(long, dropout=True)
+    run(alone)
+    first = training(short, dropout=True)
+    told = run(first, States(keep={3: tmp_path / "third"}))
+    assert [progress.kept for progress in told] == [False, False, True, False, False]
+    second = training(long, dropout=True)
+    told = run(second, States(start=tmp_path / "third"))
+    assert [record.epoch for record in told[0].records] == [1, 2, 3]
+    assert figures(second.history) == figures(alone.history)
+    assert same_weights(second, alone)
+
+
+def test_the_furthest_state_is_gone_on_from(tmp_path: Path) -> None:
+    run(training(CONFIG), States(keep={2: tmp_path / "a", 4: tmp_path / "b"}))
+    for own, start in (("a", "b"), ("b", "a")):
+        told = run(training(CONFIG), States(own=tmp_path / own, start=tmp_path / start))
+        assert len(told[0].records) == 4
 
 
 def test_training_learns_and_ends_with_the_best_epochs_weights() -> None:
     trained = training(CONFIG)
-    history = trained.run(Watcher())
+    run(trained)
+    history = trained.history
     assert history.best.val_accuracy == max(r.val_accuracy for r in history.records) > 0.6
     again = evaluate(trained.model, trained.batches.evaluation("val"), "float32")
     assert again.accuracy == history.best.val_accuracy
@@ -137,7 +150,7 @@ def test_the_best_epoch_is_the_first_of_equals() -> None:
 def test_only_the_phases_groups_change_and_frozen_ones_are_not_decayed() -> None:
     first = training(CONFIG.replace(phases="1:classifier,3:features", epochs=2, weight_decay=0.1))
     before = {name: p.detach().clone() for name, p in first.model.named_parameters()}
-    first.run(Watcher())
+    run(first)
     changed = {name for name, p in first.model.named_parameters() if not torch.equal(p, before[name])}
     assert changed == {name for name in before if name.startswith("classifier")}
 
@@ -145,7 +158,7 @@ def test_only_the_phases_groups_change_and_frozen_ones_are_not_decayed() -> None
 def test_a_phase_that_comes_later_trains_its_groups() -> None:
     trained = training(CONFIG.replace(phases="1:classifier,2:features", epochs=2))
     before = {name: p.detach().clone() for name, p in trained.model.named_parameters()}
-    trained.run(Watcher())
+    run(trained)
     trained.run_epoch(2, lambda _images: None)
     assert all(not torch.equal(p, before[name]) for name, p in trained.model.named_parameters())
 
@@ -201,12 +214,15 @@ def test_the_optimiser_is_the_one_that_was_asked_for(name: str, kind: type) -> N
 
 def test_a_loss_that_is_not_finite_ends_the_training_with_the_epoch(tmp_path: Path) -> None:
     with pytest.raises(DivergedError, match=r"loss is (nan|inf) in epoch 1 \(lr 1e\+30\)"):
-        training(CONFIG.replace(lr=1e30)).run(Watcher(), tmp_path)
+        run(training(CONFIG.replace(lr=1e30)), States(own=tmp_path))
     assert not list(tmp_path.iterdir())
 
 
 def test_bf16_trains_as_well_as_float32() -> None:
-    accuracies = [training(CONFIG.replace(precision=p)).run(Watcher()).best.val_accuracy for p in ("float32", "bf16")]
+    trained = [training(CONFIG.replace(precision=precision)) for precision in ("float32", "bf16")]
+    for one in trained:
+        run(one)
+    accuracies = [one.history.best.val_accuracy for one in trained]
     assert min(accuracies) > 0.6
     assert abs(accuracies[0] - accuracies[1]) <= 0.2
 

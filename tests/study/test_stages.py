@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import optuna
 import pytest
 
+from quorum.config import TrialConfig
 from quorum.errors import StudyError
 from quorum.study.model import Study
 from quorum.study.results import SeedResult, StageResult, TrialRequest, TrialResult, spread
@@ -53,7 +55,10 @@ class Executor:
         self.stop_at, self.diverge = stop_at, diverge
         self.requests: list[TrialRequest] = []
 
-    def __call__(self, request: TrialRequest) -> TrialResult:
+    def __call__(self, requests: Sequence[TrialRequest], possible: Sequence[TrialConfig]) -> Iterator[TrialResult]:
+        yield from map(self.run, requests)
+
+    def run(self, request: TrialRequest) -> TrialResult:
         if len(self.requests) == self.stop_at:
             raise KeyboardInterrupt
         self.requests.append(request)

@@ -28,7 +28,7 @@ class ComputeOptions(DataOptions):
     """Where it is computed."""
 
     device: str = Field("auto", description="auto, cpu or cuda")
-    threads: int = Field(0, ge=0, description="threads of torch; 0: one per core")
+    threads: int = Field(0, ge=0, description="threads of torch for each training; 0: one per core, divided among jobs")
 
 
 class TrainOptions(ComputeOptions):
@@ -64,6 +64,10 @@ class SweepOptions(StudyOptions, ComputeOptions):
 
     study: str | None = Field(
         None, description="study file, or its name in sweeps/DATASET/; by default the name of the model"
+    )
+    jobs: int = Field(1, ge=1, le=256, description="trainings side by side, each in a process of its own")
+    state_gb: float = Field(
+        20.0, ge=0, description="gigabytes of disk for states that trainings share, at most; 0: share none"
     )
     keep: int = Field(3, ge=1, description="trials of the sweep whose best seed's weights are kept")
     reuse: bool = Field(True, description="link trainings that already stand in the store instead of repeating them")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from tqdm import tqdm
 
+from quorum.commands.job import Job
 from quorum.engine.history import EpochRecord
+from quorum.engine.training import Progress
 from quorum.tracking.runs import RunLog
 
 
@@ -21,13 +23,14 @@ def say(message: str) -> None:
 class TrainingProgress:
     """Shows a training and logs its epochs."""
 
-    def __init__(self, name: str, epochs: int, images_per_epoch: int, log: RunLog) -> None:
-        self.name, self.epochs, self.images_per_epoch, self.log = name, epochs, images_per_epoch, log
+    def __init__(self, job: Job, log: RunLog) -> None:
+        self.name, self.epochs, self.log = job.name, job.config.epochs, log
+        self.images_per_epoch = job.batches.count(job.config.batch_size) * job.config.batch_size
         self.started = time.perf_counter()
-        self.first_epoch: int | None = None
+        self.restored = 0  # epochs that were not trained now
         self.bar = tqdm(
-            total=epochs * images_per_epoch,
-            desc=name,
+            total=self.epochs * self.images_per_epoch,
+            desc=self.name,
             unit=" images",
             unit_scale=True,
             dynamic_ncols=True,
@@ -40,12 +43,22 @@ class TrainingProgress:
         """Advance the bar."""
         self.bar.update(images)
 
+    def tell(self, progress: Progress) -> None:
+        """Log and show what a training tells of itself."""
+        if progress.restored:
+            self.on_restored(progress.records)
+        else:
+            self.on_epoch(progress.records[-1])
+
+    def on_restored(self, records: Sequence[EpochRecord]) -> None:
+        """Log the epochs that need not be trained, unless the run has them."""
+        self.log.epochs(records)
+        self.restored = len(records)
+        self.bar.initial = self.bar.n = self.restored * self.images_per_epoch
+
     def on_epoch(self, record: EpochRecord) -> None:
-        """Log the epoch and show its figures."""
+        """Log an epoch and show its figures."""
         self.log.epoch(record)
-        if self.first_epoch is None:
-            self.first_epoch = record.epoch
-            self.bar.initial = (record.epoch - 1) * self.images_per_epoch
         figures = (
             f"loss {record.train_loss:.3f}, accuracy {record.train_accuracy:.3f}, "
             f"val loss {record.val_loss:.3f}, val accuracy {record.val_accuracy:.3f}"
@@ -54,7 +67,7 @@ class TrainingProgress:
             self.bar.n = record.epoch * self.images_per_epoch
             self.bar.set_postfix_str(figures)
             return
-        done = record.epoch - self.first_epoch + 1
+        done = record.epoch - self.restored
         left = (time.perf_counter() - self.started) / done * (self.epochs - record.epoch)
         say(
             f"{self.name}: epoch {record.epoch}/{self.epochs}, {figures}, "

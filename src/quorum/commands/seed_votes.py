@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from quorum.commands.training import PREDICTIONS
+from quorum.commands.job import PREDICTIONS
 from quorum.ensemble.vote import RULE, majority_vote
 from quorum.errors import StudyError
 from quorum.report import figures, tables

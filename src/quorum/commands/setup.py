@@ -18,7 +18,7 @@ from quorum.config import TrialConfig
 from quorum.data import Catalogue, dataset, load_catalogue
 from quorum.data.batches import Batches
 from quorum.data.store import PixelStore, open_store
-from quorum.engine.device import resolve_device
+from quorum.engine.device import resolve_device, set_up
 from quorum.ensemble.classifier import preprocess_of
 from quorum.errors import QuorumError
 
@@ -77,8 +77,7 @@ def load_data(options: DataOptions, name: str, split_seed: int) -> Data:
 
 def use_device(options: ComputeOptions) -> torch.device:
     """The device to compute on, with torch's threads set. Raises ConfigError for one that is not there."""
-    if options.threads:
-        torch.set_num_threads(options.threads)
+    set_up(options.threads)
     return resolve_device(options.device)
 
 

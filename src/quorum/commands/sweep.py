@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from quorum.commands.check import check_settings, check_trials
+from quorum.commands.effort import Effort
+from quorum.commands.job import environment
+from quorum.commands.kept_states import KeptStates
+from quorum.commands.kept_weights import KeptWeights
 from quorum.commands.options import SweepOptions
 from quorum.commands.progress import say
 from quorum.commands.resolve import resolve
@@ -18,7 +24,7 @@ from quorum.commands.result import Result
 from quorum.commands.seed_votes import RULE, SeedVotes, log_vote, vote_data, vote_of_study, vote_table
 from quorum.commands.setup import exclusively, load_data, use_device
 from quorum.commands.sweep_runs import SweepRuns, describe, title
-from quorum.commands.training import Bench, check_trainable, environment
+from quorum.commands.training import Bench, check_trainable
 from quorum.commands.trainings import protocol
 from quorum.config import TrialConfig, digest_of
 from quorum.errors import StudyError, unknown
@@ -72,20 +78,44 @@ def sweep(options: SweepOptions, overrides: Mapping[str, Any], store: Store) -> 
     ):
         log.dataset(study.dataset, digest, bench.data.source, pixels.counts(), "training")
         log.params({"study": name, "dataset": study.dataset, "seeds": ",".join(map(str, options.seeds))})
-        runs = SweepRuns(bench, log, options.seeds, options.keep, options.reuse)
-        results: list[StageResult] = []
-
-        def on_stage(result: StageResult) -> None:
-            results.append(result)
-            _write_stage(study, results, log)
-
-        run_study(study, first, open_storage(store.folder / "optuna.db"), log.run_id, runs.execute, on_stage)
+        with sweep_runs(options, bench, log) as runs:
+            results = _run(study, first, runs, log)
         vote = vote_of_study(store, study, results)
         if vote is not None:
             log_vote(study, vote, log)
-            log.note(page(study, results, vote))
+        effort = Effort.of(results, runs.states.peak)
+        log.metrics(effort.metrics())
+        log.note(page(study, results, vote, effort))
         _write_end(study, results, log)
-        return _answer(study, results, vote, log.run_id)
+        return _answer(study, results, vote, effort, log.run_id)
+
+
+def _run(study: Study, first: TrialConfig, runs: SweepRuns, log: RunLog) -> list[StageResult]:
+    """Run all stages, and write each down when it is done."""
+    results: list[StageResult] = []
+
+    def on_stage(result: StageResult) -> None:
+        results.append(result)
+        runs.weights.log()
+        _write_stage(study, results, log)
+
+    run_study(study, first, open_storage(log.store.folder / "optuna.db"), log.run_id, runs.execute, on_stage)
+    return results
+
+
+@contextlib.contextmanager
+def sweep_runs(options: SweepOptions, bench: Bench, log: RunLog) -> Iterator[SweepRuns]:
+    """What runs the trials. All that is running ends with the context."""
+    states = KeptStates(options.work_dir / "kept" / log.run_id, options.state_gb * 1e9)
+    weights = KeptWeights(bench, log.store, log.run_id, options.keep)
+    threads = options.threads or max(1, (os.cpu_count() or 1) // options.jobs)
+    runs = SweepRuns(bench, log, options.seeds, options.reuse, options.jobs, threads, states, weights)
+    try:
+        yield runs
+    except BaseException as error:
+        runs.close(error)
+        raise
+    runs.close(None)
 
 
 def find_study(options: SweepOptions, overrides: Mapping[str, Any]) -> StudyFile:
@@ -158,19 +188,19 @@ def _row(result: StageResult, trial: TrialResult) -> dict[str, Any]:
     return row
 
 
-def page(study: Study, results: list[StageResult], vote: SeedVotes | None = None) -> str:
-    """The sweep's description in the UI: every stage's table, and the vote's."""
+def page(study: Study, results: list[StageResult], vote: SeedVotes | None = None, effort: Effort | None = None) -> str:
+    """The sweep's description in the UI: every stage's table, the vote's, and what it cost."""
     stages = [
         f"### Stage {result.stage.name}\n\n{tables.markdown(stage_table(result), result.stage.varied)}"
         for result in results
     ]
     note = f"mean is the validation accuracy of the best epoch over n seeds. {tables.STD_NOTE}"
     votes = [] if vote is None else [f"### Vote\n\n{tables.markdown(vote_table(study, vote))}\n\n{RULE}"]
-    parts = [study.description.strip(), *stages, *votes, note]
+    parts = [study.description.strip(), *stages, *votes, note, str(effort or "")]
     return "\n\n".join(part for part in parts if part)
 
 
-def _answer(study: Study, results: list[StageResult], vote: SeedVotes | None, run_id: str) -> Result:
+def _answer(study: Study, results: list[StageResult], vote: SeedVotes | None, effort: Effort, run_id: str) -> Result:
     stages = [
         {"name": result.stage.name, "trials": [_trial_data(trial) for trial in result.trials]} for result in results
     ]
@@ -178,8 +208,8 @@ def _answer(study: Study, results: list[StageResult], vote: SeedVotes | None, ru
     assert best is not None
     mean = best.of("val_accuracy").mean
     ending = f"sweep run {run_id}; best of the last stage: {describe(best.request)} at {mean:.4f}"
-    text = f"{page(study, results, vote)}\n\n{ending}"
-    data: dict[str, Any] = {"run_id": run_id, "dataset": study.dataset, "stages": stages}
+    text = f"{page(study, results, vote, effort)}\n\n{ending}"
+    data: dict[str, Any] = {"run_id": run_id, "dataset": study.dataset, "stages": stages, **effort.data()}
     if vote is not None:
         data["vote"] = vote_data(vote)
     return Result(data, text)

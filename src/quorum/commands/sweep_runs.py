@@ -1,28 +1,79 @@
-"""The trial and seed runs of a sweep: each found again after an interruption, each done once."""
+"""The trial and seed runs of a sweep: each found again after an interruption, each epoch trained once."""
 
 from __future__ import annotations
 
+import functools
 import json
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from quorum.commands.job import Job, Trained, train
+from quorum.commands.kept_states import KeptStates
+from quorum.commands.kept_weights import KeptWeights
+from quorum.commands.progress import TrainingProgress
 from quorum.commands.resolve import Resolved, resolve
-from quorum.commands.setup import example_image
 from quorum.commands.training import (
     Bench,
     check_trainable,
+    log_beginning,
+    log_end,
     seed_result,
-    train_and_log,
+    trained_result,
     training_tags,
     trial_tags,
 )
+from quorum.config import TrialConfig
+from quorum.engine.device import set_up
 from quorum.engine.state import discard_state
-from quorum.errors import DivergedError
+from quorum.engine.training import Progress, States
+from quorum.errors import TrainingError
+from quorum.study.executor import Executor, Failed, make_executor
 from quorum.study.results import SeedResult, TrialRequest, TrialResult
+from quorum.study.schedule import Running, Schedule
+from quorum.study.tree import Path
 from quorum.tracking import tags
-from quorum.tracking.models import delete_model, log_classifier
 from quorum.tracking.queries import family, finished_training, get_run
-from quorum.tracking.runs import FINISHED, Run, RunLog, open_run
+from quorum.tracking.runs import FINISHED, Run, RunLog, begin_run, close_run
 from quorum.versions import code_version
+
+MEASURES = ("val_accuracy", "test_accuracy", "val_loss")
+
+
+@dataclass
+class OpenTrial:
+    """A trial that is not finished.
+
+    Attributes:
+        request: what is asked for.
+        resolved: its settings.
+        results: what is known of its seeds.
+        log: its run, once it has been begun.
+    """
+
+    request: TrialRequest
+    resolved: Resolved
+    results: dict[int, SeedResult] = field(default_factory=dict)
+    log: RunLog | None = None
+
+    @property
+    def key(self) -> str:
+        """What its run is found by within its sweep."""
+        return f"{self.request.stage}/{self.request.number}"
+
+    def path(self, seed: int) -> Path:
+        """A seed's way through the tree."""
+        return Path(self.resolved.config.replace(seed=seed))
+
+
+@dataclass
+class OpenSeed:
+    """A training that is under way, with its run."""
+
+    trial: OpenTrial
+    running: Running
+    log: RunLog
+    progress: TrainingProgress
+    shared_epochs: int
 
 
 @dataclass
@@ -33,64 +84,89 @@ class SweepRuns:
         bench: data, device and folders.
         log: the sweep's run.
         seeds: of every trial.
-        keep: number of trials whose best seed's weights are kept.
         reuse: whether trainings of other sweeps are linked instead of repeated.
+        jobs: trainings side by side.
+        threads: torch's threads for each of them, where there are several.
+        states: the states that are kept for trainings to begin from.
+        weights: the weights that are kept.
     """
 
     bench: Bench
     log: RunLog
     seeds: tuple[int, ...]
-    keep: int
     reuse: bool
-    _runs: dict[str, Run] = field(init=False)
-    _done: dict[str, TrialResult] = field(default_factory=dict)  # by key, in the order they were done
+    jobs: int
+    threads: int
+    states: KeptStates
+    weights: KeptWeights
+    _runs: dict[str, Run] = field(init=False)  # of an interrupted sweep, by key
+    _schedule: Schedule = field(init=False)
+    _trials: list[OpenTrial] = field(default_factory=list)  # that are not finished
+    _waiting: dict[Path, OpenTrial] = field(default_factory=dict)  # the trials of the trainings that have to be done
+    _open: dict[str, OpenSeed] = field(default_factory=dict)  # by run id
 
     def __post_init__(self) -> None:
         self._runs = family(self.log.store, self.log.run_id)
+        self._schedule = Schedule(kept=self.states.found())
+        self._executor: Executor[Job, Progress | Trained] = make_executor(
+            train,
+            lambda job, images: self._open[job.run_id].progress.on_batch(images),
+            self.jobs,
+            functools.partial(set_up, self.threads),
+            preload=(train.__module__,),
+        )
 
-    def execute(self, request: TrialRequest) -> TrialResult:
-        """A trial over all its seeds: trained, gone on with, or read from the runs that hold it."""
-        key = f"{request.stage}/{request.number}"
-        resolved = resolve(request.config, self.bench.device, self.log.store)
-        previous = self._runs.get(key)
-        if previous is None or previous.info.status != FINISHED:
+    def execute(self, requests: Sequence[TrialRequest], possible: Sequence[TrialConfig]) -> Iterator[TrialResult]:
+        """Trials over all their seeds: trained, gone on with, or read from the runs that hold them.
+
+        Args:
+            requests: trials, in the order in which they should be run.
+            possible: settings of trials that later stages may ask for.
+
+        Yields:
+            Their results, each when it is known.
+        """
+        for request in requests:
+            resolved = resolve(request.config, self.bench.device, self.log.store)
+            trial = OpenTrial(request, resolved)
+            if (stands := self._standing(trial)) is not None:
+                self.weights.add(stands)
+                yield stands
+                continue
             check_trainable(resolved, self.bench)
-        if previous is not None and (stands := self._standing(request, previous)) is not None:
-            self._done[key] = stands
-            return stands
-        digest = self.bench.data.batches(resolved.config, self.bench.device).store.digest
-        values = {
-            **trial_tags(resolved.config, digest),
-            tags.KEY: key,
-            tags.SWEEP: self.log.run_id,
-            tags.STAGE: request.stage,
-            tags.TRIAL: str(request.number),
-        }
-        if resolved.origin is not None:
-            values[tags.WEIGHTS_RUN] = resolved.origin.run_id
-        name = title(request)
-        result: TrialResult | None = None
-        try:
-            with open_run(
-                self.log.store, "trial", name, values, parent=self.log.run_id, previous=previous
-            ) as trial_log:
-                trial_log.params({k: v for k, v in resolved.config.model_dump().items() if k != "seed"})
-                results = [self._seed(key, name, resolved, seed, trial_log) for seed in self.seeds]
-                result = self._done[key] = TrialResult(request, trial_log.run_id, tuple(results))
-                self._write(result, trial_log)
-        except DivergedError:
-            assert result is not None
-        return result
+            trial.results = {seed: found for seed in self.seeds if (found := self._known(trial, seed)) is not None}
+            self._trials.append(trial)
+        self._plan(possible)
+        yield from (self._finish(trial) for trial in list(self._trials) if len(trial.results) == len(self.seeds))
+        for job, told in self._executor.run(self._next_job):
+            trial = self._open[job.run_id].trial
+            self._hear(job, told)
+            if len(trial.results) == len(self.seeds):
+                yield self._finish(trial)
 
-    def _standing(self, request: TrialRequest, run: Run) -> TrialResult | None:
+    def close(self, error: BaseException | None) -> None:
+        """End what is running. With an error, the runs that are open end with it."""
+        self._executor.close()
+        if error is None:
+            self.states.clear()
+            return
+        for opened in self._open.values():
+            opened.progress.close()
+            close_run(opened.log, error)
+        for trial in self._trials:
+            if trial.log is not None:
+                close_run(trial.log, error)
+
+    def _standing(self, trial: OpenTrial) -> TrialResult | None:
         """The result of a trial all of whose seeds have ended, or None."""
-        seed_runs = json.loads(run.data.tags.get(tags.SEED_RUNS, "{}"))
-        if not run.info.end_time or set(seed_runs) != {str(seed) for seed in self.seeds}:
+        run = self._runs.get(trial.key)
+        seed_runs = json.loads(run.data.tags.get(tags.SEED_RUNS, "{}")) if run is not None else {}
+        if run is None or not run.info.end_time or set(seed_runs) != {str(seed) for seed in self.seeds}:
             return None
         results = []
         for seed in self.seeds:
             ended = get_run(self.log.store, seed_runs[str(seed)])
-            own = (self.log.run_id, _seed_key(f"{request.stage}/{request.number}", seed))
+            own = (self.log.run_id, _seed_key(trial.key, seed))
             foreign = (ended.data.tags.get(tags.SWEEP), ended.data.tags.get(tags.KEY)) != own
             if ended.info.status == FINISHED:
                 results.append(seed_result(ended, seed, reused=foreign))
@@ -98,93 +174,146 @@ class SweepRuns:
                 results.append(SeedResult(seed, ended.info.run_id, reason=reason))
             else:
                 return None
-        result = TrialResult(request, run.info.run_id, tuple(results))
+        result = TrialResult(trial.request, run.info.run_id, tuple(results))
         return result if result.failed or run.info.status == FINISHED else None
 
-    def _seed(self, key: str, name: str, resolved: Resolved, seed: int, trial_log: RunLog) -> SeedResult:
-        """One seed of a trial."""
-        config = resolved.config.replace(seed=seed)
-        seed_key = _seed_key(key, seed)
-        previous = self._runs.get(seed_key)
+    def _known(self, trial: OpenTrial, seed: int) -> SeedResult | None:
+        """The result of a seed that need not be trained: it has been, in this sweep or, if that may be, elsewhere."""
+        previous = self._runs.get(_seed_key(trial.key, seed))
         if previous is not None and previous.info.status == FINISHED:
             return seed_result(previous, seed, reused=False)
-        if previous is not None and (reason := _divergence(previous)) is not None:
-            return SeedResult(seed, previous.info.run_id, reason=reason)
-        digest = self.bench.data.batches(config, self.bench.device).store.digest
-        store = self.log.store
-        if previous is None:
-            done = finished_training(store, config.fingerprint(), digest, code_version())
-            if done is not None and (self.reuse or done.data.tags.get(tags.SWEEP) == self.log.run_id):
-                return seed_result(done, seed, reused=True)
-        values = {**training_tags(config, digest), tags.KEY: seed_key, tags.SWEEP: self.log.run_id}
-        run_id = ""
-        try:
-            with open_run(
-                store, "seed", f"seed {seed}, {name}", values, parent=trial_log.run_id, previous=previous
-            ) as log:
-                run_id = log.run_id
-                return train_and_log(
-                    self.bench, Resolved(config, resolved.weights, resolved.origin), log, f"seed {seed}, {name}"
-                )
-        except DivergedError as error:
-            discard_state(self.bench.state_folder(run_id))
-            store.client.set_tag(run_id, tags.DIVERGED, str(error))
-            return SeedResult(seed, run_id, reason=str(error))
+        if previous is not None:
+            reason = _divergence(previous)
+            return None if reason is None else SeedResult(seed, previous.info.run_id, reason=reason)
+        config = trial.resolved.config.replace(seed=seed)
+        done = finished_training(self.log.store, config.fingerprint(), self._digest(config), code_version())
+        if done is not None and (self.reuse or done.data.tags.get(tags.SWEEP) == self.log.run_id):
+            return seed_result(done, seed, reused=True)
+        return None
 
-    def _write(self, result: TrialResult, log: RunLog) -> None:
-        """Write a trial's figures, and keep its weights if it is among the best. Raises DivergedError if it failed."""
-        log.tags({tags.SEED_RUNS: {str(seed.seed): seed.run_id for seed in result.seeds}})
-        for measure in ("val_accuracy", "test_accuracy", "val_loss"):
-            spread = result.of(measure)
-            log.metrics({f"{measure}/mean": spread.mean, f"{measure}/std": spread.std, f"{measure}/n": spread.n})
-        if not result.failed:
-            self._keep_best(log)
-        for seed in result.seeds:
-            discard_state(self.bench.bundle_folder(seed.run_id))
-        if result.failed:
-            raise DivergedError("; ".join(f"seed {seed.seed}: {seed.reason}" for seed in result.seeds if seed.reason))
+    def _plan(self, possible: Sequence[TrialConfig]) -> None:
+        """Put the seeds that have to be trained into the schedule, and look ahead at those of later stages."""
+        ahead = [resolve(config, self.bench.device, self.log.store).config for config in possible]
+        self._waiting = {
+            trial.path(seed): trial for trial in self._trials for seed in self.seeds if seed not in trial.results
+        }
+        self._schedule.waiting = list(self._waiting)
+        self._schedule.possible = [Path(config.replace(seed=seed)) for config in ahead for seed in self.seeds]
+        self._tidy()
 
-    def _keep_best(self, log: RunLog) -> None:
-        """Keep the weights of the best trials' best seeds, and of no others that this sweep has trained."""
-        ranked = sorted(
-            (trial for trial in self._done.values() if not trial.failed),
-            key=lambda trial: -(trial.of("val_accuracy").mean or 0.0),
-        )
-        # A later stage repeats the best trial of the one before: trials that share their seeds' runs count once.
-        kept = list(dict.fromkeys(trial.best_seed.run_id for trial in ranked))[: self.keep]
-        for trial in ranked:
-            if trial.best_seed.run_id not in kept:
-                self._drop(trial)
-            elif (model_id := self._model(trial)) is not None:
-                values = {tags.MODEL_ID: model_id, tags.BEST_RUN: trial.best_seed.run_id}
-                RunLog(log.store, get_run(log.store, trial.run_id)).tags(values)
-
-    def _model(self, trial: TrialResult) -> str | None:
-        """The logged model of a trial's best seed, logged now if its weights are at hand; None if they are gone."""
-        store = self.log.store
-        run = get_run(store, trial.best_seed.run_id)
-        if tags.MODEL_ID in run.data.tags:
-            return str(run.data.tags[tags.MODEL_ID])
-        bundle = self.bench.bundle_folder(run.info.run_id)
-        if not bundle.is_dir():
+    def _next_job(self) -> Job | None:
+        """Begin the next training that need not wait for another."""
+        running = self._schedule.start()
+        if running is None:
             return None
-        config = resolve(trial.request.config, self.bench.device, store).config
-        pixels = self.bench.data.batches(config, self.bench.device).store
-        log = RunLog(store, run)
-        model_id = log_classifier(log, bundle, example_image(pixels), config.model_dump())
-        log.tags({tags.MODEL_ID: model_id})
-        return model_id
+        path, trial = running.path, self._waiting[running.path]
+        running.keep = frozenset(
+            epoch for epoch in running.keep if self.states.reserve(path.nodes[epoch - 1], path.config)
+        )
+        seed = path.config.seed
+        resolved = Resolved(path.config, trial.resolved.weights, trial.resolved.origin)
+        name = f"seed {seed}, {title(trial.request)}"
+        if trial.log is None:
+            trial.log = self._begin_trial(trial)
+        log, shared = self._begin_seed(trial, running, name)
+        log_beginning(log, resolved, self.bench)
+        job = self.bench.job(name, resolved, log.run_id, self._folders(running, log.run_id))
+        self._open[log.run_id] = OpenSeed(trial, running, log, TrainingProgress(job, log), shared)
+        return job
 
-    def _drop(self, trial: TrialResult) -> None:
-        """Delete the weights of a trial that is no longer among the best, if this sweep trained them."""
-        store = self.log.store
-        run = get_run(store, trial.best_seed.run_id)
-        model_id = run.data.tags.get(tags.MODEL_ID)
-        if model_id is None or run.data.tags.get(tags.SWEEP) != self.log.run_id or not delete_model(store, model_id):
+    def _folders(self, running: Running, run_id: str) -> States:
+        nodes = running.path.nodes
+        return States(
+            own=self.bench.state_folder(run_id),
+            start=self.states.place(nodes[running.start - 1]) if running.start else None,
+            keep={epoch: self.states.place(nodes[epoch - 1]) for epoch in running.keep},
+        )
+
+    def _begin_trial(self, trial: OpenTrial) -> RunLog:
+        config = trial.resolved.config
+        values = {
+            **trial_tags(config, self._digest(config)),
+            tags.KEY: trial.key,
+            tags.SWEEP: self.log.run_id,
+            tags.STAGE: trial.request.stage,
+            tags.TRIAL: str(trial.request.number),
+        }
+        if trial.resolved.origin is not None:
+            values[tags.WEIGHTS_RUN] = trial.resolved.origin.run_id
+        previous = self._runs.get(trial.key)
+        log = begin_run(
+            self.log.store, "trial", title(trial.request), values, parent=self.log.run_id, previous=previous
+        )
+        log.params({k: v for k, v in config.model_dump().items() if k != "seed"})
+        return log
+
+    def _begin_seed(self, trial: OpenTrial, running: Running, name: str) -> tuple[RunLog, int]:
+        """The run of a seed, and how many of its first epochs another training has trained."""
+        config = running.path.config
+        assert trial.log is not None
+        key = _seed_key(trial.key, config.seed)
+        values = {**training_tags(config, self._digest(config)), tags.KEY: key, tags.SWEEP: self.log.run_id}
+        previous = self._runs.get(key)
+        known = previous.data.tags if previous is not None else {}
+        shared = {key: known[key] for key in (tags.SHARED_EPOCHS, tags.SHARED_WITH) if key in known}
+        if running.start and not shared and previous is None:
+            origin = self.states.origin(running.path.nodes[running.start - 1])
+            shared = {tags.SHARED_EPOCHS: str(running.start), tags.SHARED_WITH: origin}
+        log = begin_run(self.log.store, "seed", name, values | shared, parent=trial.log.run_id, previous=previous)
+        return log, int(shared.get(tags.SHARED_EPOCHS, 0))
+
+    def _hear(self, job: Job, told: Progress | Trained | Failed) -> None:
+        """Take down what a training tells."""
+        opened = self._open[job.run_id]
+        if isinstance(told, Progress):
+            opened.progress.tell(told)
+            opened.running.epoch = told.records[-1].epoch
+            if told.kept:
+                node = opened.running.path.nodes[opened.running.epoch - 1]
+                self.states.written(node, job.run_id)
+                self._schedule.kept.add(node)
             return
-        store.client.delete_tag(run.info.run_id, tags.MODEL_ID)
-        for key in (tags.MODEL_ID, tags.BEST_RUN):
-            store.client.delete_tag(trial.run_id, key)
+        if isinstance(told, Trained):
+            log_end(opened.log, job, told)
+            close_run(opened.log, None)
+            result = trained_result(job, told, opened.shared_epochs)
+        else:
+            discard_state(self.bench.state_folder(job.run_id))
+            if told.diverged:
+                opened.log.tags({tags.DIVERGED: told.reason})
+            close_run(opened.log, TrainingError(told.reason))
+            result = SeedResult(job.config.seed, job.run_id, reason=told.reason, shared_epochs=opened.shared_epochs)
+        opened.progress.close()
+        opened.trial.results[job.config.seed] = result
+        del self._open[job.run_id]
+        self._schedule.end(opened.running)
+        nodes = opened.running.path.nodes
+        self.states.drop({nodes[epoch - 1] for epoch in opened.running.keep} - self._schedule.kept)
+        self._tidy()
+
+    def _tidy(self) -> None:
+        """Delete the states that no training to come will begin from."""
+        superfluous = self._schedule.superfluous()
+        self._schedule.kept -= superfluous
+        self.states.drop(superfluous)
+
+    def _finish(self, trial: OpenTrial) -> TrialResult:
+        """Write down a trial all of whose seeds have ended."""
+        log = trial.log = trial.log or self._begin_trial(trial)
+        result = TrialResult(trial.request, log.run_id, tuple(trial.results[seed] for seed in self.seeds))
+        log.tags({tags.SEED_RUNS: {str(seed.seed): seed.run_id for seed in result.seeds}})
+        spreads = {measure: result.of(measure) for measure in MEASURES}
+        log.metrics(
+            {f"{name}/{part}": getattr(s, part) for name, s in spreads.items() for part in ("mean", "std", "n")}
+        )
+        reasons = [f"seed {seed.seed}: {seed.reason}" for seed in result.seeds if seed.reason]
+        close_run(log, TrainingError("; ".join(reasons)) if reasons else None)
+        self._trials.remove(trial)
+        self.weights.add(result)
+        return result
+
+    def _digest(self, config: TrialConfig) -> str:
+        return self.bench.data.batches(config, self.bench.device).store.digest
 
 
 def describe(request: TrialRequest) -> str:

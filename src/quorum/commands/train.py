@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
+
+from quorum.commands.job import Trained
+from quorum.commands.job import train as do_job
 from quorum.commands.options import TrainOptions
-from quorum.commands.progress import say
+from quorum.commands.progress import TrainingProgress, say
 from quorum.commands.resolve import Resolved, resolve
 from quorum.commands.result import Result
 from quorum.commands.setup import example_image, exclusively, load_data, use_device
-from quorum.commands.training import Bench, check_trainable, seed_result, train_and_log, training_tags
+from quorum.commands.training import (
+    Bench,
+    check_trainable,
+    log_beginning,
+    log_end,
+    seed_result,
+    trained_result,
+    training_tags,
+)
 from quorum.config import TrialConfig, digest_of
 from quorum.engine.state import discard_state
+from quorum.engine.training import States
 from quorum.study.results import SeedResult
 from quorum.tracking import tags
 from quorum.tracking.models import log_classifier
 from quorum.tracking.queries import finished_training, unfinished
-from quorum.tracking.runs import Run, open_run, point_adopted
+from quorum.tracking.runs import Run, RunLog, open_run, point_adopted
 from quorum.tracking.store import Store
 from quorum.versions import code_version
 
@@ -47,8 +60,7 @@ def _train(bench: Bench, resolved: Resolved, store: Store, digest: str, key: str
     previous = unfinished(store, "train", key)
     name = f"{config.model} on {config.dataset}, seed {config.seed}"
     with open_run(store, "train", name, values, previous=previous) as log:
-        result = train_and_log(bench, resolved, log, name)
-        assert result.val_accuracy is not None
+        result = _do(bench, resolved, log, name)
         # A single training is a trial of one seed, so that it can be promoted like any other.
         log.metrics(
             {
@@ -64,6 +76,21 @@ def _train(bench: Bench, resolved: Resolved, store: Store, digest: str, key: str
         log.tags({tags.MODEL_ID: model_id, tags.BEST_RUN: log.run_id})
         discard_state(bundle)
     return result
+
+
+def _do(bench: Bench, resolved: Resolved, log: RunLog, name: str) -> SeedResult:
+    log_beginning(log, resolved, bench)
+    job = bench.job(name, resolved, log.run_id, States(own=bench.state_folder(log.run_id)))
+    trained: Trained | None = None
+    with contextlib.closing(TrainingProgress(job, log)) as progress:
+        for told in do_job(job, progress.on_batch):
+            if isinstance(told, Trained):
+                trained = told
+                log_end(log, job, trained)
+            else:
+                progress.tell(told)
+    assert trained is not None
+    return trained_result(job, trained)
 
 
 def _result(result: SeedResult) -> Result:

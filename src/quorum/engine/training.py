@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -13,14 +13,15 @@ import torch
 from torch import nn
 
 from quorum.config import TrialConfig
-from quorum.engine.epoch import Batch, evaluate, train_epoch
+from quorum.engine.epoch import Batch, evaluate, ignore, train_epoch
 from quorum.engine.history import EpochRecord, History
 from quorum.engine.state import TrainingState, Weights, copy_weights, load_state, save_state
 from quorum.errors import DivergedError, ModelError, unknown
 from quorum.randomness import seed_everything
 from quorum.recipe import Recipe, recipe_of
 
-SAVING_SHARE = 0.2  # of the time, at most, goes into writing states; as a rule every epoch is written
+SAVING_SHARE = 0.05  # of the time, at most, goes into writing states
+FIRST_COST = 0.05  # seconds that writing one is taken to need, until one has been written
 
 
 class Batches(Protocol):
@@ -33,14 +34,39 @@ class Batches(Protocol):
         """The batches of a split, in order."""
 
 
-class Observer(Protocol):
-    """Who wants to know how far a training is."""
+@dataclass(frozen=True)
+class Progress:
+    """What a training tells of itself.
 
-    def on_batch(self, images: int) -> None:
-        """A batch of so many images was trained."""
+    Attributes:
+        records: the epoch just trained or, first, those that were restored with a state.
+        restored: which of the two.
+        kept: whether the state after the epoch was kept for others to begin from.
+    """
 
-    def on_epoch(self, record: EpochRecord) -> None:
-        """An epoch was trained and evaluated."""
+    records: tuple[EpochRecord, ...]
+    restored: bool = False
+    kept: bool = False
+
+
+@dataclass(frozen=True)
+class States:
+    """Folders of the states that a training begins from and leaves behind.
+
+    Attributes:
+        own: its state while it is not finished; what is there already is gone on from.
+        start: a state of another training that shares its first epochs, to begin from if `own` is not further.
+        keep: where to keep the state after some epochs, for others to begin from.
+    """
+
+    own: Path | None = None
+    start: Path | None = None
+    keep: Mapping[int, Path] = field(default_factory=dict)
+
+    def load(self) -> TrainingState | None:
+        """The furthest state to begin from, or None for the first epoch."""
+        found = [state for folder in (self.own, self.start) if folder and (state := load_state(folder))]
+        return max(found, key=lambda state: len(state.history.records), default=None)
 
 
 Groups = Mapping[str, Sequence[nn.Parameter]]
@@ -104,25 +130,29 @@ class Training:
         self.history = History()
         self.best_weights: Weights = {}
 
-    def run(self, observer: Observer, state_folder: Path | None = None) -> History:
-        """Train the epochs that are left and load the best epoch's weights into the network.
+    def run(self, states: States = States(), on_batch: Callable[[int], None] = ignore) -> Iterator[Progress]:
+        """Train the epochs that are left, one a step, and load the best epoch's weights into the network.
 
         Args:
-            observer: told of every batch and epoch trained now (not of those that were restored).
-            state_folder: where the state is kept; a state that is there already is gone on from.
+            states: where states are.
+            on_batch: told the number of images after each batch.
 
         Raises:
             DivergedError: when the training or validation loss is not finite.
         """
-        if state_folder is not None and (state := load_state(state_folder)) is not None:
+        if (state := states.load()) is not None:
             self.restore(state)
-        saver = _Saver(state_folder)
+            yield Progress(tuple(self.history.records), restored=True)
+        saver = _Saver(states.own)
         for epoch in range(len(self.history.records) + 1, self.config.epochs + 1):
-            record = self.run_epoch(epoch, observer.on_batch)
-            saver.maybe_save(self.state, final=epoch == self.config.epochs)
-            observer.on_epoch(record)
+            record = self.run_epoch(epoch, on_batch)
+            kept = epoch in states.keep
+            if kept:
+                save_state(self.state(), states.keep[epoch])
+            else:
+                saver.maybe_save(self.state)
+            yield Progress((record,), kept=kept)
         self.model.load_state_dict(self.best_weights)
-        return self.history
 
     def run_epoch(self, epoch: int, on_batch: Callable[[int], None]) -> EpochRecord:
         """Train and evaluate one epoch, counted from 1."""
@@ -171,13 +201,12 @@ class _Saver:
 
     def __init__(self, folder: Path | None) -> None:
         self.folder = folder
-        self.cost = 0.0  # seconds that the last write took
+        self.cost = FIRST_COST
         self.saved = time.perf_counter()
 
-    def maybe_save(self, state: Callable[[], TrainingState], *, final: bool) -> None:
+    def maybe_save(self, state: Callable[[], TrainingState]) -> None:
         started = time.perf_counter()
-        due = final or started - self.saved >= self.cost / SAVING_SHARE
-        if self.folder is None or not due:
+        if self.folder is None or started - self.saved < self.cost / SAVING_SHARE:
             return
         save_state(state(), self.folder)
         self.saved = time.perf_counter()

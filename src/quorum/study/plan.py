@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from quorum.config import TrialConfig
-from quorum.recipe import Recipe, recipe_of
 from quorum.study.model import PublishedRow, Range, Settings, Stage, Study, canonical
+from quorum.study.tree import Path
 
-# Settings that a recipe holds, epoch by epoch. Trials that differ in another one share no epoch.
-IN_RECIPES = ("lr", "gamma", "step_size", "batch_size", "augment", "phases", "epochs", "seed")
+POSSIBLE = 500  # trials that later stages may ask for, at most this many in one stage, are looked ahead at
 
 
 @dataclass(frozen=True)
@@ -88,18 +87,30 @@ def epochs_written(planned: list[PlannedTrial]) -> int:
 def epochs_shared(planned: list[PlannedTrial]) -> int:
     """Epochs of one seed with those that several trials begin with trained once.
 
-    Two trials share their first k epochs when the recipes of those and all settings outside recipes agree. The
-    trials of an open search share nothing.
+    The trials of an open search are not known before it has run, so each of them counts in full.
     """
-    tree: dict[tuple[int | str, Recipe], int] = {}  # from an epoch's node (first a stem) and a recipe to the next node
-    alone = 0
-    for trial in planned:
-        if not trial.listed:
-            alone += trial.config.epochs * trial.count
-            continue
-        if not trial.count:
-            continue
-        node: int | str = trial.config.model_dump_json(exclude=set(IN_RECIPES))
-        for epoch in range(1, trial.config.epochs + 1):
-            node = tree.setdefault((node, recipe_of(trial.config, epoch)), len(tree))
-    return len(tree) + alone
+    nodes = {node for trial in planned if trial.listed and trial.count for node in Path(trial.config).nodes}
+    return len(nodes) + sum(trial.config.epochs * trial.count for trial in planned if not trial.listed)
+
+
+def possible(study: Study, number: int, configs: Sequence[TrialConfig]) -> list[TrialConfig]:
+    """The trials that the stages after one may ask for, whichever of that stage's trials turns out best.
+
+    Args:
+        study: the stages.
+        number: of the stage, from 0.
+        configs: settings of that stage's trials.
+
+    Returns:
+        Their settings, without repetitions, as far as they can be known: not those of an open search, or after one,
+        and not those of stages so far ahead that there are more than POSSIBLE.
+    """
+    found: dict[TrialConfig, None] = {}
+    bases = list(configs)
+    for later in study.stages[number + 1 :]:
+        if later.search != "grid" or len(bases) * later.budget > POSSIBLE:
+            break
+        trials = {base.replace(**later.set, **canonical(values)): None for base in bases for values in later.grid()}
+        found |= trials
+        bases = list(trials)
+    return list(found)

@@ -20,6 +20,7 @@ class SeedResult:
         best_epoch: that epoch, counted from 1.
         reason: why it failed, or "".
         reused: whether it had been trained before this sweep.
+        shared_epochs: epochs at its beginning that another training of its sweep has trained.
     """
 
     seed: int
@@ -30,6 +31,7 @@ class SeedResult:
     best_epoch: int | None = None
     reason: str = ""
     reused: bool = False
+    shared_epochs: int = 0
 
 
 @dataclass(frozen=True)

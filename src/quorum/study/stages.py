@@ -1,12 +1,13 @@
 """Running the stages of a study: Optuna proposes trials, `execute` runs them, Optuna is told.
 
 Optuna keeps its own storage, so a study that was killed knows which trials it had begun. `execute` has to be safe to
-call again for a trial that it has finished: then it returns the result that stands.
+call again for trials that it has finished: then it yields the results that stand.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import optuna
@@ -22,9 +23,11 @@ from optuna.trial import TrialState
 from quorum.config import TrialConfig
 from quorum.errors import StudyError
 from quorum.study.model import Range, Settings, Stage, Study, canonical
+from quorum.study.plan import possible
 from quorum.study.results import StageResult, TrialRequest, TrialResult
 
-Execute = Callable[[TrialRequest], TrialResult]
+Execute = Callable[[Sequence[TrialRequest], Sequence[TrialConfig]], Iterator[TrialResult]]
+"""Runs trials, given also the settings of those that later stages may ask for. Yields each result when it is known."""
 
 SAMPLER_SEED = 0
 
@@ -52,7 +55,7 @@ def run_study(
         first: settings that the first stage starts from.
         storage: Optuna's.
         name: of this sweep; its Optuna studies are `name/stage`.
-        execute: runs one trial over its seeds, or returns its result if it has been run.
+        execute: runs trials over their seeds, or yields their results if they have been run.
         on_stage: told of each stage when its last trial is done.
 
     Raises:
@@ -60,10 +63,11 @@ def run_study(
     """
     results: list[StageResult] = []
     base = first
-    for stage in study.stages:
+    for number, stage in enumerate(study.stages):
         base = base.replace(**stage.set)
         run = _run_grid if stage.search == "grid" else _run_tpe
-        result = StageResult(stage, tuple(run(stage, base, storage, f"{name}/{stage.name}", execute)))
+        ahead = functools.partial(possible, study, number)
+        result = StageResult(stage, tuple(run(stage, base, storage, f"{name}/{stage.name}", execute, ahead)))
         results.append(result)
         on_stage(result)
         if result.best is None:
@@ -73,8 +77,16 @@ def run_study(
     return results
 
 
+Ahead = Callable[[Sequence[TrialConfig]], list[TrialConfig]]  # from a stage's trials to those that may come after
+
+
 def _run_grid(
-    stage: Stage, base: TrialConfig, storage: optuna.storages.BaseStorage, name: str, execute: Execute
+    stage: Stage,
+    base: TrialConfig,
+    storage: optuna.storages.BaseStorage,
+    name: str,
+    execute: Execute,
+    ahead: Ahead,
 ) -> list[TrialResult]:
     """All listed combinations. They are asked for at once and run in the file's order."""
     grid = [canonical(settings) for settings in stage.grid()]
@@ -88,13 +100,23 @@ def _run_grid(
     # allows.
     optuna_study.sampler = optuna.samplers.RandomSampler()
     by_place = sorted(range(len(asked)), key=lambda number: grid.index(asked[number]))
-    return [_run_trial(stage, base, optuna_study, number, asked[number], execute) for number in by_place]
+    requests = [_request(stage, base, number, asked[number]) for number in by_place]
+    results = {}
+    for result in execute(requests, ahead([request.config for request in requests])):
+        _tell(optuna_study, result)
+        results[result.request.number] = result
+    return [results[number] for number in by_place]
 
 
 def _run_tpe(
-    stage: Stage, base: TrialConfig, storage: optuna.storages.BaseStorage, name: str, execute: Execute
+    stage: Stage,
+    base: TrialConfig,
+    storage: optuna.storages.BaseStorage,
+    name: str,
+    execute: Execute,
+    _ahead: Ahead,
 ) -> list[TrialResult]:
-    """An open search, one trial after the other."""
+    """An open search, one trial after the other: each depends on those before."""
     distributions = {key: _distribution(key, stage.ranges[key]) for key in stage.varied}
     optuna_study = _create(storage, name, None)
     results = []
@@ -102,25 +124,24 @@ def _run_tpe(
         # A sampler of its own for each trial, so that a search that was interrupted goes on as it would have.
         optuna_study.sampler = optuna.samplers.TPESampler(seed=SAMPLER_SEED + number, multivariate=True)
         settings = _ask(optuna_study, number, distributions)
-        results.append(_run_trial(stage, base, optuna_study, number, settings, execute))
+        (result,) = execute([_request(stage, base, number, settings)], [])
+        _tell(optuna_study, result)
+        results.append(result)
     return results
 
 
-def _run_trial(
-    stage: Stage,
-    base: TrialConfig,
-    optuna_study: optuna.Study,
-    number: int,
-    settings: Settings,
-    execute: Execute,
-) -> TrialResult:
-    result = execute(TrialRequest(stage.name, number, settings, base.replace(**settings)))
+def _request(stage: Stage, base: TrialConfig, number: int, settings: Settings) -> TrialRequest:
+    return TrialRequest(stage.name, number, settings, base.replace(**settings))
+
+
+def _tell(optuna_study: optuna.Study, result: TrialResult) -> None:
+    """Tell Optuna what came out, unless it knows."""
+    number = result.request.number
     if optuna_study.get_trials(deepcopy=False)[number].state == TrialState.RUNNING:
         if result.failed:
             optuna_study.tell(number, state=TrialState.FAIL)
         else:
             optuna_study.tell(number, result.of("val_accuracy").mean)
-    return result
 
 
 def _create(

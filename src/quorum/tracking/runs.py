@@ -6,11 +6,12 @@ import contextlib
 import dataclasses
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModelInput, Metric, Param, Run, RunTag
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.tracking import MlflowClient
 
 from quorum.engine.history import EpochRecord
@@ -25,6 +26,8 @@ __all__ = [
     "RUNNING",
     "Run",
     "RunLog",
+    "begin_run",
+    "close_run",
     "end_run",
     "fail_adopted",
     "open_run",
@@ -33,6 +36,7 @@ __all__ = [
 
 RUNNING, FINISHED, FAILED, KILLED = "RUNNING", "FINISHED", "FAILED", "KILLED"
 _BATCH = 100  # parameters that MLflow takes in one call
+_METRICS = 1000  # metrics that MLflow takes in one call
 
 
 class RunLog:
@@ -43,10 +47,19 @@ class RunLog:
         run_id: of the run.
     """
 
-    def __init__(self, store: Store, run: Run) -> None:
+    def __init__(self, store: Store, run: Run, *, new: bool = False) -> None:
+        """A log of a run.
+
+        Args:
+            store: the store that holds it.
+            run: the run.
+            new: it was made by this process just now, so that it need not be asked what it has.
+        """
         self.store = dataclasses.replace(store, experiment_id=run.info.experiment_id)
         self.run_id: str = run.info.run_id
-        self._last_step: int | None = None
+        self._artifact_uri: str = run.info.artifact_uri
+        self._params: set[str] | None = set() if new else None  # names of those it has; None: not known
+        self._last_step: int | None = 0 if new else None
 
     @property
     def client(self) -> MlflowClient:
@@ -55,30 +68,48 @@ class RunLog:
 
     def params(self, values: Mapping[str, Any]) -> None:
         """Log parameters. Those the run has keep their text: `mlflow run` has logged 5e-2 as it was typed."""
-        present = self.client.get_run(self.run_id).data.params
-        new = [Param(key, str(value)) for key, value in values.items() if key not in present]
+        if self._params is None:
+            self._params = set(self.client.get_run(self.run_id).data.params)
+        new = [Param(key, str(value)) for key, value in values.items() if key not in self._params]
         for start in range(0, len(new), _BATCH):
             self.client.log_batch(self.run_id, params=new[start : start + _BATCH])
+        self._params.update(values)
 
     def metrics(self, values: Mapping[str, float | None], step: int = 0) -> None:
         """Log metrics at a step in one call; those that are None are left out."""
+        self.results(values, step=step)
+
+    def results(
+        self, metrics: Mapping[str, float | None], values: Mapping[str, Any] | None = None, *, step: int = 0
+    ) -> None:
+        """Log metrics, as `metrics` does, and tags, as `tags` does, in one call: it costs less than two."""
         now = int(time.time() * 1000)
         self.client.log_batch(
-            self.run_id, [Metric(key, value, now, step) for key, value in values.items() if value is not None]
+            self.run_id,
+            [Metric(key, value, now, step) for key, value in metrics.items() if value is not None],
+            tags=[RunTag(key, _text(value)) for key, value in (values or {}).items()],
         )
 
     def epoch(self, record: EpochRecord) -> None:
         """Log an epoch, unless the run has it: an interrupted run may have logged epochs that it trains again."""
+        self.epochs([record])
+
+    def epochs(self, records: Sequence[EpochRecord]) -> None:
+        """Log epochs, in order, in as few calls as MLflow allows. Those up to the last one the run has are left out."""
         if self._last_step is None:
             logged = self.client.get_metric_history(self.run_id, "epoch_seconds")
             self._last_step = max((metric.step for metric in logged), default=0)
-        if record.epoch > self._last_step:
-            self.metrics(record.metrics(), record.epoch)
-            self._last_step = record.epoch
+        now = int(time.time() * 1000)
+        new = [record for record in records if record.epoch > self._last_step]
+        rows = [[Metric(key, v, now, record.epoch) for key, v in record.metrics().items()] for record in new]
+        whole = max(1, _METRICS // len(rows[0])) if rows else 1  # epochs that fit: none is split between two calls
+        for start in range(0, len(rows), whole):
+            self.client.log_batch(self.run_id, [metric for row in rows[start : start + whole] for metric in row])
+            self._last_step = new[min(start + whole, len(new)) - 1].epoch
 
     def tags(self, values: Mapping[str, Any]) -> None:
         """Set tags in one call; a value that is not text is written as JSON."""
-        self.client.log_batch(self.run_id, tags=[RunTag(key, _text(value)) for key, value in values.items()])
+        self.results({}, values)
 
     def note(self, text: str) -> None:
         """Set the run's description, Markdown, as the UI shows it."""
@@ -86,7 +117,9 @@ class RunLog:
 
     def artifacts(self, folder: Path, where: str | None = None) -> None:
         """Log all files of a folder, into a folder of the run's artifacts if one is named."""
-        self.client.log_artifacts(self.run_id, str(folder), where)
+        # The client would read the whole run first, to learn where its artifacts are.
+        repository = get_artifact_repository(self._artifact_uri, tracking_uri=self.store.uri)
+        repository.log_artifacts(str(folder), where)
 
     def dataset(self, name: str, digest: str, source: str, counts: Mapping[str, int], context: str) -> None:
         """Log which data went in.
@@ -104,13 +137,11 @@ class RunLog:
     def first_weights(self, uri: str, run_id: str, model_id: str) -> None:
         """Log which model the first weights come from: as an input of the run, as a tag, and as a link in its note."""
         self.client.log_inputs(self.run_id, models=[LoggedModelInput(model_id)])
-        self.tags({tags.WEIGHTS_RUN: run_id})
         origin = self.client.get_run(run_id)
         link = f"#/experiments/{origin.info.experiment_id}/runs/{run_id}"
         trained_on = origin.data.tags.get(tags.DATASET, "another data set")
-        self.note(
-            f"First weights: `{uri}`, trained on {trained_on} in run [{origin.info.run_name}]({link}), `{run_id}`."
-        )
+        note = f"First weights: `{uri}`, trained on {trained_on} in run [{origin.info.run_name}]({link}), `{run_id}`."
+        self.tags({tags.WEIGHTS_RUN: run_id, tags.NOTE: note})
 
 
 @contextlib.contextmanager
@@ -136,20 +167,45 @@ def open_run(
         parent: run id of the run that it belongs to.
         previous: a run that was begun before and goes on instead of a new one.
     """
-    run = _begin(store, kind, name, values or {}, parent, previous)
-    log = RunLog(store, run)
+    log = begin_run(store, kind, name, values, parent=parent, previous=previous)
     try:
         yield log
-    except KeyboardInterrupt:
-        end_run(log, KILLED, "stopped before it was finished; the same command goes on from here")
-        raise
-    except QuorumError as error:
-        end_run(log, FAILED, str(error))
-        raise
     except BaseException as error:
-        end_run(log, FAILED, f"{type(error).__name__}: {error}")
+        close_run(log, error)
         raise
-    log.client.set_terminated(run.info.run_id, FINISHED)
+    close_run(log, None)
+
+
+def begin_run(
+    store: Store,
+    kind: str,
+    name: str,
+    values: Mapping[str, Any] | None = None,
+    *,
+    parent: str | None = None,
+    previous: Run | None = None,
+) -> RunLog:
+    """Begin a run, or go on with one; `close_run` ends it. Several may be open at once. Arguments as of `open_run`."""
+    run = _begin(store, kind, name, values or {}, parent, previous)
+    taken = previous is not None or run is store.adopted
+    return RunLog(store, run, new=not taken)
+
+
+def close_run(log: RunLog, error: BaseException | None) -> None:
+    """End a run with the status that is true of it.
+
+    Args:
+        log: of the run.
+        error: what was raised while it was open; None where its work was done. It is not raised again here.
+    """
+    if error is None:
+        log.client.set_terminated(log.run_id, FINISHED)
+    elif isinstance(error, KeyboardInterrupt):
+        end_run(log, KILLED, "stopped before it was finished; the same command goes on from here")
+    elif isinstance(error, QuorumError):
+        end_run(log, FAILED, str(error))
+    else:
+        end_run(log, FAILED, f"{type(error).__name__}: {error}")
 
 
 def end_run(log: RunLog, status: str, reason: str) -> None:

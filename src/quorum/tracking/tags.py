@@ -19,5 +19,7 @@ REASON = "quorum.reason"  # why a run failed
 DIVERGED = "quorum.diverged"  # of a training whose loss was no longer finite: in which epoch
 CONTINUES = "quorum.continued_in"  # of a run that `mlflow run` made for work that goes on in another
 WEIGHTS_RUN = "quorum.weights_run_id"  # of a training: the run that its first weights come from
+SHARED_EPOCHS = "quorum.shared_epochs"  # of a seed run: epochs at its beginning that another run has trained
+SHARED_WITH = "quorum.shared_with"  # of a seed run: the run that trained them
 NOTE = "mlflow.note.content"
 PARENT = "mlflow.parentRunId"
