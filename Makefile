@@ -24,8 +24,8 @@ test: $(VENV)/ready lint
 	python -m pytest
 
 lint: $(VENV)/ready
-	ruff check src tests
-	ruff format --check src tests
+	ruff check src tests benchmarks
+	ruff format --check src tests benchmarks
 	mypy
 
 clean:

@@ -19,9 +19,8 @@ from quorum.study.model import PublishedRow, Study
 from quorum.study.plan import epochs_shared, epochs_written, plan
 
 NOTE = (
-    "Epochs are those of all seeds: `written` with every trial trained by itself, `shared` with the epochs that trials "
-    "of a study begin with alike counted once. (A sweep links a whole training that repeats another; a beginning alone "
-    "is trained again.)"
+    "Epochs are those of all seeds: `written` with every training done by itself, `shared` as a sweep trains them, "
+    "those that several trainings begin with once."
 )
 
 

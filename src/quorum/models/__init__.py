@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from quorum.models.architectures import ARCHITECTURES, TORCHVISION, architecture, check_input, on_meta, usual_input
+from quorum.models.depthwise import with_fast_depthwise
 from quorum.models.parts import parameter_groups
 from quorum.models.weights import fetch_imagenet, file_digest, imagenet_file, load_into, read_state
 from quorum.randomness import seed_everything
@@ -43,7 +44,7 @@ def build(name: str, num_classes: int, *, seed: int, weights: Path | None = None
     kind = architecture(name)
     with torch.random.fork_rng(devices=[]):
         seed_everything(seed, 0, "init")
-        model = kind.build(num_classes)
+        model = with_fast_depthwise(kind.build(num_classes))
     if weights is not None:
         load_into(model, read_state(weights), str(weights), kind)
     return model.to(memory_format=torch.channels_last)

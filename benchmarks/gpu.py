@@ -1,0 +1,228 @@
+"""quorum's engine on a GPU: images a second against the usual loop on the same card, and a whole published study.
+
+Needs neither MLflow nor Optuna. The cases named after networks train and evaluate epochs as benchmarks/throughput.py
+does, with the reference's DataLoader at as many workers as there are cores. `study` trains all trainings of
+sweeps/caltech101/alexnet.yaml over three seeds as a tree; its details hold the table, and its ratio is the time of the
+epochs that are trained by that of the epochs that are written, at the same pace.
+
+`--device cpu --share 0.02` tries the program where there is no GPU; such figures say nothing of one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import statistics
+import sys
+import tempfile
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from common import Case, Measured, Target, UnavailableError, alternate, main
+from images import WORK, folder_of, image_tree
+from ours import SETTINGS, Ours, matrix_rate
+from quorum.config import TrialConfig
+from quorum.data import load_catalogue
+from quorum.data.batches import Batches
+from quorum.data.preprocess import Preprocess
+from quorum.data.store import open_store
+from quorum.engine.device import resolve_precision, set_up
+from quorum.engine.epoch import evaluate, ignore
+from quorum.engine.training import States, Training
+from quorum.errors import DivergedError
+from quorum.models import build, parameter_groups
+from quorum.study.file import load_study
+from quorum.study.plan import plan
+from quorum.study.results import spread
+from quorum.study.schedule import Running, Schedule
+from quorum.study.tree import Path as Branch
+from reference import ReferenceProcess
+
+STUDY = Path(__file__).parents[1] / "sweeps" / "caltech101" / "alexnet.yaml"
+SEEDS = (0, 1, 2)
+IMAGES = 20  # times the images that the CPU's cases take: a GPU is through with those in a moment
+TARGET = 10.0
+
+
+def throughput(name: str, options: argparse.Namespace) -> Measured:
+    """One network against the reference loop."""
+    device = _device(options)
+    dataset, counts, config = SETTINGS[name]
+    counts = {split: max(config.batch_size, int(IMAGES * count * options.share)) for split, count in counts.items()}
+    tree = image_tree(dataset, options.data, counts, name)
+    set_up(0)
+    with tempfile.TemporaryDirectory(dir=WORK) as folder, ReferenceProcess(config, tree, str(device)) as reference:
+        ours = Ours(config, tree, Path(folder), lambda _record: None, device)
+        found = alternate(reference.epoch, ours.epoch, options.rounds)
+        images = ours.batches.count(config.batch_size) * config.batch_size
+        parts, (operations, seconds) = ours.parts(), ours.rate()
+        rate, whole = matrix_rate(ours.config.precision, device), sum(parts.values())
+        return Measured.of(
+            found,
+            card=_card(device),
+            precision=ours.config.precision,
+            train_images=images,
+            reference_images_per_second=images / statistics.median(found.first),
+            images_per_second=images / statistics.median(found.second),
+            shares={part: round(taken / whole, 4) for part, taken in parts.items()},
+            arithmetic_gflops=operations / seconds / 1e9,
+            matrix_gflops=rate / 1e9,
+            share_of_matrix_rate=operations / seconds / rate,
+            waits_of_an_epoch=_waits(ours, device),
+        )
+
+
+def study(options: argparse.Namespace) -> Measured:
+    """All of the study's trainings as a tree."""
+    device = _device(options)
+    source = load_study(STUDY).study
+    planned = plan(source, source.first_config({}))
+    folder = folder_of(source.dataset, options.data)
+    store = open_store(load_catalogue(source.dataset, options.data, folder), WORK / "pixels")
+    precision = resolve_precision("auto", device)
+    configs = [
+        trial.config.replace(
+            input_size=options.input_size,
+            resize=0,
+            eval_resize=0,
+            normalize="half",
+            precision=precision,
+            epochs=max(1, round(trial.config.epochs * options.share)),
+            step_size=max(1, round(trial.config.step_size * options.share)),
+        )
+        for trial in planned
+    ]
+    batches = Batches.alike(store, Preprocess(options.input_size, 0, "half"), device)
+    wanted = list(dict.fromkeys(config.replace(seed=seed) for config in configs for seed in SEEDS))
+    started = time.perf_counter()
+    with tempfile.TemporaryDirectory(dir=WORK) as kept:
+        results, epochs = _train_tree(wanted, batches, Path(kept))
+    seconds = time.perf_counter() - started
+    written = len(SEEDS) * sum(config.epochs for config in configs)
+    table = [
+        {
+            "settings": trial.settings,
+            "published": [row.val_accuracy for row in trial.published],
+            **_row([results[config.replace(seed=seed)] for seed in SEEDS]),
+        }
+        for trial, config in zip(planned, configs, strict=True)
+    ]
+    images = epochs * batches.count(configs[0].batch_size) * configs[0].batch_size
+    return Measured(
+        epochs / written,
+        epochs / written,
+        epochs / written,
+        {
+            "card": _card(device),
+            "precision": precision,
+            "epochs_written": written,
+            "epochs_trained": epochs,
+            "seconds": seconds,
+            "images_per_second": images / seconds,
+            "table": table,
+        },
+    )
+
+
+Result = tuple[float, float] | str  # validation and test accuracy, or why there is none
+
+
+def _train_tree(configs: list[TrialConfig], batches: Batches, kept: Path) -> tuple[dict[TrialConfig, Result], int]:
+    """Train configurations as a tree: their results, and the epochs that were trained."""
+    schedule = Schedule([Branch(config) for config in configs])
+    results: dict[TrialConfig, Result] = {}
+    trained = 0
+    while (running := schedule.start()) is not None:
+        config = running.path.config
+        model = build(config.model, len(batches.store.classes), seed=config.seed).to(batches.device)
+        training = Training(config, model, parameter_groups(model), batches)
+        try:
+            for told in training.run(_states(running, kept)):
+                trained += not told.restored
+            tested = evaluate(model, batches.evaluation("test"), config.precision).accuracy
+            results[config] = (training.history.best.val_accuracy, tested)
+        except DivergedError as error:
+            results[config] = str(error)
+        schedule.kept |= {node for node in running.path.nodes if (kept / node / "last.pt").is_file()}
+        schedule.end(running)
+        for node in schedule.superfluous():
+            for file in (kept / node).iterdir():
+                file.unlink()
+            schedule.kept.discard(node)
+        print(f"seed {config.seed}, lr {config.lr:g}, {config.epochs} epochs: {results[config]}", file=sys.stderr)
+    return results, trained
+
+
+def _states(running: Running, kept: Path) -> States:
+    nodes = running.path.nodes
+    return States(
+        start=kept / nodes[running.start - 1] if running.start else None,
+        keep={epoch: kept / nodes[epoch - 1] for epoch in running.keep},
+    )
+
+
+def _row(results: list[Result]) -> dict[str, Any]:
+    val = spread([result[0] for result in results if not isinstance(result, str)])
+    test = spread([result[1] for result in results if not isinstance(result, str)])
+    failed = [result for result in results if isinstance(result, str)]
+    return {
+        "mean": val.mean,
+        "std": val.std,
+        "n": val.n,
+        "test_mean": test.mean,
+        "test_std": test.std,
+        "failed": failed,
+    }
+
+
+def _waits(ours: Ours, device: torch.device) -> int | None:
+    """How often the host waits for the card in an epoch: for its figures at the end, and never in between."""
+    if device.type != "cuda":
+        return None
+    torch.cuda.set_sync_debug_mode("warn")
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            ours.training.run_epoch(ours.epochs + 1, ignore)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    return sum("synchroniz" in str(warning.message) for warning in caught)
+
+
+def _device(options: argparse.Namespace) -> torch.device:
+    if options.device == "cuda" and not torch.cuda.is_available():
+        raise UnavailableError("no CUDA device here")
+    return torch.device(options.device)
+
+
+def _card(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "none: computed on the CPU"
+
+
+def _options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--data", type=Path, default=Path("data"), help="folder that holds caltech101/ and cifar10/")
+    parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda", help="where to compute (default: cuda)")
+    parser.add_argument("--share", type=float, default=1.0, help="of the usual images, and of the study's epochs")
+    parser.add_argument("--input-size", type=int, default=224, help="of the study, in pixels (default: 224)")
+    parser.set_defaults(rounds=3)
+
+
+CASES = [
+    *(
+        Case(
+            name,
+            f"reference / quorum on a GPU, an epoch of {config.model} at {config.input_size} pixels",
+            functools.partial(throughput, name),
+            Target(at_least=TARGET),
+        )
+        for name, (_, _, config) in SETTINGS.items()
+    ),
+    Case("study", "epochs trained / epochs written of caltech101/alexnet.yaml", study, Target(at_most=960 / 1950)),
+]
+
+if __name__ == "__main__":
+    sys.exit(main("gpu", __doc__, CASES, _options))

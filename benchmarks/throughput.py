@@ -1,0 +1,86 @@
+"""quorum's engine against the loop that one would write without it, on real images.
+
+Both train and evaluate the same network on the same images with the same batches, augmentation and optimiser, epoch
+about epoch. The ratio is the reference's time of an epoch by quorum's, of which decoding the images once has its share:
+that of one epoch in STUDY_EPOCHS. Details say where quorum's time goes, and what share of the machine's measured rate
+of matrix products the network's arithmetic reaches.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import statistics
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import torch
+
+from common import Case, Comparison, Measured, Target, alternate, main
+from images import WORK, image_tree
+from ours import SETTINGS, Ours, matrix_rate
+from quorum.engine.device import set_up
+from quorum.tracking.runs import begin_run
+from quorum.tracking.store import connect
+from reference import ReferenceProcess
+
+TARGETS = {"alexnet-224": 3.0, "resnet18-224": 3.0, "mobilenet_v2-64": 4.0, "scratch-simple-32": 4.0}
+
+
+def measure(name: str, options: argparse.Namespace) -> Measured:
+    """One case."""
+    dataset, counts, config = SETTINGS[name]
+    counts = {split: max(config.batch_size, int(count * options.share)) for split, count in counts.items()}
+    tree = image_tree(dataset, options.data, counts, name)
+    set_up(0)
+    with tempfile.TemporaryDirectory(dir=WORK) as folder, ReferenceProcess(config, tree) as reference:
+        mlflow.set_tracking_uri(f"sqlite:///{folder}/mlflow.db")
+        log = begin_run(connect(), "train", "throughput")
+        ours = Ours(config, tree, Path(folder), log.epoch, torch.device("cpu"))
+        found = alternate(reference.epoch, ours.epoch, options.rounds)
+        return Measured.of(found, **_details(ours, found))
+
+
+def _details(ours: Ours, found: Comparison) -> dict[str, Any]:
+    images = ours.batches.count(ours.config.batch_size) * ours.config.batch_size
+    parts, (operations, seconds), rate = (
+        ours.parts(),
+        ours.rate(),
+        matrix_rate(ours.config.precision, torch.device("cpu")),
+    )
+    whole = sum(parts.values())
+    return {
+        "precision": ours.config.precision,
+        "threads": torch.get_num_threads(),
+        "train_images": images,
+        "val_images": ours.batches.store.counts()["val"],
+        "reference_images_per_second": images / statistics.median(found.first),
+        "images_per_second": images / statistics.median(found.second),
+        "shares": {part: round(taken / whole, 4) for part, taken in parts.items()},
+        "arithmetic_gflops": operations / seconds / 1e9,
+        "matrix_gflops": rate / 1e9,
+        "share_of_matrix_rate": operations / seconds / rate,
+    }
+
+
+def _options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--data", type=Path, default=Path("data"), help="folder that holds caltech101/ and cifar10/")
+    parser.add_argument("--share", type=float, default=1.0, help="of the usual number of images (default: 1)")
+    parser.set_defaults(rounds=3)
+
+
+CASES = [
+    Case(
+        name,
+        f"reference / quorum, an epoch of {config.model} at {config.input_size} pixels",
+        functools.partial(measure, name),
+        Target(at_least=TARGETS[name]),
+    )
+    for name, (_, _, config) in SETTINGS.items()
+]
+
+if __name__ == "__main__":
+    sys.exit(main("throughput", __doc__, CASES, _options))

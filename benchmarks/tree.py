@@ -1,0 +1,107 @@
+"""A study as a tree against its trainings one by one.
+
+The study has the three tables of sweeps/caltech101/alexnet.yaml (15 configurations over three seeds, 1,950 epochs as
+written), with a small network on a part of CIFAR-10 in the place of AlexNet on Caltech-101, so that it can be run whole
+both ways: `quorum sweep` as it is, and with `state_gb=0`, which shares no beginnings. Both link the two configurations
+that a later table repeats.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import json
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from common import QUORUM, Case, Measured, Target, main, run_process
+from images import WORK, image_tree
+
+STUDY = Path(__file__).parents[1] / "sweeps" / "caltech101" / "alexnet.yaml"
+BASE = {
+    "model": "scratch-simple",
+    "input_size": 32,
+    "resize": 0,
+    "normalize": "half",
+    "batch_size": 256,
+    "gamma": 0.1,
+}
+WRITTEN, SHARED = 1950, 960
+
+
+@functools.cache
+def sweeps(data: Path, images: int, rounds: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """What `quorum sweep` answers with and without sharing, in turn, with the wall time in `seconds`."""
+    tree = image_tree("cifar10", data, {"train": images, "val": 256}, "tree")
+    with tempfile.TemporaryDirectory(dir=WORK) as name:
+        folder = Path(name)
+        (folder / "study.yaml").write_text(yaml.safe_dump(_study()))
+        pairs = [
+            (_sweep(folder / f"tree-{i}", tree), _sweep(folder / f"alone-{i}", tree, "-P", "state_gb=0"))
+            for i in range(rounds)
+        ]
+    return [tree for tree, _ in pairs], [alone for _, alone in pairs]
+
+
+def _study() -> dict[str, Any]:
+    study = yaml.safe_load(STUDY.read_text())
+    stages = [{key: stage[key] for key in ("name", "set", "vary")} for stage in study["stages"]]
+    return {"dataset": "folder", "base": {**study["base"], **BASE}, "stages": stages}
+
+
+def _sweep(folder: Path, tree: Path, *more: str) -> dict[str, Any]:
+    folder.mkdir()
+    arguments = ["sweep", "--json", "-P", "study=../study.yaml", "-P", f"path={tree}", "-P", "threads=1", *more]
+    started = time.perf_counter()
+    answer: dict[str, Any] = json.loads(run_process([*QUORUM, *arguments], folder))
+    return {**answer, "seconds": time.perf_counter() - started}
+
+
+def seconds(options: argparse.Namespace) -> Measured:
+    """Wall time of the whole command."""
+    shared, alone = sweeps(options.data, options.images, options.rounds)
+    ratios = [a["seconds"] / b["seconds"] for a, b in zip(shared, alone, strict=True)]
+    return Measured(
+        statistics.median(ratios),
+        min(ratios),
+        max(ratios),
+        {
+            "shared_seconds": [answer["seconds"] for answer in shared],
+            "alone_seconds": [answer["seconds"] for answer in alone],
+            "same_results": [_results(a) == _results(b) for a, b in zip(shared, alone, strict=True)],
+        },
+    )
+
+
+def epochs(options: argparse.Namespace) -> Measured:
+    """Epochs that the sweep trained, as it counted them."""
+    shared, _ = sweeps(options.data, options.images, options.rounds)
+    counts = shared[0]["epochs"]
+    ratio = counts["trained"] / counts["written"]
+    peak = shared[0]["kept_states_peak_bytes"]
+    return Measured(ratio, ratio, ratio, {**counts, "kept_states_peak_bytes": peak})
+
+
+def _results(answer: dict[str, Any]) -> list[Any]:
+    return [[(t["mean"], t["std"], t["test_mean"]) for t in stage["trials"]] for stage in answer["stages"]]
+
+
+def _options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--data", type=Path, default=Path("data"), help="folder that holds cifar10/")
+    parser.add_argument("--images", type=int, default=512, help="to train on (default: 512)")
+    parser.set_defaults(rounds=1)
+
+
+CASES = [
+    Case("epochs", "epochs trained / epochs written", epochs, Target(at_most=SHARED / WRITTEN)),
+    Case("seconds", "time as a tree / time with no beginnings shared", seconds, Target(at_most=0.65)),
+]
+
+if __name__ == "__main__":
+    sys.exit(main("tree", __doc__, CASES, _options))

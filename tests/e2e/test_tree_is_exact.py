@@ -1,0 +1,129 @@
+"""A tree of trainings gives, bit for bit, what each of them gives when it is trained alone."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from quorum.config import TrialConfig
+from quorum.data.batches import Batches
+from quorum.data.folder import catalogue
+from quorum.data.preprocess import Preprocess
+from quorum.data.store import open_store
+from quorum.engine.device import resolve_precision
+from quorum.engine.history import EpochRecord
+from quorum.engine.training import States, Training
+from quorum.models import build, parameter_groups
+from quorum.study import tree
+from quorum.study.schedule import Schedule
+from tests.e2e.test_real_images import CALTECH_CLASSES, link_images
+from tests.engine.test_training import CONFIG, training
+
+Make = Callable[[TrialConfig], Training]
+
+
+def finish(trained: Training, states: States) -> tuple[list[EpochRecord], dict[str, Any], int]:
+    """Train to the end. The history without times, all weights and averages, and the epochs trained now."""
+    told = list(trained.run(states))
+    records = [replace(record, epoch_seconds=0, images_per_second=0) for record in trained.history.records]
+    moved = {str(key): value for key, value in trained.optimizer.state_dict()["state"].items()}
+    return records, {**trained.model.state_dict(), **moved}, sum(not one.restored for one in told)
+
+
+def as_tree(make: Make, configs: Sequence[TrialConfig], folder: Path) -> tuple[dict[TrialConfig, Any], int, int]:
+    """Train configurations as a sweep does: results, epochs trained, and states kept at one time."""
+    schedule = Schedule([tree.Path(config) for config in configs])
+    results, trained, most = {}, 0, 0
+    while (running := schedule.start()) is not None:
+        nodes = running.path.nodes
+        states = States(
+            start=folder / nodes[running.start - 1] if running.start else None,
+            keep={epoch: folder / nodes[epoch - 1] for epoch in running.keep},
+        )
+        *results[running.path.config], epochs = finish(make(running.path.config), states)
+        trained += epochs
+        schedule.kept |= {nodes[epoch - 1] for epoch in running.keep}
+        most = max(most, len(schedule.kept))
+        schedule.end(running)
+        schedule.kept -= schedule.superfluous()
+    return results, trained, most
+
+
+def same(one: Any, other: Any) -> bool:
+    """Equal bit for bit, tensors included."""
+    if isinstance(one, torch.Tensor):
+        return torch.equal(one, other)
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
+    return bool(one == other)
+
+
+def check_exact(make: Make, configs: Sequence[TrialConfig], folder: Path) -> None:
+    """Each of the configurations gives in the tree what it gives alone, and each shared epoch is trained once."""
+    results, trained, _ = as_tree(make, configs, folder)
+    for config in configs:
+        records, weights, _ = finish(make(config), States())
+        assert results[config][0] == records
+        assert same(results[config][1], weights)
+    assert trained == len({node for config in configs for node in tree.Path(config).nodes})
+
+
+configurations = st.builds(
+    CONFIG.replace,
+    lr=st.sampled_from([0.05, 0.01]),
+    epochs=st.integers(1, 4),
+    step_size=st.integers(0, 2),
+    batch_size=st.sampled_from([8, 16]),
+    phases=st.sampled_from(["all", "1:classifier,2:all", "1:all,3:classifier"]),
+    optimizer=st.sampled_from(["sgd", "adam"]),
+    seed=st.integers(0, 1),
+)
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(configurations, min_size=2, max_size=6, unique=True))
+def test_a_small_network(configs: list[TrialConfig]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        check_exact(lambda config: training(config, dropout=True), configs, Path(folder))
+
+
+def test_alexnet_on_real_images(caltech_folder: Path, tmp_path: Path) -> None:
+    for name in CALTECH_CLASSES:
+        link_images(caltech_folder / "101_ObjectCategories" / name, tmp_path / "images" / name, 0, 20)
+    store = open_store(catalogue(tmp_path / "images", 0), tmp_path / "pixels", resize=64)
+    batches = Batches.alike(store, Preprocess(64, 64, "half"), torch.device("cpu"))
+    base = TrialConfig(
+        dataset="folder",
+        model="alexnet",
+        input_size=64,
+        resize=64,
+        eval_resize=64,
+        normalize="half",
+        augment="crop-flip-grey",
+        precision=resolve_precision("auto", torch.device("cpu")),
+        lr=0.01,
+        batch_size=32,
+        epochs=2,
+    )
+    varied: list[dict[str, Any]] = [
+        {},
+        {"epochs": 3},
+        {"epochs": 3, "step_size": 1},
+        {"epochs": 3, "step_size": 2},
+        {"lr": 0.02},
+        {"batch_size": 16},
+        {"phases": "1:classifier,2:all"},
+    ]
+
+    def make(config: TrialConfig) -> Training:
+        model = build(config.model, len(store.classes), seed=config.seed)
+        return Training(config, model, parameter_groups(model), batches)
+
+    check_exact(make, [base.replace(**changes) for changes in varied], tmp_path / "kept")

@@ -1,0 +1,64 @@
+"""Depthwise convolutions: the same values, and gradients that are as near to the true ones as torch's own."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from quorum.models import build
+from quorum.models.depthwise import DepthwiseConv2d, with_fast_depthwise
+
+
+def gradients(conv: nn.Module, images: torch.Tensor, precision: torch.dtype) -> tuple[torch.Tensor, ...]:
+    """Output, and the gradients of input and weights, of a sum of squares."""
+    given = images.clone().requires_grad_()
+    conv.zero_grad()
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision == torch.bfloat16):
+        output = conv(given)
+    output.float().square().sum().backward()
+    assert given.grad is not None
+    [weight] = conv.parameters()
+    assert weight.grad is not None
+    return output.detach().float(), given.grad, weight.grad.clone()
+
+
+def distance(one: torch.Tensor, other: torch.Tensor) -> float:
+    return float((one - other).norm() / other.norm())
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("side", [2, 3, 16])
+def test_gradients_are_as_near_as_torchs(side: int, stride: int) -> None:
+    torch.manual_seed(0)
+    plain = nn.Conv2d(24, 24, 3, stride, 1, groups=24, bias=False)
+    ours = DepthwiseConv2d.of(plain)
+    assert ours.weight is plain.weight
+    images = torch.randn(8, 24, side, side).contiguous(memory_format=torch.channels_last)
+    exact = gradients(plain, images, torch.float32)
+    assert all(torch.equal(a, b) for a, b in zip(gradients(ours, images, torch.float32), exact, strict=True))
+    theirs, found = (gradients(conv, images, torch.bfloat16) for conv in (plain, ours))
+    assert torch.equal(found[0], theirs[0])
+    for mine, torchs, true in zip(found[1:], theirs[1:], exact[1:], strict=True):
+        assert distance(mine, true) <= 1.1 * distance(torchs, true) + 1e-6
+
+
+def test_gradients_that_are_not_needed_are_not_computed() -> None:
+    conv = DepthwiseConv2d.of(nn.Conv2d(4, 4, 3, 2, 1, groups=4, bias=False))
+    conv.weight.requires_grad_(False)
+    images = torch.randn(2, 4, 8, 8, requires_grad=True)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        conv(images).float().sum().backward()
+    assert conv.weight.grad is None
+    assert images.grad is not None
+
+
+def test_only_depthwise_convolutions_are_replaced_and_names_stay() -> None:
+    model = build("mobilenet_v2", 10, seed=0)
+    kinds = [type(layer) for layer in model.modules() if isinstance(layer, nn.Conv2d)]
+    assert (kinds.count(DepthwiseConv2d), kinds.count(nn.Conv2d)) == (17, 35)
+    grouped = nn.Sequential(nn.Conv2d(8, 8, 3, groups=4), nn.Conv2d(8, 8, 3, groups=8), nn.Conv2d(1, 1, 3))
+    names = list(grouped.state_dict())
+    with_fast_depthwise(grouped)
+    assert [type(layer) for layer in grouped] == [nn.Conv2d] * 3  # groups of two; a bias; one channel
+    assert list(grouped.state_dict()) == names
