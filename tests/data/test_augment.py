@@ -9,21 +9,11 @@ import torchvision.transforms.functional as reference
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2.functional import perspective
 
-from quorum.data.augment import (
-    HFLIP,
-    POLICIES,
-    VFLIP,
-    Affine,
-    ColorJitter,
-    Draws,
-    Flip,
-    Grayscale,
-    Images,
-    Operation,
-    Perspective,
-    Policy,
-)
+from quorum.data.augment import HFLIP, POLICIES, VFLIP, Policy, to_float
+from quorum.data.color import ColorJitter, Grayscale, turn_hue
 from quorum.data.crop import gather, random_starts
+from quorum.data.geometry import Affine, Flip, Perspective
+from quorum.data.operation import Draws, Images, Operation
 from quorum.randomness import generator
 
 SIZE = 33
@@ -34,10 +24,18 @@ def images() -> Images:
     return torch.rand(24, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(1))
 
 
+def apply(operation: Operation, images: Images, draws: Draws) -> Images:
+    return operation.apply(images, operation.prepare(draws, SIZE))
+
+
+def vary(policy: Policy, images: torch.Tensor, draws: torch.Generator) -> Images:
+    return policy.apply(images, policy.draw(len(images), SIZE, draws))
+
+
 @pytest.mark.parametrize(("operation", "theirs"), [(HFLIP, reference.hflip), (VFLIP, reference.vflip)])
 def test_flip(images: Images, operation: Flip, theirs: object) -> None:
     draws = operation.draw(len(images), SIZE, generator(0, 1, "augment"))
-    out = operation.apply(images, draws)
+    out = apply(operation, images, draws)
     assert 0 < draws["chosen"].sum() < len(images)
     for i, chosen in enumerate(draws["chosen"]):
         assert torch.equal(out[i], theirs(images[i]) if chosen else images[i])  # type: ignore[operator]
@@ -46,7 +44,7 @@ def test_flip(images: Images, operation: Flip, theirs: object) -> None:
 def test_grayscale(images: Images) -> None:
     operation = Grayscale(0.5)
     draws = operation.draw(len(images), SIZE, generator(0, 1, "augment"))
-    out = operation.apply(images, draws)
+    out = apply(operation, images, draws)
     assert 0 < draws["chosen"].sum() < len(images)
     for i, chosen in enumerate(draws["chosen"]):
         expected = reference.rgb_to_grayscale(images[i], 3) if chosen else images[i]
@@ -58,7 +56,7 @@ def test_grayscale(images: Images) -> None:
 )
 def test_affine(images: Images, operation: Affine) -> None:
     draws = operation.draw(len(images), SIZE, generator(0, 2, "augment"))
-    out = operation.apply(images, draws)
+    out = apply(operation, images, draws)
     for i in range(len(images)):
         degrees, scale = float(draws["degrees"][i]), float(draws["scale"][i])
         shift = [int(value) for value in draws["shift"][i]]
@@ -82,7 +80,7 @@ def test_affine_draws_cover_their_range() -> None:
 def test_perspective(images: Images) -> None:
     operation = Perspective(0.5, 0.5, "bilinear")  # the one that torchvision has for tensors
     draws = operation.draw(len(images), SIZE, generator(0, 1, "augment"))
-    out = operation.apply(images, draws)
+    out = apply(operation, images, draws)
     assert 0 < draws["chosen"].sum() < len(images)
     for i, chosen in enumerate(draws["chosen"]):
         if chosen:
@@ -97,8 +95,8 @@ def test_bicubic_perspective_is_near_pillows() -> None:
     smooth = (torch.sin(ramp)[:, None] * torch.cos(ramp)[None, :] / 2 + 0.5).expand(8, 3, SIZE, SIZE)
     operation = Perspective(0.5, 1.0)
     draws = operation.draw(8, SIZE, generator(0, 1, "augment"))
-    out = operation.apply(smooth, draws)
-    covered = operation.apply(torch.ones_like(smooth), draws)
+    out = apply(operation, smooth, draws)
+    covered = apply(operation, torch.ones_like(smooth), draws)
     inside = -torch.nn.functional.max_pool2d(-covered, 7, stride=1, padding=3)[:, 0] > 0.99  # away from the border
     for i in range(8):
         picture = reference.to_pil_image(smooth[i])
@@ -118,7 +116,7 @@ def corners(draws: Draws, i: int) -> list[list[int]]:
 def test_color_jitter(images: Images) -> None:
     operation = ColorJitter(0.3, 0.3, 0.3, 0.1)
     draws = operation.draw(len(images), SIZE, generator(0, 1, "augment"))
-    out = operation.apply(images, draws)
+    out = apply(operation, images, draws)
     theirs = (
         reference.adjust_brightness,
         reference.adjust_contrast,
@@ -133,18 +131,64 @@ def test_color_jitter(images: Images) -> None:
         torch.testing.assert_close(out[i], expected, atol=1e-5, rtol=0)
 
 
+@pytest.mark.parametrize("gray", [False, True])
+def test_the_hue_is_turned_by_up_to_half_the_circle(images: Images, gray: bool) -> None:
+    if gray:
+        images = images[:, :1].expand(-1, 3, -1, -1).contiguous()
+    primary = torch.tensor([[r, g, b] for r in (0.0, 1.0) for g in (0.0, 1.0) for b in (0.0, 1.0)])
+    images[0, :, 0, :8] = primary.T
+    shifts = torch.linspace(-0.5, 0.5, len(images))
+    out = turn_hue(images, shifts[:, None, None, None])
+    for i, shift in enumerate(shifts.tolist()):
+        torch.testing.assert_close(out[i], reference.adjust_hue(images[i], shift), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("name", sorted(POLICIES))
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_an_image_is_varied_alike_whatever_is_beside_it(images: Images, name: str, channels_last: bool) -> None:
+    policy = POLICIES[name]
+    pixels = (images * 255).byte()
+    if channels_last:
+        pixels = pixels.contiguous(memory_format=torch.channels_last)
+    prepared = policy.draw(len(pixels), SIZE, generator(3, 1, "augment"))
+    whole = policy.apply(pixels, prepared)
+    for size in (1, 5, 16):
+        for start in range(0, len(pixels), size):
+            stop = min(start + size, len(pixels))
+            part = policy.apply(pixels[start:stop], [drawn.part(start, stop) for drawn in prepared])
+            assert torch.equal(part, whole[start:stop])
+
+
+def test_a_mean_that_threads_could_share_is_alike_too() -> None:
+    images = torch.rand(3, 3, 200, 200, generator=torch.Generator().manual_seed(1))  # torch shares from 32,768 on
+    operation = ColorJitter(0.3, 0.3, 0.3, 0.1)
+    prepared = operation.prepare(operation.draw(3, 200, generator(0, 1, "augment")), 200)
+    whole = operation.apply(images, prepared)
+    for i in range(3):
+        assert torch.equal(operation.apply(images[i : i + 1], prepared.part(i, i + 1))[0], whole[i])
+
+
+@pytest.mark.parametrize("name", sorted(POLICIES))
+def test_bytes_are_varied_as_their_values_are(images: Images, name: str) -> None:
+    pixels = (images * 255).byte()
+    before = pixels.clone()
+    out = vary(POLICIES[name], pixels, generator(3, 1, "augment"))
+    assert torch.equal(out, vary(POLICIES[name], to_float(pixels), generator(3, 1, "augment")))
+    assert torch.equal(pixels, before)
+
+
 @pytest.mark.parametrize("name", sorted(POLICIES))
 def test_every_policy_keeps_shape_range_and_its_argument(images: Images, name: str) -> None:
     before = images.clone()
-    out = POLICIES[name](images, generator(3, 1, "augment"))
+    out = vary(POLICIES[name], images, generator(3, 1, "augment"))
     assert out.shape == images.shape
     assert out.dtype == torch.float32
     assert out.min() >= 0
     assert out.max() <= 1
     assert torch.equal(images, before)
-    assert torch.equal(out, POLICIES[name](images, generator(3, 1, "augment")))
+    assert torch.equal(out, vary(POLICIES[name], images, generator(3, 1, "augment")))
     if POLICIES[name].operations:
-        assert not torch.equal(out, POLICIES[name](images, generator(3, 2, "augment")))
+        assert not torch.equal(out, vary(POLICIES[name], images, generator(3, 2, "augment")))
 
 
 def theirs(operation: Operation, image: Images, draws: Draws, i: int) -> Images:
@@ -188,7 +232,7 @@ def test_every_policy_is_torchvisions_transforms_one_after_the_other(images: Ima
     for operation in operations:
         drawn = operation.draw(len(images), SIZE, draws)
         expected = [theirs(operation, image, drawn, i) for i, image in enumerate(expected)]
-    out = Policy(operations=tuple(operations))(images, generator(3, 1, "augment"))
+    out = vary(Policy(operations=tuple(operations)), images, generator(3, 1, "augment"))
     # nearest neighbour: rounding may take the other neighbour on a boundary, and jitter's contrast, which looks at the
     # mean of the image, hands that on to every pixel, a little
     differ = ((out - torch.stack(expected)).abs() > 0.01).any(dim=1).float().mean()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,11 @@ import pytest
 import torch
 
 from quorum.data import DATASETS, load_catalogue
-from quorum.data.batches import Batches, policy
+from quorum.data import batches as module
+from quorum.data.augment import POLICIES
+from quorum.data.batches import Batch, Batches, policy
 from quorum.data.preprocess import Preprocess
-from quorum.data.store import open_store
+from quorum.data.store import PixelStore, open_store
 from quorum.errors import DataError
 from quorum.randomness import generator
 
@@ -22,6 +25,12 @@ CPU = torch.device("cpu")
 def batches(tmp_path: Path) -> Batches:
     store = open_store(load_catalogue("digits", Path()), tmp_path / "stores")
     return Batches.alike(store, Preprocess(16, 16, "half"), CPU)
+
+
+def epoch_of(batches: Batches, augment: str, batch_size: int = 32, epoch: int = 1) -> Batch:
+    """All images and labels of an epoch."""
+    images, labels = zip(*batches.training(seed=0, epoch=epoch, batch_size=batch_size, augment=augment), strict=True)
+    return torch.cat(images), torch.cat(labels)
 
 
 def labels_of(batches: Batches, seed: int, epoch: int) -> torch.Tensor:
@@ -59,6 +68,35 @@ def test_augmented_batches_repeat(batches: Batches, augment: str) -> None:
     assert first.dtype == torch.float32
     assert first.is_contiguous(memory_format=torch.channels_last)
     assert torch.equal(first, images())
+
+
+@pytest.mark.parametrize("augment", sorted(POLICIES))
+def test_an_image_depends_on_its_place_in_the_epoch_alone(batches: Batches, augment: str) -> None:
+    images, labels = epoch_of(batches, augment, batch_size=32)
+    others, other_labels = epoch_of(batches, augment, batch_size=100)
+    n = min(len(images), len(others))
+    assert torch.equal(images[:n], others[:n])
+    assert torch.equal(labels[:n], other_labels[:n])
+    assert not torch.equal(images, epoch_of(batches, augment, epoch=2)[0])
+
+
+@pytest.mark.parametrize("augment", sorted(POLICIES))
+@pytest.mark.parametrize("at_once", [1, 10, 77])
+def test_how_many_images_are_computed_at_once_changes_nothing(
+    batches: Batches, augment: str, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # 1 and 10 images are parts of a batch of 16, 77 are several batches and not a multiple of them
+    few = replace(batches, training_store=first_of(batches.store, 100), store=first_of(batches.store, 100))
+    images, labels = epoch_of(few, augment, batch_size=16)
+    monkeypatch.setattr(module, "PIXELS_AT_ONCE", at_once * 16 * 16)
+    assert torch.equal(images, epoch_of(few, augment, batch_size=16)[0])
+    assert torch.equal(labels, epoch_of(few, augment, batch_size=16)[1])
+    assert [len(images) for images, _ in few.training(seed=0, epoch=1, batch_size=16, augment=augment)] == [16] * 6
+
+
+def first_of(store: PixelStore, count: int) -> PixelStore:
+    """The same images with fewer of them in the training split."""
+    return replace(store, splits={**store.splits, "train": store.splits["train"][:count]})
 
 
 def test_evaluation_is_the_split_in_order(batches: Batches) -> None:
@@ -124,3 +162,13 @@ def test_images_of_differing_sizes_with_two_resizes(image_tree: Path, tmp_path: 
     assert next(batches.training(seed=0, epoch=1, batch_size=4, augment="none"))[0].shape == (4, 3, 16, 16)
     assert next(batches.evaluation("test"))[0].shape[1:] == (3, 16, 16)
     assert small.digest == large.digest
+
+
+def test_training_after_an_evaluation_in_inference_mode(batches: Batches) -> None:
+    fresh = replace(batches, preprocess=Preprocess(16, 16, "cifar10"))
+    with torch.inference_mode():
+        next(fresh.evaluation("val"))
+    images, labels = next(fresh.training(seed=0, epoch=1, batch_size=8, augment="flip"))
+    layer = torch.nn.Conv2d(3, 10, 16)
+    torch.nn.functional.cross_entropy(layer(images).flatten(1), labels).backward()
+    assert layer.weight.grad is not None

@@ -8,9 +8,9 @@ import torchvision.transforms.v2.functional as reference
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from quorum.data.crop import centre_starts, gather, random_starts
+from quorum.data.crop import Fill, centre_starts, gather, gather_tensor, random_starts
 from quorum.data.images import Pixels
-from quorum.data.resize import resize_shorter_side, resized_shape
+from quorum.data.resize import resize_batch, resize_in_float, resize_shorter_side, resized_shape
 
 SIDES = st.integers(1, 40)
 
@@ -59,6 +59,34 @@ def test_random_crop_reaches_every_place_equally_often(length: int, size: int) -
     assert counts.sum() == 4000
     expected = 4000 / len(places)
     assert (np.abs(counts - expected) < 6 * np.sqrt(expected)).all()
+
+
+@given(
+    st.lists(st.tuples(SIDES, SIDES, st.integers(-60, 60), st.integers(-60, 60)), min_size=1, max_size=6),
+    SIDES,
+    st.sampled_from(["zeros", "edge"]),
+)
+def test_windows_are_gathered_by_tensor_operations_alike(
+    windows: list[tuple[int, int, int, int]], size: int, fill: Fill
+) -> None:
+    heights, widths, tops, lefts = (np.array(column) for column in zip(*windows, strict=True))
+    images = [image(height, width) for height, width, _, _ in windows]
+    lengths = heights * widths
+    ours = gather_tensor(
+        torch.from_numpy(np.concatenate([pixels.reshape(-1, 3) for pixels in images])),
+        *(torch.from_numpy(values) for values in (np.cumsum(lengths) - lengths, heights, widths, tops, lefts)),
+        size=size,
+        fill=fill,
+    )
+    np.testing.assert_array_equal(ours.numpy(), gather(images, tops, lefts, size, fill))
+
+
+@given(st.integers(2, 60), st.integers(2, 60), st.integers(2, 60))
+def test_resize_in_float_is_that_of_bytes_but_for_rounding(height: int, width: int, shorter: int) -> None:
+    pixels = tensor(image(height, width))[None]
+    of_bytes = resize_batch(pixels, shorter)
+    in_float = resize_in_float(pixels, resized_shape(height, width, shorter))
+    assert (in_float.int() - of_bytes.int()).abs().max() <= 1
 
 
 @given(st.integers(2, 60), st.integers(2, 60), st.integers(2, 60))

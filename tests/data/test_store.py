@@ -22,6 +22,12 @@ def test_it_holds_every_image_as_pil_decodes_it(image_tree: Path, tmp_path: Path
         assert store.classes[store.labels[i]] == file.partition("/")[0]
 
 
+def test_images_of_one_size_are_read_together(tmp_path: Path) -> None:
+    store = open_store(load_catalogue("digits", Path()), tmp_path / "stores")
+    positions = store.splits["val"][[3, 0, 2, 0]]
+    np.testing.assert_array_equal(store.stack(positions), np.stack([store.image(int(i)) for i in positions]))
+
+
 def test_it_is_built_once(image_tree: Path, tmp_path: Path) -> None:
     calls: list[int] = []
     for _ in range(2):

@@ -19,16 +19,11 @@ from quorum.data.images import Pixels
 Fill = Literal["zeros", "edge"]
 
 
-def centre_start(length: int, size: int) -> int:
-    """First row (or column) of torchvision's CenterCrop(size) on a side of `length` pixels; negative: padding."""
-    if length < size:
-        return -((size - length) // 2)
-    return round((length - size) / 2)  # Python's round to even, as in torchvision
-
-
 def centre_starts(lengths: Indices, size: int) -> Indices:
-    """`centre_start` for each of [n] lengths."""
-    return np.array([centre_start(int(length), size) for length in lengths], dtype=np.int64)
+    """First rows (or columns) of torchvision's CenterCrop(size) on sides of [n] lengths; negative: padding."""
+    padding = (size - lengths) // 2
+    rounded = np.rint((lengths - size) / 2).astype(np.int64)  # to even, as in torchvision
+    return np.where(lengths < size, -padding, rounded)
 
 
 def random_starts(lengths: Indices, size: int, generator: torch.Generator) -> Indices:
@@ -60,12 +55,67 @@ def gather(
     batch = np.zeros((len(images), size, size, 3), dtype=np.uint8)
     for out, image, top, left in zip(batch, images, tops.tolist(), lefts.tolist(), strict=True):
         h, w = image.shape[:2]
-        y0, y1 = max(top, 0), min(top + size, h)
-        x0, x1 = max(left, 0), min(left + size, w)
-        if fill == "edge" and (y1 - y0 < size or x1 - x0 < size):
-            rows = np.clip(np.arange(top, top + size), 0, h - 1)
-            columns = np.clip(np.arange(left, left + size), 0, w - 1)
-            out[:] = image[rows[:, None], columns]
-        elif y0 < y1 and x0 < x1:
-            out[y0 - top : y1 - top, x0 - left : x1 - left] = image[y0:y1, x0:x1]
+        if 0 <= top <= h - size and 0 <= left <= w - size:
+            out[:] = image[top : top + size, left : left + size]
+        elif fill == "edge":
+            _copy_with_edges(out, image, top, left)
+        elif -size < top < h and -size < left < w:
+            (rows, to_rows), (columns, to_columns) = _overlap(top, size, h), _overlap(left, size, w)
+            out[to_rows, to_columns] = image[rows, columns]
     return batch
+
+
+def _copy_with_edges(out: Pixels, image: Pixels, top: int, left: int) -> None:
+    size, (h, w) = len(out), image.shape[:2]
+    (rows, to_rows), (columns, to_columns) = _overlap(top, size, h), _overlap(left, size, w)
+    out[to_rows, to_columns] = image[rows, columns]
+    out[: to_rows.start, to_columns] = out[to_rows.start, to_columns]
+    out[to_rows.stop :, to_columns] = out[to_rows.stop - 1, to_columns]
+    out[:, : to_columns.start] = out[:, to_columns.start, None]
+    out[:, to_columns.stop :] = out[:, to_columns.stop - 1, None]
+
+
+def _overlap(start: int, size: int, length: int) -> tuple[slice, slice]:
+    """The part of a side of `length` pixels that a window from `start` covers, and its place in the window; where
+    there is none, the pixel that is nearest."""
+    first = min(max(start, 0), length - 1)
+    stop = max(min(start + size, length), first + 1)
+    place = min(max(first - start, 0), size - 1)
+    return slice(first, stop), slice(place, place + stop - first)
+
+
+def gather_tensor(
+    pixels: torch.Tensor,
+    starts: torch.Tensor,
+    heights: torch.Tensor,
+    widths: torch.Tensor,
+    tops: torch.Tensor,
+    lefts: torch.Tensor,
+    *,
+    size: int,
+    fill: Fill = "zeros",
+) -> torch.Tensor:
+    """`gather` with tensor operations, on the device that the tensors are on and without waiting for it.
+
+    Args:
+        pixels: uint8 [total, 3], the rows of all images one after the other.
+        starts: int64 [n] place of each image's first pixel in `pixels`.
+        heights, widths: int64 [n] of each image.
+        tops, lefts: int64 [n] first row and column of each window, relative to its image.
+        size: side of the windows.
+        fill: what stands where a window reaches beyond its image.
+
+    Returns:
+        uint8 [n, size, size, 3].
+    """
+    place = torch.arange(size, device=pixels.device)
+    rows, columns = tops[:, None] + place, lefts[:, None] + place
+    nearest_rows = torch.minimum(rows.clamp(min=0), heights[:, None] - 1)
+    nearest_columns = torch.minimum(columns.clamp(min=0), widths[:, None] - 1)
+    row_starts = starts[:, None] + nearest_rows * widths[:, None]
+    index = row_starts[:, :, None] + nearest_columns[:, None, :]
+    windows = pixels.index_select(0, index.flatten()).view(len(starts), size, size, 3)
+    if fill == "zeros":
+        inside = (rows == nearest_rows)[:, :, None] & (columns == nearest_columns)[:, None, :]
+        windows *= inside[..., None]
+    return windows

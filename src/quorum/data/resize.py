@@ -23,6 +23,11 @@ def resize_batch(images: torch.Tensor, shorter: int) -> torch.Tensor:
         return images
     if images.device.type == "cpu":  # the CPU has this kernel for bytes, rounding included
         return F.interpolate(images, shape, mode="bilinear", antialias=True)
+    return resize_in_float(images, shape)
+
+
+def resize_in_float(images: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
+    """Resize uint8 [n, 3, h, w] to a (height, width) where there is no kernel for bytes; a byte may be one off."""
     scaled = F.interpolate(images.float(), shape, mode="bilinear", antialias=True)
     return scaled.round_().clamp_(0, 255).to(torch.uint8)
 

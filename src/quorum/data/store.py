@@ -7,6 +7,7 @@ is either whole or absent, and it is keyed by its content: a changed image, labe
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
@@ -19,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 from filelock import FileLock
+from numpy.typing import NDArray
 
 from quorum.data.catalogue import SPLITS, Catalogue, Indices
 from quorum.data.images import Pixels, refuse_bad
@@ -29,9 +31,9 @@ FORMAT = 1  # part of every key: raise it when what is stored changes
 _CHUNK = 256  # images decoded ahead of the writer
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PixelStore:
-    """Decoded images of one data set.
+    """Decoded images of one data set. Equal to itself alone.
 
     Attributes:
         name: of the data set.
@@ -42,6 +44,7 @@ class PixelStore:
         splits: positions of `train`, `val` and `test`, int64.
         digest: 16 hex digits that change with any image, label, class name or split.
         skipped: one line per image that was left out as unreadable.
+        folder: that it was opened from; None for one that was made in memory.
     """
 
     name: str
@@ -55,8 +58,15 @@ class PixelStore:
     splits: dict[str, Indices]
     digest: str
     skipped: tuple[str, ...]
+    folder: Path | None = None
 
-    @property
+    def __reduce__(self) -> tuple[Callable[[Path], PixelStore], tuple[Path]]:
+        """Pickled, a store is its folder: another process maps the same file, and no pixels are copied."""
+        if self.folder is None:
+            raise TypeError("a pixel store that was made in memory cannot go to another process")
+        return _opened, (self.folder,)
+
+    @functools.cached_property
     def size(self) -> tuple[int, int] | None:
         """Common (height, width) of all images, or None where they differ."""
         h, w = int(self.heights[0]), int(self.widths[0])
@@ -67,6 +77,11 @@ class PixelStore:
         h, w = int(self.heights[position]), int(self.widths[position])
         start = int(self.offsets[position])
         return self.pixels[start : start + h * w * 3].reshape(h, w, 3)
+
+    def stack(self, positions: Indices) -> NDArray[np.uint8]:
+        """Copies of [n] images as uint8 [n, height, width, 3], where all have one size."""
+        h, w = int(self.heights[0]), int(self.widths[0])
+        return self.pixels.reshape(-1, h, w, 3)[positions]
 
     def counts(self) -> dict[str, int]:
         """Number of images in each split."""
@@ -107,6 +122,11 @@ def open_store(
     return store
 
 
+@functools.lru_cache(maxsize=8)
+def _opened(home: Path) -> PixelStore:
+    return _load(home)
+
+
 def _load(home: Path) -> PixelStore:
     meta = json.loads((home / "meta.json").read_text())
     with np.load(home / "index.npz", allow_pickle=False) as index:
@@ -123,6 +143,7 @@ def _load(home: Path) -> PixelStore:
         splits={split: arrays[split] for split in SPLITS},
         digest=meta["digest"],
         skipped=tuple(meta["skipped"]),
+        folder=home.resolve(),
     )
 
 
