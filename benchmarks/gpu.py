@@ -28,8 +28,9 @@ from ours import SETTINGS, Ours, matrix_rate
 from quorum.config import TrialConfig
 from quorum.data import load_catalogue
 from quorum.data.batches import Batches
+from quorum.data.folder import catalogue
 from quorum.data.preprocess import Preprocess
-from quorum.data.store import open_store
+from quorum.data.store import PixelStore, open_store
 from quorum.engine.device import resolve_precision, set_up
 from quorum.engine.epoch import evaluate, ignore
 from quorum.engine.training import States, Training
@@ -46,6 +47,7 @@ STUDY = Path(__file__).parents[1] / "sweeps" / "caltech101" / "alexnet.yaml"
 SEEDS = (0, 1, 2)
 IMAGES = 20  # times the images that the CPU's cases take: a GPU is through with those in a moment
 TARGET = 10.0
+CLASSES, IMAGES_OF_STUDY = 101, 2892  # of Caltech-101, and its training images
 
 
 def throughput(name: str, options: argparse.Namespace) -> Measured:
@@ -81,8 +83,7 @@ def study(options: argparse.Namespace) -> Measured:
     device = _device(options)
     source = load_study(STUDY).study
     planned = plan(source, source.first_config({}))
-    folder = folder_of(source.dataset, options.data)
-    store = open_store(load_catalogue(source.dataset, options.data, folder), WORK / "pixels")
+    store = _store(source.dataset, options)
     precision = resolve_precision("auto", device)
     configs = [
         trial.config.replace(
@@ -91,6 +92,7 @@ def study(options: argparse.Namespace) -> Measured:
             eval_resize=0,
             normalize="half",
             precision=precision,
+            batch_size=min(trial.config.batch_size, len(store.splits["train"])),
             epochs=max(1, round(trial.config.epochs * options.share)),
             step_size=max(1, round(trial.config.step_size * options.share)),
         )
@@ -126,6 +128,16 @@ def study(options: argparse.Namespace) -> Measured:
             "table": table,
         },
     )
+
+
+def _store(dataset: str, options: argparse.Namespace) -> PixelStore:
+    """All images of a data set, or a share of them."""
+    if options.share < 1:
+        count = max(CLASSES, int(IMAGES_OF_STUDY * options.share))
+        found = catalogue(image_tree(dataset, options.data, {"train": count, "val": count}, "study"), 0)
+    else:
+        found = load_catalogue(dataset, options.data, folder_of(dataset, options.data))
+    return open_store(found, WORK / "pixels")
 
 
 Result = tuple[float, float] | str  # validation and test accuracy, or why there is none
@@ -206,7 +218,7 @@ def _card(device: torch.device) -> str:
 def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, default=Path("data"), help="folder that holds caltech101/ and cifar10/")
     parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda", help="where to compute (default: cuda)")
-    parser.add_argument("--share", type=float, default=1.0, help="of the usual images, and of the study's epochs")
+    parser.add_argument("--share", type=float, default=1.0, help="of the images, and of the study's epochs")
     parser.add_argument("--input-size", type=int, default=224, help="of the study, in pixels (default: 224)")
     parser.set_defaults(rounds=3)
 

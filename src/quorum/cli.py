@@ -25,6 +25,7 @@ from quorum.config import TrialConfig, describe, parse_config
 from quorum.errors import ConfigError, QuorumError, unknown
 
 if TYPE_CHECKING:
+    from quorum.commands.result import Result
     from quorum.tracking.store import Store
 
 USER_ERROR, INTERRUPTED, TERMINATED = 2, 130, 143
@@ -69,15 +70,20 @@ def _main(arguments: list[str], adopted: str | None) -> int:
         if adopted:
             _fail(_connect(adopted), error)
         raise
-    store = _connect(adopted) if command.tracked else None
-    try:
-        result = command.run(options, trial, store)
-    except QuorumError as error:
-        if store is not None:
-            _fail(store, error)
-        raise
+    result = _run_tracked(command, options, trial, adopted) if command.tracked else command.run(options, trial, None)
     print(json.dumps(result.data) if options.json_ else result.text)
     return 0
+
+
+def _run_tracked(command: Command, options: Options, trial: dict[str, str], adopted: str | None) -> Result:
+    store = _connect(adopted)
+    try:
+        return command.run(options, trial, store)
+    except QuorumError as error:
+        _fail(store, error)
+        raise
+    finally:
+        _settle(store)
 
 
 def parse(arguments: list[str]) -> tuple[str, dict[str, str]]:
@@ -195,6 +201,12 @@ def _fail(store: Store, error: QuorumError) -> None:
     from quorum.tracking.runs import fail_adopted
 
     fail_adopted(store, " ".join(str(error).split()))
+
+
+def _settle(store: Store) -> None:
+    from quorum.tracking.store import settle
+
+    settle(store)
 
 
 class _Terminated(KeyboardInterrupt):

@@ -12,7 +12,7 @@ from quorum.engine.history import EpochRecord
 from quorum.errors import DivergedError
 from quorum.tracking import tags
 from quorum.tracking.queries import search, unfinished
-from quorum.tracking.runs import open_run
+from quorum.tracking.runs import begin_run, close_run, open_run
 from quorum.tracking.store import Store, connect
 from tests.conftest import Quorum
 
@@ -88,18 +88,94 @@ def test_the_run_that_mlflow_made_is_taken_over_once(quorum: Quorum) -> None:
     assert inner.data.tags[tags.PARENT] == made.info.run_id
 
 
-def test_an_epoch_is_logged_once(store: Store) -> None:
-    def record(epoch: int) -> EpochRecord:
-        return EpochRecord(epoch, 0.1, 1.0, 0.5, 1.0, 0.5, 2.0, 100.0)
+def test_several_runs_are_open_at_once(store: Store) -> None:
+    outer = begin_run(store, "trial", "outer", {tags.KEY: "k", tags.SEED_RUNS: {"0": "x"}})
+    inner = [begin_run(outer.store, "seed", f"seed {seed}", parent=outer.run_id) for seed in range(3)]
+    assert {run.info.status for run in search(store, {tags.PARENT: outer.run_id})} == {"RUNNING"}
+    for log, error in zip(inner, (None, KeyboardInterrupt(), DivergedError("the loss is nan")), strict=True):
+        close_run(log, error)
+    close_run(outer, RuntimeError("out of disk"))
+    runs = {run.info.run_name: run for run in search(store, {})}
+    assert {name: run.info.status for name, run in runs.items()} == {
+        "outer": "FAILED",
+        "seed 0": "FINISHED",
+        "seed 1": "KILLED",
+        "seed 2": "FAILED",
+    }
+    assert runs["outer"].data.tags[tags.REASON] == "RuntimeError: out of disk"
+    assert runs["outer"].data.tags[tags.SEED_RUNS] == '{"0": "x"}'
+    assert runs["seed 2"].data.tags[tags.NOTE] == "the loss is nan"
 
+
+def test_metrics_and_tags_in_one_call(store: Store) -> None:
+    with open_run(store, "trial", "a run") as log:
+        log.results({"a": 1.0, "b": None}, {"quorum.x": ["y"]}, step=3)
+    run = only(store)
+    assert run.data.metrics == {"a": 1.0}
+    assert run.data.tags["quorum.x"] == '["y"]'
+    assert [m.step for m in store.client.get_metric_history(run.info.run_id, "a")] == [3]
+
+
+def test_parameters_that_a_run_has_are_left_alone(store: Store) -> None:
+    with open_run(store, "train", "a run", {tags.KEY: "k"}) as log:
+        log.params({"lr": 0.05, **{f"p{i}": i for i in range(120)}})
+        log.params({"lr": 0.1, "epochs": 2})
+    with open_run(store, "train", "a run", previous=only(store)) as log:
+        log.params({"lr": 0.2, "gamma": 0.5})
+    params = only(store).data.params
+    assert (params["lr"], params["epochs"], params["gamma"], len(params)) == ("0.05", "2", "0.5", 123)
+
+
+def record(epoch: int) -> EpochRecord:
+    return EpochRecord(epoch, 0.1, 1.0, 0.5, 1.0, epoch / 1000, 2.0, 100.0)
+
+
+def steps(store: Store) -> list[int]:
+    history = store.client.get_metric_history(only(store).info.run_id, "val/accuracy")
+    assert [m.value for m in history] == [m.step / 1000 for m in history]
+    return [m.step for m in history]
+
+
+def test_many_epochs_in_one_go(store: Store) -> None:
+    with open_run(store, "train", "a run") as log:
+        log.epochs([record(epoch) for epoch in range(1, 301)])
+        assert steps(store) == list(range(1, 301))
+        log.epochs([record(epoch) for epoch in range(290, 311)])
+    assert steps(store) == list(range(1, 311))
+
+
+@pytest.mark.parametrize("error", [None, KeyboardInterrupt(), DivergedError("the loss is nan")])
+def test_epochs_that_wait_to_be_written_are_written_at_the_end(store: Store, error: BaseException | None) -> None:
+    log = begin_run(store, "train", "a run")
+    log.epoch(record(1))
+    log._cost = 3600.0  # what writing is supposed to have taken
+    log.epoch(record(2))
+    log.epoch(record(3))
+    assert steps(store) == [1]
+    close_run(log, error)
+    assert steps(store) == [1, 2, 3]
+
+
+def test_epochs_that_wait_are_written_with_the_next_metrics(store: Store) -> None:
+    with open_run(store, "train", "a run") as log:
+        log.epoch(record(1))
+        log._cost = 3600.0
+        log.epochs([record(2), record(3)])
+        log.tags({"quorum.x": "y"})
+        assert steps(store) == [1]
+        log.metrics({"best/epoch": 3})
+        assert steps(store) == [1, 2, 3]
+    assert steps(store) == [1, 2, 3]
+
+
+def test_an_epoch_is_logged_once(store: Store) -> None:
     with open_run(store, "train", "a run", {tags.KEY: "k"}) as log:
         log.epoch(record(1))
         log.epoch(record(2))
     with open_run(store, "train", "a run", previous=only(store)) as log:
         log.epoch(record(2))
         log.epoch(record(3))
-    steps = [m.step for m in store.client.get_metric_history(only(store).info.run_id, "val/accuracy")]
-    assert steps == [1, 2, 3]
+    assert steps(store) == [1, 2, 3]
 
 
 def test_the_data_that_went_in_is_logged(store: Store) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import Any
 
 from quorum.commands.resolve import settle
 from quorum.commands.training import seed_result
@@ -12,7 +11,7 @@ from quorum.config import TrialConfig, parse_config
 from quorum.errors import QuorumError
 from quorum.study.results import SeedResult
 from quorum.tracking import tags
-from quorum.tracking.queries import search
+from quorum.tracking.queries import TRAINING, search
 from quorum.tracking.runs import FAILED, FINISHED, Run
 from quorum.tracking.store import Store
 
@@ -45,9 +44,14 @@ def protocol(config: TrialConfig) -> str:
 def find_trainings(store: Store, dataset: str) -> dict[str, Trainings]:
     """All trainings of a data set by their protocol. Reads each run once, newest first."""
     found: dict[str, Trainings] = {}
-    for run in search(store, {tags.DATASET: dataset}):
-        if run.data.tags.get(tags.KIND) in ("seed", "train") and (config := _config(run)) is not None:
-            _add(found.setdefault(protocol(config), Trainings()), run, config.seed)
+    protocols: dict[tuple[tuple[str, str], ...], str | None] = {}
+    for run in search(store, {tags.DATASET: dataset}, having=[TRAINING]):
+        settings = {k: v for k, v in run.data.params.items() if k in TrialConfig.model_fields and k != "seed"}
+        key = tuple(sorted(settings.items()))
+        if key not in protocols:
+            protocols[key] = _protocol(settings)
+        if (name := protocols[key]) is not None:
+            _add(found.setdefault(name, Trainings()), run, int(run.data.tags[tags.SEED]))
     return found
 
 
@@ -64,12 +68,9 @@ def _add(trainings: Trainings, run: Run, seed: int) -> None:
         trainings.begun = True
 
 
-def _config(run: Run) -> TrialConfig | None:
-    """The settings of a training; None for one that was made with settings that are no longer known."""
-    values: dict[str, Any] = {k: v for k, v in run.data.params.items() if k in TrialConfig.model_fields}
+def _protocol(settings: dict[str, str]) -> str | None:
+    """The protocol of a training; None for one that was made with settings that are no longer known."""
     try:
-        config = parse_config(TrialConfig, values, f"run {run.info.run_id}")
-        settle(config)
+        return protocol(parse_config(TrialConfig, settings, "the store"))
     except QuorumError:
         return None
-    return config

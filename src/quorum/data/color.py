@@ -42,7 +42,7 @@ class ColorJitter:
     """ColorJitter(brightness, contrast, saturation, hue), the four in an order drawn for each image.
 
     Three of the four are one formula, images * f + (1 - f) * other, where `other` is black, the image's mean luma or
-    each pixel's luma. So a turn is one pass over all images, with factors of 1 and 0 for those whose turn is the hue's.
+    each pixel's luma, so a turn is one pass over all images but those whose turn is the hue's.
     """
 
     brightness: float
@@ -64,7 +64,7 @@ class ColorJitter:
         """For each of the turns [n, 4] the three factors of the formula; the shift [n] of the hue; when it is due."""
         factors, order = draws["factors"], draws["order"]
         contrast, saturation, hue = order == 1, order == 2, order == 3
-        by_image = factors.gather(1, order).masked_fill(hue, 1)
+        by_image = factors.gather(1, order)
         values = {
             "by_image": by_image,
             "by_mean": (1 - by_image) * contrast,
@@ -74,21 +74,31 @@ class ColorJitter:
         return Prepared(values, {f"hue in turn {turn}": Subset.of(hue[:, turn]) for turn in range(4)})
 
     def apply(self, images: Images, prepared: Prepared) -> Images:
-        images = images.clone(memory_format=torch.contiguous_format)
-        by_image, by_mean, by_luma = (
-            prepared.values[name][:, :, None, None, None] for name in ("by_image", "by_mean", "by_luma")
-        )
-        for turn in range(4):
-            other = luma(images)
-            # over rows first: a sum that is split among threads would depend on how many images there are
-            constant = other.mean(3, keepdim=True).mean(2, keepdim=True).mul_(by_mean[:, turn])
-            other.mul_(by_luma[:, turn]).add_(constant)
-            images.mul_(by_image[:, turn]).add_(other).clamp_(0, 1)
-            chosen = prepared.subsets[f"hue in turn {turn}"]
-            if len(chosen):
-                shift = prepared.values["shift"].index_select(0, chosen.there)[:, None, None, None]
-                images.index_copy_(0, chosen.there, turn_hue(pick(images, chosen.there), shift))
-        return images
+        images = images.contiguous()
+        subsets = [prepared.subsets[f"hue in turn {turn}"].there for turn in range(4)]
+        changed = []
+        for hue_turn, subset in enumerate(subsets):
+            group = images.index_select(0, subset)
+            values = {name: value.index_select(0, subset) for name, value in prepared.values.items()}
+            for turn in range(4):
+                if turn == hue_turn:
+                    turn_hue(group, _broadcast(values["shift"]))
+                else:
+                    _blend(group, *(_broadcast(values[name][:, turn]) for name in ("by_image", "by_mean", "by_luma")))
+            changed.append(group)
+        return torch.cat(changed).index_select(0, torch.cat(subsets).argsort())
+
+
+def _broadcast(values: torch.Tensor) -> torch.Tensor:
+    return values[:, None, None, None]
+
+
+def _blend(images: Images, by_image: torch.Tensor, by_mean: torch.Tensor, by_luma: torch.Tensor) -> None:
+    """Make images, in place, images * by_image + mean luma * by_mean + luma * by_luma; factors are [n, 1, 1, 1]."""
+    other = luma(images)
+    # over rows first: a sum that is split among threads would depend on how many images there are
+    constant = other.mean(3, keepdim=True).mean(2, keepdim=True).mul_(by_mean)
+    images.mul_(by_image).add_(other.mul_(by_luma).add_(constant)).clamp_(0, 1)
 
 
 def luma(images: Images) -> Images:
@@ -97,8 +107,8 @@ def luma(images: Images) -> Images:
     return (red * LUMA[0]).add_(green, alpha=LUMA[1]).add_(blue, alpha=LUMA[2])
 
 
-def turn_hue(images: Images, shift: torch.Tensor) -> Images:
-    """Turn the hue by `shift` [n, 1, 1, 1], -0.5..0.5 of the colour circle.
+def turn_hue(images: Images, shift: torch.Tensor) -> None:
+    """Turn the hue, in place, by `shift` [n, 1, 1, 1], -0.5..0.5 of the colour circle.
 
     torchvision goes through HSV. With the smallest channel m and the chroma C = largest - m, the hue about red is
     +-(1 + (g + b - r - m) / C) sixths of the circle, with the sign of g - b; a channel whose own colour is at o sixths
@@ -112,4 +122,4 @@ def turn_hue(images: Images, shift: torch.Tensor) -> Images:
     hue = hue.copysign_(green - blue).add_(shift)
     hue.sub_(hue.round()).mul_(6)  # -3..3
     own = torch.arange(0, 6, 2, device=images.device)[:, None, None]
-    return (hue - own).abs_().sub_(3).abs_().sub_(1).clamp_(0, 1).mul_(chroma).add_(least)
+    torch.sub(hue, own, out=images).abs_().sub_(3).abs_().sub_(1).clamp_(0, 1).mul_(chroma).add_(least)

@@ -9,16 +9,27 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from numpy.typing import NDArray
 
 ANNOTATED = 25  # classes up to which a confusion matrix has its numbers and every name written in
 DPI = 110
+MARGIN = 0.08  # inches around a figure
 
 
 def save(figure: Figure, file: Path) -> None:
     """Write a figure as PNG."""
-    figure.savefig(file, dpi=DPI, bbox_inches="tight")
+    figure.set_dpi(DPI)
+    # `savefig` would draw everything twice: once to lay it out and once to paint it.
+    FigureCanvasAgg(figure).print_png(str(file))
+
+
+def _figure(width: float, height: float) -> Figure:
+    """An empty figure of a size in inches that finds room for all its labels when it is drawn."""
+    x, y = MARGIN / width, MARGIN / height
+    return Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(rect=(x, y, 1 - 2 * x, 1 - 2 * y)))
 
 
 def curves(histories: Mapping[str, pd.DataFrame], title: str) -> Figure:
@@ -28,7 +39,7 @@ def curves(histories: Mapping[str, pd.DataFrame], title: str) -> Figure:
         histories: by name, frames with epoch, train_loss, val_loss, train_accuracy and val_accuracy.
         title: of the figure.
     """
-    figure = Figure(figsize=(11, 4.2), layout="constrained")
+    figure = _figure(11, 4.2)
     axes = figure.subplots(1, 2)
     figure.suptitle(title)
     for number, (name, history) in enumerate(histories.items()):
@@ -77,8 +88,8 @@ def confusion(tables: Mapping[str, pd.DataFrame]) -> Figure:
         tables: by title, counts [true class, predicted class].
     """
     first = next(iter(tables.values()))
-    side = 6.0 if len(first) <= ANNOTATED else 11.0
-    figure = Figure(figsize=(side * len(tables) + 0.6, side), layout="constrained")
+    side, height = (6.0, 6.0) if len(first) <= ANNOTATED else (11.0, 10.6)
+    figure = _figure(side * len(tables) + 0.6, height)
     axes = np.atleast_1d(figure.subplots(1, len(tables)))
     image = None
     for axis, (title, table) in zip(axes, tables.items(), strict=True):
@@ -93,7 +104,8 @@ def confusion(tables: Mapping[str, pd.DataFrame]) -> Figure:
         if not small:
             for row, column in np.argwhere(counts > 0):
                 colour = "white" if shares[row, column] > 0.5 else "black"
-                axis.text(column, row, str(counts[row, column]), ha="center", va="center", color=colour, fontsize=8)
+                text = axis.text(column, row, str(counts[row, column]), ha="center", va="center", color=colour)
+                text.set(fontsize=8, in_layout=False)  # inside the panel, where it needs no room
     assert image is not None
     figure.colorbar(image, ax=list(axes), label="share of the true class", shrink=0.7)
     return figure
@@ -110,7 +122,7 @@ def error_bars(table: pd.DataFrame, names: Sequence[str], title: str, ours: str 
     """
     labels = ["\n".join(f"{name}={row[name]}" for name in names) or "base" for _, row in table.iterrows()]
     places = np.arange(len(table))
-    figure = Figure(figsize=(max(5.0, 1.3 * len(table) + 1.5), 4.2), layout="constrained")
+    figure = _figure(max(5.0, 1.3 * len(table) + 1.5), 4.2)
     axis = figure.subplots()
     shift = 0.08 if "published" in table else 0.0
     _bars(axis, places - shift, table["mean"], table["std"], ours, "C0", "o")
@@ -149,7 +161,7 @@ def class_distribution(counts: pd.DataFrame, title: str) -> Figure:
         title: of the figure.
     """
     width = min(max(6.0, 0.16 * len(counts)), 18.0)
-    figure = Figure(figsize=(width, 2.6 * len(counts.columns)), layout="constrained")
+    figure = _figure(width, 2.6 * len(counts.columns))
     axes = np.atleast_1d(figure.subplots(len(counts.columns), 1, sharex=True))
     for number, (axis, split) in enumerate(zip(axes, counts.columns, strict=True)):
         axis.bar(range(len(counts)), counts[split], color=f"C{number}")
@@ -170,7 +182,7 @@ def mean_images(means: Mapping[str, NDArray[np.float64]], title: str) -> Figure:
     """
     columns = min(10, len(means))
     rows = -(-len(means) // columns)
-    figure = Figure(figsize=(1.25 * columns, 1.42 * rows + 0.4), layout="constrained")
+    figure = _figure(1.25 * columns, 1.42 * rows + 0.4)
     figure.suptitle(title)
     axes = np.atleast_1d(figure.subplots(rows, columns)).ravel()
     for axis in axes:

@@ -61,14 +61,14 @@ def candidates(store: Store, dataset: str, metric: str, count: int) -> tuple[lis
     """
     lower = "loss" in metric
     order = f"metrics.`{metric}` {'ASC' if lower else 'DESC'}"
-    newest = next(_trials(store, dataset, None), None)
+    newest = next(_trials(store, dataset, metric, None), None)
     digest = newest.data.tags[tags.DATA_DIGEST] if newest else ""
     found: dict[str, Candidate] = {}
     others = 0
-    for run in _trials(store, dataset, order):
+    for run in _trials(store, dataset, metric, order):
         if run.data.tags[tags.DATA_DIGEST] != digest:
             others += 1
-        elif metric in run.data.metrics:
+        else:
             found.setdefault(run.data.tags[tags.TRIAL_FINGERPRINT], Candidate(run, run.data.metrics[metric]))
             if len(found) == count:
                 break
@@ -80,8 +80,10 @@ def candidates(store: Store, dataset: str, metric: str, count: int) -> tuple[lis
     return list(found.values()), others
 
 
-def _trials(store: Store, dataset: str, order: str | None) -> Iterator[Run]:
-    for run in search(store, {tags.DATASET: dataset}, status=FINISHED, order_by=order):
+def _trials(store: Store, dataset: str, metric: str, order: str | None) -> Iterator[Run]:
+    """Finished trials and single trainings that have a metric. A trial's seeds have none of its means."""
+    having = [f"metrics.`{metric}` >= 0"]
+    for run in search(store, {tags.DATASET: dataset}, having=having, status=FINISHED, order_by=order):
         if run.data.tags.get(tags.KIND) in ("trial", "train"):
             yield run
 

@@ -37,6 +37,7 @@ __all__ = [
 RUNNING, FINISHED, FAILED, KILLED = "RUNNING", "FINISHED", "FAILED", "KILLED"
 _BATCH = 100  # parameters that MLflow takes in one call
 _METRICS = 1000  # metrics that MLflow takes in one call
+SHARE = 0.005  # of a training's time that the writing of its epochs may take
 
 
 class RunLog:
@@ -60,6 +61,9 @@ class RunLog:
         self._artifact_uri: str = run.info.artifact_uri
         self._params: set[str] | None = set() if new else None  # names of those it has; None: not known
         self._last_step: int | None = 0 if new else None
+        self._waiting: list[list[Metric]] = []  # epochs that are not written yet
+        self._written = 0.0  # when epochs were last written, and how many seconds it took
+        self._cost = 0.0
 
     @property
     def client(self) -> MlflowClient:
@@ -82,30 +86,46 @@ class RunLog:
     def results(
         self, metrics: Mapping[str, float | None], values: Mapping[str, Any] | None = None, *, step: int = 0
     ) -> None:
-        """Log metrics, as `metrics` does, and tags, as `tags` does, in one call: it costs less than two."""
+        """Log metrics, as `metrics` does, and tags, as `tags` does, in one call. Epochs that wait go with metrics."""
         now = int(time.time() * 1000)
-        self.client.log_batch(
-            self.run_id,
-            [Metric(key, value, now, step) for key, value in metrics.items() if value is not None],
-            tags=[RunTag(key, _text(value)) for key, value in (values or {}).items()],
-        )
+        rows = [Metric(key, value, now, step) for key, value in metrics.items() if value is not None]
+        waiting = [metric for epoch in self._waiting for metric in epoch]
+        together = bool(rows) and len(rows) + len(waiting) <= _METRICS
+        tagged = [RunTag(key, _text(value)) for key, value in (values or {}).items()]
+        self.client.log_batch(self.run_id, waiting + rows if together else rows, tags=tagged)
+        if together:
+            self._waiting.clear()
 
     def epoch(self, record: EpochRecord) -> None:
         """Log an epoch, unless the run has it: an interrupted run may have logged epochs that it trains again."""
         self.epochs([record])
 
     def epochs(self, records: Sequence[EpochRecord]) -> None:
-        """Log epochs, in order, in as few calls as MLflow allows. Those up to the last one the run has are left out."""
+        """Log epochs, in order. Those up to the last one that the run has are left out.
+
+        They are written at once, unless that would cost more than its share of the time: then they wait for later
+        ones, or for the end of the run, to be written together.
+        """
         if self._last_step is None:
             logged = self.client.get_metric_history(self.run_id, "epoch_seconds")
             self._last_step = max((metric.step for metric in logged), default=0)
         now = int(time.time() * 1000)
-        new = [record for record in records if record.epoch > self._last_step]
-        rows = [[Metric(key, v, now, record.epoch) for key, v in record.metrics().items()] for record in new]
-        whole = max(1, _METRICS // len(rows[0])) if rows else 1  # epochs that fit: none is split between two calls
-        for start in range(0, len(rows), whole):
-            self.client.log_batch(self.run_id, [metric for row in rows[start : start + whole] for metric in row])
-            self._last_step = new[min(start + whole, len(new)) - 1].epoch
+        for record in records:
+            if record.epoch > self._last_step:
+                self._waiting.append([Metric(key, value, now, record.epoch) for key, value in record.metrics().items()])
+                self._last_step = record.epoch
+        if time.perf_counter() - self._written >= self._cost / SHARE:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write the epochs that wait, in as few calls as MLflow allows."""
+        started = time.perf_counter()
+        while self._waiting:
+            whole = max(1, _METRICS // len(self._waiting[0]))  # no epoch is divided between two calls
+            self.client.log_batch(self.run_id, [metric for epoch in self._waiting[:whole] for metric in epoch])
+            del self._waiting[:whole]
+        self._written = time.perf_counter()
+        self._cost = self._written - started
 
     def tags(self, values: Mapping[str, Any]) -> None:
         """Set tags in one call; a value that is not text is written as JSON."""
@@ -199,6 +219,7 @@ def close_run(log: RunLog, error: BaseException | None) -> None:
         error: what was raised while it was open; None where its work was done. It is not raised again here.
     """
     if error is None:
+        log.flush()
         log.client.set_terminated(log.run_id, FINISHED)
     elif isinstance(error, KeyboardInterrupt):
         end_run(log, KILLED, "stopped before it was finished; the same command goes on from here")
@@ -210,6 +231,7 @@ def close_run(log: RunLog, error: BaseException | None) -> None:
 
 def end_run(log: RunLog, status: str, reason: str) -> None:
     """End a run that did not finish, with the reason as its note."""
+    log.flush()
     log.tags({tags.REASON: reason, tags.NOTE: reason})
     log.client.set_terminated(log.run_id, status)
 

@@ -17,6 +17,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
+from sqlalchemy.exc import SQLAlchemyError
 
 from quorum.errors import RegistryError
 
@@ -66,7 +67,7 @@ def connect(adopted_run_id: str | None = None, experiment: str | None = None) ->
         client = _open_sqlite(uri) if uri.startswith(SQLITE) else MlflowClient(uri)
         adopted = client.get_run(adopted_run_id) if adopted_run_id else None
         experiment_id = adopted.info.experiment_id if adopted else _experiment(client, experiment)
-    except (MlflowException, OSError) as error:
+    except (MlflowException, SQLAlchemyError, OSError) as error:
         raise RegistryError(f"tracking store {uri}: {' '.join(str(error).split())}") from error
     return Store(client, uri, experiment_id, adopted)
 

@@ -1,0 +1,65 @@
+"""Runs are found by their tags, page by page."""
+
+from __future__ import annotations
+
+import gc
+from pathlib import Path
+
+import pytest
+
+from quorum.tracking import tags
+from quorum.tracking.queries import artifact, finished_training, finished_trainings, search
+from quorum.tracking.runs import begin_run, close_run, open_run
+from quorum.tracking.store import Store, connect
+from tests.conftest import Quorum
+
+
+@pytest.fixture
+def store(quorum: Quorum) -> Store:
+    return connect(None, "quorum")
+
+
+def test_all_pages_newest_first(store: Store) -> None:
+    made = [store.client.create_run(store.experiment_id, i, {tags.KEY: "k"}).info.run_id for i in range(1, 301)]
+    store.client.create_run(store.experiment_id, 1000, {tags.KEY: "another"})
+    assert [run.info.run_id for run in search(store, {tags.KEY: "k"})] == made[::-1]
+    assert gc.isenabled()
+
+
+def test_a_condition_on_a_metric_leaves_out_the_runs_that_have_none(store: Store) -> None:
+    for value in (None, 0.2, 0.7):
+        with open_run(store, "trial", str(value), {tags.KEY: "k"}) as log:
+            log.metrics({"score": value})
+    found = search(store, {tags.KEY: "k"}, having=["metrics.score >= 0"], order_by="metrics.score DESC")
+    assert [run.data.metrics["score"] for run in found] == [0.7, 0.2]
+
+
+def test_the_finished_trainings_of_a_configuration(store: Store) -> None:
+    configuration = {tags.TRIAL_FINGERPRINT: "t", tags.DATA_DIGEST: "d", tags.CODE_VERSION: "c"}
+    newest = {}
+    for seed, finished in ((0, True), (0, True), (1, True), (2, False)):
+        values = {**configuration, tags.FINGERPRINT: f"f{seed}", tags.SEED: str(seed)}
+        log = begin_run(store, "seed", f"seed {seed}", values)
+        if finished:
+            close_run(log, None)
+            newest[seed] = log.run_id
+    with open_run(store, "trial", "the trial", configuration):
+        pass
+    found = finished_trainings(store, "t", "d", "c")
+    assert {seed: run.info.run_id for seed, run in found.items()} == newest
+    one = finished_training(store, "f1", "d", "c")
+    assert one is not None
+    assert one.info.run_id == newest[1]
+    assert finished_trainings(store, "t", "other data", "c") == {}
+
+
+def test_an_artifact(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "a.txt").write_text("text")
+    with open_run(store, "train", "a run") as log:
+        log.artifacts(tmp_path / "out", "sub")
+    file = artifact(store, log.run_id, "sub/a.txt")
+    assert file is not None
+    assert file.read_text() == "text"
+    assert artifact(store, log.run_id, "sub/b.txt") is None
+    assert artifact(store, "0" * 32, "sub/a.txt") is None

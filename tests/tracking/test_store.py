@@ -1,0 +1,77 @@
+"""A SQLite store is made once, written to ahead where that is safe, and whole in its file afterwards."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from mlflow.tracking import MlflowClient
+
+from quorum.errors import RegistryError
+from quorum.tracking import store as module
+from quorum.tracking.runs import open_run
+from quorum.tracking.store import connect, settle
+
+BEGIN = """
+from quorum.tracking.runs import open_run
+from quorum.tracking.store import connect
+with open_run(connect(), "train", "a run") as log:
+    log.params({"lr": 0.1})
+"""
+
+
+def mode(file: Path) -> str:
+    with contextlib.closing(sqlite3.connect(file)) as database:
+        return str(database.execute("PRAGMA journal_mode").fetchone()[0])
+
+
+@pytest.fixture
+def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where a store will be."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "mlflow.db"
+
+
+def test_several_processes_make_a_store_at_once(file: Path) -> None:
+    processes = [subprocess.Popen([sys.executable, "-c", BEGIN], stderr=subprocess.PIPE, text=True) for _ in range(3)]
+    told = [process.communicate()[1] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0, 0], told
+    runs = MlflowClient().search_runs(["0"])
+    assert [run.info.status for run in runs] == ["FINISHED"] * 3
+    assert mode(file) in ("wal", "delete")
+
+
+def test_the_file_alone_is_the_store_once_it_is_settled(
+    file: Path, empty_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_file_system", lambda _: "ext4")
+    shutil.copy(empty_store, file)
+    store = connect()
+    with open_run(store, "train", "a run"):
+        pass
+    assert mode(file) == "wal"
+    settle(store)
+    shutil.copy(file, tmp_path / "copy.db")
+    [run] = MlflowClient(f"sqlite:///{tmp_path}/copy.db").search_runs(["0"])
+    assert run.info.status == "FINISHED"
+
+
+def test_nothing_is_written_ahead_on_a_network_folder(
+    file: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_file_system", lambda _: "nfs4")
+    shutil.copy(empty_store, file)
+    settle(connect())
+    assert mode(file) == "delete"
+
+
+def test_a_file_that_is_no_store(file: Path) -> None:
+    file.write_text("no database " * 100)
+    with pytest.raises(RegistryError, match=r"mlflow\.db: .*not a database"):
+        connect()
