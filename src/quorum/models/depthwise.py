@@ -72,9 +72,7 @@ class _Float32Gradients(torch.autograd.Function):
         return torch.nn.functional.conv2d(input, weight, None, stride, padding, 1, weight.shape[0])
 
     @staticmethod
-    def backward(
-        ctx: Any, grad: torch.Tensor
-    ) -> tuple[torch.Tensor | None, torch.Tensor | None, None, None]:
+    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, torch.Tensor | None, None, None]:
         input, weight = ctx.saved_tensors
         stride, padding = ctx.stride, ctx.padding
         of_input, of_weight = ctx.needs_input_grad[:2]
