@@ -30,7 +30,7 @@ BASE = TrialConfig(dataset="folder", normalize="half", step_size=0)
 SETTINGS: dict[str, tuple[str, dict[str, int], TrialConfig]] = {
     "alexnet-224": (
         "caltech101",
-        {"train": 768, "val": 768},
+        {"train": 512, "val": 512},
         BASE.replace(model="alexnet", input_size=224, resize=0, eval_resize=0, batch_size=256),
     ),
     "resnet18-224": (
@@ -54,7 +54,7 @@ SETTINGS: dict[str, tuple[str, dict[str, int], TrialConfig]] = {
     ),
     "scratch-simple-32": (
         "cifar10",
-        {"train": 4608, "val": 512},
+        {"train": 9600, "val": 1024},
         BASE.replace(
             model="scratch-simple",
             input_size=32,

@@ -27,6 +27,7 @@ def code_version() -> str:
     return hasher.hexdigest()[:16]
 
 
+@functools.cache
 def package_versions() -> dict[str, str]:
     """Versions of Python and the packages that matter, by name."""
     versions = {"python": platform.python_version()}
@@ -38,6 +39,7 @@ def package_versions() -> dict[str, str]:
     return versions
 
 
+@functools.cache
 def git_commit() -> str:
     """The commit this code stands at, with `+changes` where the tree differs from it; "" outside a repository."""
     try:
@@ -47,6 +49,7 @@ def git_commit() -> str:
         return ""
 
 
+@functools.cache
 def machine() -> dict[str, str]:
     """Processor, cores and system."""
     return {"system": platform.platform(), "processor": _processor(), "cores": str(os.cpu_count())}

@@ -33,6 +33,13 @@ stages:
   - name: lr
     vary: {lr: [0.01, 0.02, 0.05]}
 """
+TREE = """\
+dataset: digits
+base: {model: scratch-simple, batch_size: 32, lr: 0.03, step_size: 0}
+stages:
+  - name: epochs
+    vary: {epochs: [2, 3, 7]}
+"""
 
 
 class Project:
@@ -116,6 +123,25 @@ def test_a_sweep_that_is_killed_goes_on(project: Project) -> None:
     for seed in project.runs("seed"):
         steps = [m.step for m in project.client.get_metric_history(seed.info.run_id, "train/loss")]
         assert steps == [1, 2, 3]
+
+
+def test_a_sweep_of_several_jobs_that_is_killed_goes_on_with_what_it_kept(project: Project) -> None:
+    (project.folder / "sweeps" / "digits" / "tree.yaml").write_text(TREE)
+    started = project.start("sweep", "study=tree", "seeds=0,1", "jobs=2")
+    wait_for_epochs(started, 11)
+    os.killpg(started.pid, signal.SIGKILL)
+    started.wait()
+    [outer] = [run for run in project.runs("sweep") if run.info.status == "RUNNING"]
+    result = answer(project.run("sweep", "study=tree", "seeds=0,1", "json=true"))
+    assert result["run_id"] == outer.info.run_id
+    assert result["epochs"] == {"written": 24, "trained": 14, "shared": 10, "reused": 0}
+    seeds = [run for run in project.runs("seed") if run.data.tags[tags.SWEEP] == outer.info.run_id]
+    assert len(seeds) == 6
+    for seed in seeds:
+        assert seed.info.status == "FINISHED"
+        steps = [m.step for m in project.client.get_metric_history(seed.info.run_id, "train/loss")]
+        assert steps == list(range(1, int(seed.data.params["epochs"]) + 1))
+    assert not (project.folder / ".quorum" / "kept" / outer.info.run_id).exists()
 
 
 def test_sigterm_leaves_killed_runs(project: Project) -> None:

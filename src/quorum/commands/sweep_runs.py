@@ -32,7 +32,7 @@ from quorum.study.results import SeedResult, TrialRequest, TrialResult
 from quorum.study.schedule import Running, Schedule
 from quorum.study.tree import Path
 from quorum.tracking import tags
-from quorum.tracking.queries import family, finished_training, get_run
+from quorum.tracking.queries import family, finished_trainings, get_run
 from quorum.tracking.runs import FINISHED, Run, RunLog, begin_run, close_run
 from quorum.versions import code_version
 
@@ -134,7 +134,7 @@ class SweepRuns:
                 yield stands
                 continue
             check_trainable(resolved, self.bench)
-            trial.results = {seed: found for seed in self.seeds if (found := self._known(trial, seed)) is not None}
+            trial.results = self._known(trial)
             self._trials.append(trial)
         self._plan(possible)
         yield from (self._finish(trial) for trial in list(self._trials) if len(trial.results) == len(self.seeds))
@@ -177,19 +177,24 @@ class SweepRuns:
         result = TrialResult(trial.request, run.info.run_id, tuple(results))
         return result if result.failed or run.info.status == FINISHED else None
 
-    def _known(self, trial: OpenTrial, seed: int) -> SeedResult | None:
-        """The result of a seed that need not be trained: it has been, in this sweep or, if that may be, elsewhere."""
-        previous = self._runs.get(_seed_key(trial.key, seed))
-        if previous is not None and previous.info.status == FINISHED:
-            return seed_result(previous, seed, reused=False)
-        if previous is not None:
-            reason = _divergence(previous)
-            return None if reason is None else SeedResult(seed, previous.info.run_id, reason=reason)
-        config = trial.resolved.config.replace(seed=seed)
-        done = finished_training(self.log.store, config.fingerprint(), self._digest(config), code_version())
-        if done is not None and (self.reuse or done.data.tags.get(tags.SWEEP) == self.log.run_id):
-            return seed_result(done, seed, reused=True)
-        return None
+    def _known(self, trial: OpenTrial) -> dict[int, SeedResult]:
+        """The seeds that need not be trained: they have been, in this sweep or, if that may be, elsewhere."""
+        known = {}
+        begun = {seed: run for seed in self.seeds if (run := self._runs.get(_seed_key(trial.key, seed))) is not None}
+        for seed, run in begun.items():
+            if run.info.status == FINISHED:
+                known[seed] = seed_result(run, seed, reused=False)
+            elif (reason := _divergence(run)) is not None:
+                known[seed] = SeedResult(seed, run.info.run_id, reason=reason)
+        if len(begun) == len(self.seeds):
+            return known
+        config = trial.resolved.config
+        done = finished_trainings(self.log.store, config.trial_fingerprint(), self._digest(config), code_version())
+        for seed, run in done.items():
+            linkable = self.reuse or run.data.tags.get(tags.SWEEP) == self.log.run_id
+            if seed in self.seeds and seed not in begun and linkable:
+                known[seed] = seed_result(run, seed, reused=True)
+        return known
 
     def _plan(self, possible: Sequence[TrialConfig]) -> None:
         """Put the seeds that have to be trained into the schedule, and look ahead at those of later stages."""
@@ -301,10 +306,10 @@ class SweepRuns:
         """Write down a trial all of whose seeds have ended."""
         log = trial.log = trial.log or self._begin_trial(trial)
         result = TrialResult(trial.request, log.run_id, tuple(trial.results[seed] for seed in self.seeds))
-        log.tags({tags.SEED_RUNS: {str(seed.seed): seed.run_id for seed in result.seeds}})
         spreads = {measure: result.of(measure) for measure in MEASURES}
-        log.metrics(
-            {f"{name}/{part}": getattr(s, part) for name, s in spreads.items() for part in ("mean", "std", "n")}
+        log.results(
+            {f"{name}/{part}": getattr(s, part) for name, s in spreads.items() for part in ("mean", "std", "n")},
+            {tags.SEED_RUNS: {str(seed.seed): seed.run_id for seed in result.seeds}},
         )
         reasons = [f"seed {seed.seed}: {seed.reason}" for seed in result.seeds if seed.reason]
         close_run(log, TrainingError("; ".join(reasons)) if reasons else None)
