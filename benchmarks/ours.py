@@ -35,7 +35,7 @@ SETTINGS: dict[str, tuple[str, dict[str, int], TrialConfig]] = {
     ),
     "resnet18-224": (
         "caltech101",
-        {"train": 256, "val": 256},
+        {"train": 128, "val": 128},
         BASE.replace(model="resnet18", input_size=224, resize=0, eval_resize=0, batch_size=128),
     ),
     "mobilenet_v2-64": (

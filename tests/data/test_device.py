@@ -102,6 +102,7 @@ def test_windows_of_a_batch_are_those_of_the_store(one_size: PixelStore, fill: F
     assert torch.equal(crop_tensor(whole, windows), host.read(windows))
 
 
+@pytest.mark.skipif(not torch.backends.cuda.is_built(), reason="this torch knows no CUDA")
 @pytest.mark.parametrize("augment", sorted(POLICIES))
 @pytest.mark.parametrize("kind", [DevicePixels.of, HostPixels])
 def test_no_step_asks_a_device_for_what_is_on_it(

@@ -20,8 +20,8 @@ from quorum.data.store import PixelStore
 from quorum.errors import DataError, unknown
 from quorum.randomness import generator
 
-# 2**19 pixels are 6 MB of float32: few enough for a CPU's caches, enough that the cost of a call does not count. From
-# 2**15 to 2**21, 2**18 and 2**19 are the fastest at inputs of 32, 64 and 224 pixels, on one thread and on two.
+# 2**19 pixels are 6 MB of float32. With fewer the calls themselves cost, with more a CPU's caches are left (2**15 to
+# 2**21, inputs of 32, 64 and 224 pixels, one thread and two); a GPU has calls to save and no such caches.
 PIXELS_AT_ONCE = 2**19
 PIXELS_AT_ONCE_ON_DEVICE = 2**22
 EVALUATION_BATCH = 256  # images; evaluation has no gradient, so its batch size changes speed alone

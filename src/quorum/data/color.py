@@ -1,8 +1,7 @@
 """Operations that change colours.
 
 Formulas follow torchvision's transforms of the same name on float tensors, which the tests compare with. They are
-made of additions, multiplications, minima and maxima alone, whose results do not depend on where in a batch a pixel
-stands.
+made of operations whose result does not depend on where in a batch a pixel stands.
 """
 
 from __future__ import annotations
@@ -74,6 +73,7 @@ class ColorJitter:
         return Prepared(values, {f"hue in turn {turn}": Subset.of(hue[:, turn]) for turn in range(4)})
 
     def apply(self, images: Images, prepared: Prepared) -> Images:
+        """Those whose hue is due in the same turn go through all four turns together: few enough to stay in a cache."""
         images = images.contiguous()
         subsets = [prepared.subsets[f"hue in turn {turn}"].there for turn in range(4)]
         changed = []
