@@ -31,9 +31,9 @@ STUDY = {
         "optimizer": "adam",
         "lr": 0.0005,
         "batch_size": 32,
-        "epochs": 4,
+        "epochs": 6,
     },
-    "stages": [{"name": "lr", "vary": {"lr": [0.0002, 0.0005, 0.001]}}],
+    "stages": [{"name": "lr", "vary": {"lr": [0.0002, 0.0005, 0.001, 0.002]}}],
 }
 
 
@@ -62,7 +62,7 @@ def jobs(threads: int, options: argparse.Namespace) -> Measured:
 def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, default=Path("data"), help="folder that holds cifar10/")
     parser.add_argument("--images", type=int, default=4096, help="to train on (default: 4096)")
-    parser.set_defaults(rounds=2)
+    parser.set_defaults(rounds=1)
 
 
 CASES = [

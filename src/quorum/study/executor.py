@@ -6,6 +6,7 @@ A job is done by a function that yields what there is to tell of it. What it yie
 from __future__ import annotations
 
 import multiprocessing
+import multiprocessing.forkserver as forkserver
 import os
 import signal
 import threading
@@ -127,8 +128,7 @@ class WorkerPool(Generic[J, E]):
 
     def __post_init__(self) -> None:
         self._context: Any = multiprocessing.get_context(START_METHOD)
-        if START_METHOD == "forkserver":
-            self._context.set_forkserver_preload(list(self.preload))
+        start_server(self.preload)
 
     def run(self, next_job: Callable[[], J | None]) -> Iterator[tuple[J, E | Failed]]:
         """See Executor."""
@@ -200,6 +200,17 @@ class WorkerPool(Generic[J, E]):
         else:
             code = worker.process.exitcode
             yield job, Failed(f"its worker process died {ATTEMPTS} times, the last with exit code {code}", False)
+
+
+def start_server(preload: Sequence[str]) -> None:
+    """Have the server process import what workers need, which takes seconds, while this one does something else.
+
+    Args:
+        preload: modules.
+    """
+    if START_METHOD == "forkserver":
+        multiprocessing.set_forkserver_preload(list(preload))
+        forkserver.ensure_running()
 
 
 def make_executor(
