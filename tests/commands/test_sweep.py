@@ -107,6 +107,17 @@ def test_a_sweep_with_other_settings_is_not_compared_with_the_published_numbers(
     assert "0.5000" not in note
 
 
+def test_a_base_that_could_not_be_run_by_itself_is_completed_by_the_stages(quorum: Quorum) -> None:
+    text = """\
+dataset: digits
+base: {input_size: 32, batch_size: 64, epochs: 1}
+stages:
+  - name: model
+    vary: {model: [scratch-simple]}
+"""
+    assert len(sweep(quorum, text=text)["stages"][0]["trials"]) == 1  # the default, AlexNet, takes no 32 pixels
+
+
 class Kill:
     """Stops the process's work as a kill would, after a number of epochs."""
 

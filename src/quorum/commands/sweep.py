@@ -31,7 +31,7 @@ from quorum.errors import StudyError, unknown
 from quorum.report import figures, tables
 from quorum.study.file import StudyFile, load_study
 from quorum.study.model import Study, canonical
-from quorum.study.plan import plan
+from quorum.study.plan import PlannedTrial, plan
 from quorum.study.results import StageResult, TrialResult
 from quorum.study.stages import open_storage, run_study
 from quorum.tracking import tags
@@ -60,7 +60,7 @@ def sweep(options: SweepOptions, overrides: Mapping[str, Any], store: Store) -> 
     check_trials(source, planned, lambda config: check_trainable(resolve(config, device, store), bench), given)
     pixels = bench.data.batches(resolve(planned[0].config, device, store).config, device).store
     digest = pixels.digest
-    if protocol(first) != protocol(study.first_config({})):
+    if _protocols(planned) != _protocols(plan(study, study.first_config({}))):
         study = study.changed_by(given)
     settings = [study.model_dump(mode="json"), first.model_dump(), options.seeds, options.keep, options.reuse]
     key = digest_of([*settings, digest, code_version()])
@@ -88,6 +88,11 @@ def sweep(options: SweepOptions, overrides: Mapping[str, Any], store: Store) -> 
         log.note(page(study, results, vote, effort))
         _write_end(study, results, log)
         return _answer(study, results, vote, effort, log.run_id)
+
+
+def _protocols(planned: list[PlannedTrial]) -> list[str]:
+    """What each trial repeats. The study's base alone may be no configuration that could be run."""
+    return [protocol(trial.config) for trial in planned]
 
 
 def _run(study: Study, first: TrialConfig, runs: SweepRuns, log: RunLog) -> list[StageResult]:
