@@ -26,7 +26,7 @@ from quorum.config import TrialConfig
 from quorum.engine.device import set_up
 from quorum.engine.state import discard_state
 from quorum.engine.training import Progress, States
-from quorum.errors import TrainingError
+from quorum.errors import QuorumError, TrainingError
 from quorum.study.executor import Executor, Failed, make_executor
 from quorum.study.results import SeedResult, TrialRequest, TrialResult
 from quorum.study.schedule import Running, Schedule
@@ -198,13 +198,20 @@ class SweepRuns:
 
     def _plan(self, possible: Sequence[TrialConfig]) -> None:
         """Put the seeds that have to be trained into the schedule, and look ahead at those of later stages."""
-        ahead = [resolve(config, self.bench.device, self.log.store).config for config in possible]
+        ahead = [config for one in possible if (config := self._look_at(one)) is not None]
         self._waiting = {
             trial.path(seed): trial for trial in self._trials for seed in self.seeds if seed not in trial.results
         }
         self._schedule.waiting = list(self._waiting)
         self._schedule.possible = [Path(config.replace(seed=seed)) for config in ahead for seed in self.seeds]
         self._tidy()
+
+    def _look_at(self, config: TrialConfig) -> TrialConfig | None:
+        """Settings of a trial that may come, resolved; None where they could not be run, if it came to that."""
+        try:
+            return resolve(config, self.bench.device, self.log.store).config
+        except QuorumError:
+            return None
 
     def _next_job(self) -> Job | None:
         """Begin the next training that need not wait for another."""
