@@ -1,7 +1,7 @@
 """Depthwise convolutions that are not slow to train in bf16 on a CPU.
 
-oneDNN has no fast bf16 kernel for two of their gradients: that of the input where the stride is more than one (30 to
-300 times the time of the float32 kernel) and that of the weights where the output is a few pixels (5 times). Both are
+oneDNN has no fast bf16 kernel for two of their gradients: that of the input where the stride is more than one (5 to
+500 times the time of the float32 kernel) and that of the weights where the output is a few pixels (5 times). Both are
 computed in float32 here, which is at least as precise. MobileNetV2 at 64 pixels trains twice as fast.
 """
 
