@@ -31,7 +31,7 @@ def test_every_study_file_loads_and_says_how_it_is_run(file: Path) -> None:
         cost = f"# Cost: {3 * sum(t.count for t in planned)} trainings, {3 * epochs_written(planned):,} epochs"
         assert cost in text
         if epochs_shared(planned) < epochs_written(planned):
-            assert f"; {3 * epochs_shared(planned):,} where trials share" in text
+            assert f"; {3 * epochs_shared(planned):,} as a sweep trains them" in text
     for weights in {architecture(t.config.model).imagenet for t in planned if t.config.weights == "imagenet"}:
         assert weights is not None
         assert weights.url.rpartition("/")[2] in text
