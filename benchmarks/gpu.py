@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import functools
-import statistics
 import sys
 import tempfile
 import time
@@ -24,7 +23,7 @@ import torch
 
 from common import Case, Measured, Target, UnavailableError, alternate, main
 from images import WORK, folder_of, image_tree
-from ours import SETTINGS, Ours, matrix_rate
+from ours import SETTINGS, Ours
 from quorum.config import TrialConfig
 from quorum.data import load_catalogue
 from quorum.data.batches import Batches
@@ -60,22 +59,7 @@ def throughput(name: str, options: argparse.Namespace) -> Measured:
     with tempfile.TemporaryDirectory(dir=WORK) as folder, ReferenceProcess(config, tree, str(device)) as reference:
         ours = Ours(config, tree, Path(folder), lambda _record: None, device)
         found = alternate(reference.epoch, ours.epoch, options.rounds)
-        images = ours.batches.count(config.batch_size) * config.batch_size
-        parts, (operations, seconds) = ours.parts(), ours.rate()
-        rate, whole = matrix_rate(ours.config.precision, device), sum(parts.values())
-        return Measured.of(
-            found,
-            card=_card(device),
-            precision=ours.config.precision,
-            train_images=images,
-            reference_images_per_second=images / statistics.median(found.first),
-            images_per_second=images / statistics.median(found.second),
-            shares={part: round(taken / whole, 4) for part, taken in parts.items()},
-            arithmetic_gflops=operations / seconds / 1e9,
-            matrix_gflops=rate / 1e9,
-            share_of_matrix_rate=operations / seconds / rate,
-            waits_of_an_epoch=_waits(ours, device),
-        )
+        return Measured.of(found, card=_card(device), waits_of_an_epoch=_waits(ours, device), **ours.details(found))
 
 
 def study(options: argparse.Namespace) -> Measured:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from common import Comparison
 from quorum.config import TrialConfig
 from quorum.data.batches import Batches
 from quorum.data.folder import catalogue
@@ -123,6 +125,24 @@ class Ours:
             times.append(time.perf_counter() - started)
         self.model.zero_grad()
         return _operations(self.model, inputs), min(times)
+
+    def details(self, found: Comparison) -> dict[str, Any]:
+        """What there is to say beside the ratio of the reference's time of an epoch (`found.first`) by quorum's."""
+        config, device = self.config, self.batches.device
+        images = self.batches.count(config.batch_size) * config.batch_size
+        parts, (operations, seconds) = self.parts(), self.rate()
+        rate, whole = matrix_rate(config.precision, device), sum(parts.values())
+        return {
+            "precision": config.precision,
+            "train_images": images,
+            "val_images": self.batches.store.counts()["val"],
+            "reference_images_per_second": images / statistics.median(found.first),
+            "images_per_second": images / statistics.median(found.second),
+            "shares": {part: round(taken / whole, 4) for part, taken in parts.items()},
+            "arithmetic_gflops": operations / seconds / 1e9,
+            "matrix_gflops": rate / 1e9,
+            "share_of_matrix_rate": operations / seconds / rate,
+        }
 
 
 def _operations(model: nn.Module, inputs: torch.Tensor) -> float:

@@ -10,18 +10,16 @@ from __future__ import annotations
 
 import argparse
 import functools
-import statistics
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import mlflow
 import torch
 
-from common import Case, Comparison, Measured, Target, alternate, main
+from common import Case, Measured, Target, alternate, main
 from images import WORK, image_tree
-from ours import SETTINGS, Ours, matrix_rate
+from ours import SETTINGS, Ours
 from quorum.engine.device import set_up
 from quorum.tracking.runs import begin_run
 from quorum.tracking.store import connect
@@ -41,29 +39,7 @@ def measure(name: str, options: argparse.Namespace) -> Measured:
         log = begin_run(connect(), "train", "throughput")
         ours = Ours(config, tree, Path(folder), log.epoch, torch.device("cpu"))
         found = alternate(reference.epoch, ours.epoch, options.rounds)
-        return Measured.of(found, **_details(ours, found))
-
-
-def _details(ours: Ours, found: Comparison) -> dict[str, Any]:
-    images = ours.batches.count(ours.config.batch_size) * ours.config.batch_size
-    parts, (operations, seconds), rate = (
-        ours.parts(),
-        ours.rate(),
-        matrix_rate(ours.config.precision, torch.device("cpu")),
-    )
-    whole = sum(parts.values())
-    return {
-        "precision": ours.config.precision,
-        "threads": torch.get_num_threads(),
-        "train_images": images,
-        "val_images": ours.batches.store.counts()["val"],
-        "reference_images_per_second": images / statistics.median(found.first),
-        "images_per_second": images / statistics.median(found.second),
-        "shares": {part: round(taken / whole, 4) for part, taken in parts.items()},
-        "arithmetic_gflops": operations / seconds / 1e9,
-        "matrix_gflops": rate / 1e9,
-        "share_of_matrix_rate": operations / seconds / rate,
-    }
+        return Measured.of(found, threads=torch.get_num_threads(), **ours.details(found))
 
 
 def _options(parser: argparse.ArgumentParser) -> None:

@@ -24,6 +24,7 @@ from quorum.commands.result import Result
 from quorum.commands.seed_votes import RULE, SeedVotes, log_vote, vote_data, vote_of_study, vote_table
 from quorum.commands.setup import exclusively, load_data, use_device
 from quorum.commands.sweep_runs import SweepRuns, describe, title
+from quorum.commands.sweep_trials import SweepTrials
 from quorum.commands.training import Bench, check_trainable
 from quorum.commands.trainings import protocol
 from quorum.config import TrialConfig, digest_of
@@ -78,12 +79,12 @@ def sweep(options: SweepOptions, overrides: Mapping[str, Any], store: Store) -> 
     ):
         log.dataset(study.dataset, digest, bench.data.source, pixels.counts(), "training")
         log.params({"study": name, "dataset": study.dataset, "seeds": ",".join(map(str, options.seeds))})
-        with sweep_runs(options, bench, log) as runs:
-            results = _run(study, first, runs, log)
+        with sweep_trials(options, bench, log) as trials:
+            results = _run(study, first, trials, log)
         vote = vote_of_study(store, study, results)
         if vote is not None:
             log_vote(study, vote, log)
-        effort = Effort.of(results, runs.states.peak)
+        effort = Effort.of(results, trials.states.peak)
         log.metrics(effort.metrics())
         log.note(page(study, results, vote, effort))
         _write_end(study, results, log)
@@ -95,32 +96,33 @@ def _protocols(planned: list[PlannedTrial]) -> list[str]:
     return [protocol(trial.config) for trial in planned]
 
 
-def _run(study: Study, first: TrialConfig, runs: SweepRuns, log: RunLog) -> list[StageResult]:
+def _run(study: Study, first: TrialConfig, trials: SweepTrials, log: RunLog) -> list[StageResult]:
     """Run all stages, and write each down when it is done."""
     results: list[StageResult] = []
 
     def on_stage(result: StageResult) -> None:
         results.append(result)
-        runs.weights.log()
+        trials.weights.log()
         _write_stage(study, results, log)
 
-    run_study(study, first, open_storage(log.store.folder / "optuna.db"), log.run_id, runs.execute, on_stage)
+    run_study(study, first, open_storage(log.store.folder / "optuna.db"), log.run_id, trials.execute, on_stage)
     return results
 
 
 @contextlib.contextmanager
-def sweep_runs(options: SweepOptions, bench: Bench, log: RunLog) -> Iterator[SweepRuns]:
+def sweep_trials(options: SweepOptions, bench: Bench, log: RunLog) -> Iterator[SweepTrials]:
     """What runs the trials. All that is running ends with the context."""
     states = KeptStates(options.work_dir / "kept" / log.run_id, options.state_gb * 1e9)
     weights = KeptWeights(bench, log.store, log.run_id, options.keep)
     threads = options.threads or max(1, (os.cpu_count() or 1) // options.jobs)
-    runs = SweepRuns(bench, log, options.seeds, options.reuse, options.jobs, threads, states, weights)
+    runs = SweepRuns(bench, log, options.seeds, options.reuse)
+    trials = SweepTrials(runs, options.jobs, threads, states, weights)
     try:
-        yield runs
+        yield trials
     except BaseException as error:
-        runs.close(error)
+        trials.close(error)
         raise
-    runs.close(None)
+    trials.close(None)
 
 
 def find_study(options: SweepOptions, overrides: Mapping[str, Any]) -> StudyFile:
