@@ -35,18 +35,46 @@ BASE = {
 WRITTEN, SHARED = 1950, 960
 
 
+def seconds(options: argparse.Namespace) -> Measured:
+    """Wall time of the whole command."""
+    images = _images(options.data, options.images)
+    pairs = [(sweep(images, number, True), sweep(images, number, False)) for number in range(options.rounds)]
+    ratios = [shared["seconds"] / alone["seconds"] for shared, alone in pairs]
+    return Measured(
+        statistics.median(ratios),
+        min(ratios),
+        max(ratios),
+        {
+            "shared_seconds": [shared["seconds"] for shared, _ in pairs],
+            "alone_seconds": [alone["seconds"] for _, alone in pairs],
+            "same_results": [_results(shared) == _results(alone) for shared, alone in pairs],
+        },
+    )
+
+
+def epochs(options: argparse.Namespace) -> Measured:
+    """Epochs that the sweep trained, as it counted them."""
+    answer = sweep(_images(options.data, options.images), 0, True)
+    counts = answer["epochs"]
+    ratio = counts["trained"] / counts["written"]
+    return Measured(ratio, ratio, ratio, {**counts, "kept_states_peak_bytes": answer["kept_states_peak_bytes"]})
+
+
 @functools.cache
-def sweeps(data: Path, images: int, rounds: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """What `quorum sweep` answers with and without sharing, in turn, with the wall time in `seconds`."""
-    tree = image_tree("cifar10", data, {"train": images, "val": 256}, "tree")
-    with tempfile.TemporaryDirectory(dir=WORK) as name:
-        folder = Path(name)
-        (folder / "study.yaml").write_text(yaml.safe_dump(_study()))
-        pairs = [
-            (_sweep(folder / f"tree-{i}", tree), _sweep(folder / f"alone-{i}", tree, "-P", "state_gb=0"))
-            for i in range(rounds)
-        ]
-    return [tree for tree, _ in pairs], [alone for _, alone in pairs]
+def _images(data: Path, count: int) -> Path:
+    return image_tree("cifar10", data, {"train": count, "val": 64}, "tree")
+
+
+@functools.cache  # both cases look at the first round's sweep
+def sweep(images: Path, number: int, share: bool) -> dict[str, Any]:
+    """What `quorum sweep` answers in a round, with beginnings shared or not, and its wall time in `seconds`."""
+    more = [] if share else ["-P", "state_gb=0"]
+    with tempfile.TemporaryDirectory(dir=WORK, prefix=f"round-{number}-") as folder:
+        (Path(folder) / "study.yaml").write_text(yaml.safe_dump(_study()))
+        arguments = ["sweep", "--json", "-P", "study=study.yaml", "-P", f"path={images}", "-P", "threads=1", *more]
+        started = time.perf_counter()
+        answer: dict[str, Any] = json.loads(run_process([*QUORUM, *arguments], Path(folder)))
+        return {**answer, "seconds": time.perf_counter() - started}
 
 
 def _study() -> dict[str, Any]:
@@ -55,46 +83,13 @@ def _study() -> dict[str, Any]:
     return {"dataset": "folder", "base": {**study["base"], **BASE}, "stages": stages}
 
 
-def _sweep(folder: Path, tree: Path, *more: str) -> dict[str, Any]:
-    folder.mkdir()
-    arguments = ["sweep", "--json", "-P", "study=../study.yaml", "-P", f"path={tree}", "-P", "threads=1", *more]
-    started = time.perf_counter()
-    answer: dict[str, Any] = json.loads(run_process([*QUORUM, *arguments], folder))
-    return {**answer, "seconds": time.perf_counter() - started}
-
-
-def seconds(options: argparse.Namespace) -> Measured:
-    """Wall time of the whole command."""
-    shared, alone = sweeps(options.data, options.images, options.rounds)
-    ratios = [a["seconds"] / b["seconds"] for a, b in zip(shared, alone, strict=True)]
-    return Measured(
-        statistics.median(ratios),
-        min(ratios),
-        max(ratios),
-        {
-            "shared_seconds": [answer["seconds"] for answer in shared],
-            "alone_seconds": [answer["seconds"] for answer in alone],
-            "same_results": [_results(a) == _results(b) for a, b in zip(shared, alone, strict=True)],
-        },
-    )
-
-
-def epochs(options: argparse.Namespace) -> Measured:
-    """Epochs that the sweep trained, as it counted them."""
-    shared, _ = sweeps(options.data, options.images, options.rounds)
-    counts = shared[0]["epochs"]
-    ratio = counts["trained"] / counts["written"]
-    peak = shared[0]["kept_states_peak_bytes"]
-    return Measured(ratio, ratio, ratio, {**counts, "kept_states_peak_bytes": peak})
-
-
 def _results(answer: dict[str, Any]) -> list[Any]:
     return [[(t["mean"], t["std"], t["test_mean"]) for t in stage["trials"]] for stage in answer["stages"]]
 
 
 def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, default=Path("data"), help="folder that holds cifar10/")
-    parser.add_argument("--images", type=int, default=512, help="to train on (default: 512)")
+    parser.add_argument("--images", type=int, default=256, help="to train on (default: 256)")
     parser.set_defaults(rounds=1)
 
 

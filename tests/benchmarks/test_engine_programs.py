@@ -39,8 +39,8 @@ def test_without_a_gpu_it_says_so() -> None:
 
 
 def test_precisions(cifar_archive: Path) -> None:
-    data = measured("precision", "--case", "scratch-simple", "--share", "0.05")
-    assert {len(values) for values in data["details"]["scratch-simple"]["val_accuracy"].values()} == {3}
+    data = measured("precision", "--case", "scratch-simple", "--share", "0.05", "--seeds", "2")
+    assert {len(values) for values in data["details"]["scratch-simple"]["val_accuracy"].values()} == {2}
 
 
 def test_jobs(cifar_archive: Path) -> None:
