@@ -182,6 +182,28 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message}\n")
 
 
+def at_least(least: int) -> Callable[[str], int]:
+    """What argparse calls to read a whole number that has a lower bound."""
+
+    def number(text: str) -> int:
+        if not text.isdecimal() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"a whole number of at least {least}, not {text!r}")
+        return int(text)
+
+    return number
+
+
+def share(text: str) -> float:
+    """What argparse calls to read a part of the usual amount."""
+    try:
+        part = float(text)
+    except ValueError:
+        part = 0.0
+    if not 0 < part <= 1:
+        raise argparse.ArgumentTypeError(f"a number above 0 and at most 1, not {text!r}")
+    return part
+
+
 def main(
     benchmark: str,
     description: str | None,
@@ -209,8 +231,6 @@ def main(
     for name in options.case:
         if name not in known:
             parser.error(f"no case {name!r}; choose from {', '.join(known)}")
-    if options.rounds < 1:
-        parser.error("--rounds: at least 1")
     chosen = [case for case in cases if case.name in (options.case or known)]
     results: dict[str, Measured] = {}
     skipped: dict[str, str] = {}
@@ -238,7 +258,9 @@ def _parser(benchmark: str, description: str | None, cases: Sequence[Case]) -> a
     parser.add_argument(
         "--case", action="append", default=[], metavar="NAME", help="measure this case alone; can be repeated"
     )
-    parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"measurements of each side (default: {ROUNDS})")
+    parser.add_argument(
+        "--rounds", type=at_least(1), default=ROUNDS, help=f"measurements of each side (default: {ROUNDS})"
+    )
     return parser
 
 

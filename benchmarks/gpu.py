@@ -21,7 +21,7 @@ from typing import Any
 
 import torch
 
-from common import Case, Measured, Target, UnavailableError, alternate, main
+from common import Case, Measured, Target, UnavailableError, alternate, at_least, main, share
 from images import WORK, folder_of, image_tree
 from ours import SETTINGS, Ours
 from quorum.config import TrialConfig
@@ -202,8 +202,8 @@ def _card(device: torch.device) -> str:
 def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, default=Path("data"), help="folder that holds caltech101/ and cifar10/")
     parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda", help="where to compute (default: cuda)")
-    parser.add_argument("--share", type=float, default=1.0, help="of the images, and of the study's epochs")
-    parser.add_argument("--input-size", type=int, default=224, help="of the study, in pixels (default: 224)")
+    parser.add_argument("--share", type=share, default=1.0, help="of the images, and of the study's epochs")
+    parser.add_argument("--input-size", type=at_least(1), default=224, help="of the study, in pixels (default: 224)")
     parser.set_defaults(rounds=3)
 
 

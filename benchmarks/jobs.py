@@ -17,7 +17,7 @@ from typing import Any
 
 import yaml
 
-from common import QUORUM, Case, Measured, Target, alternate, main, run_process
+from common import QUORUM, Case, Measured, Target, alternate, at_least, main, run_process
 from images import WORK, image_tree
 
 STUDY = {
@@ -61,7 +61,7 @@ def jobs(threads: int, options: argparse.Namespace) -> Measured:
 
 def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, default=Path("data"), help="folder that holds cifar10/")
-    parser.add_argument("--images", type=int, default=4096, help="to train on (default: 4096)")
+    parser.add_argument("--images", type=at_least(10), default=4096, help="to train on (default: 4096)")
     parser.set_defaults(rounds=1)
 
 

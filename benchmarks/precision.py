@@ -17,7 +17,7 @@ from pathlib import Path
 
 import torch
 
-from common import Case, Measured, Target, main
+from common import Case, Measured, Target, at_least, main, share
 from images import WORK, image_tree
 from quorum.config import TrialConfig
 from quorum.data.batches import Batches
@@ -80,8 +80,8 @@ def _train(config: TrialConfig, batches: Batches) -> float:
 
 def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, default=Path("data"), help="folder that holds caltech101/ and cifar10/")
-    parser.add_argument("--share", type=float, default=1.0, help="of the usual number of images (default: 1)")
-    parser.add_argument("--seeds", type=int, default=SEEDS, help=f"trainings of each (default: {SEEDS})")
+    parser.add_argument("--share", type=share, default=1.0, help="of the usual number of images (default: 1)")
+    parser.add_argument("--seeds", type=at_least(2), default=SEEDS, help=f"trainings of each (default: {SEEDS})")
 
 
 CASES = [

@@ -23,7 +23,7 @@ import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
-from common import QUORUM, Case, Measured, Target, alternate, main, timed
+from common import QUORUM, Case, Measured, Target, alternate, at_least, main, timed
 from quorum.tracking import tags
 from sandbox import STUDY, inside, quorum, sandbox, use_store, write_study
 
@@ -160,11 +160,11 @@ def memory(options: argparse.Namespace) -> Measured:
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Sizes."""
-    parser.add_argument("--large", type=int, default=10_000, help="runs of the large store (default: 10000)")
-    parser.add_argument("--small", type=int, default=1_000, help="runs of the small store (default: 1000)")
-    parser.add_argument("--seeds", type=int, default=3, help="seeds of the sweep that is multiplied (default: 3)")
-    parser.add_argument("--many", type=int, default=64, help="trials of the long sweep (default: 64)")
-    parser.add_argument("--few", type=int, default=8, help="trials of the short sweep (default: 8)")
+    parser.add_argument("--large", type=at_least(1), default=10_000, help="runs of the large store (default: 10000)")
+    parser.add_argument("--small", type=at_least(1), default=1_000, help="runs of the small store (default: 1000)")
+    parser.add_argument("--seeds", type=at_least(1), default=3, help="of the sweep that is multiplied (default: 3)")
+    parser.add_argument("--many", type=at_least(1), default=64, help="trials of the long sweep (default: 64)")
+    parser.add_argument("--few", type=at_least(1), default=8, help="trials of the short sweep (default: 8)")
 
 
 CASES = [

@@ -17,7 +17,7 @@ from pathlib import Path
 import mlflow
 import torch
 
-from common import Case, Measured, Target, alternate, main
+from common import Case, Measured, Target, alternate, main, share
 from images import WORK, image_tree
 from ours import SETTINGS, Ours
 from quorum.engine.device import set_up
@@ -44,7 +44,7 @@ def measure(name: str, options: argparse.Namespace) -> Measured:
 
 def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, default=Path("data"), help="folder that holds caltech101/ and cifar10/")
-    parser.add_argument("--share", type=float, default=1.0, help="of the usual number of images (default: 1)")
+    parser.add_argument("--share", type=share, default=1.0, help="of the usual number of images (default: 1)")
     parser.set_defaults(rounds=3)
 
 

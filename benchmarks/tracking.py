@@ -30,7 +30,7 @@ from mlflow import artifacts
 from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
-from common import Case, Measured, Target, main, timed
+from common import Case, Measured, Target, at_least, main, timed
 from quorum.engine.history import EpochRecord
 from quorum.report import figures
 from quorum.tracking import models, queries, tags
@@ -188,9 +188,9 @@ def _draw(make: Callable[[], Figure], file: Path) -> None:
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Sizes."""
-    parser.add_argument("--epochs", type=int, default=15, help="epochs that are logged, one a second (default: 15)")
-    parser.add_argument("--trials", type=int, default=3, help="trials of each sweep (default: 3)")
-    parser.add_argument("--seeds", type=int, default=3, help="seeds of each trial (default: 3)")
+    parser.add_argument("--epochs", type=at_least(1), default=15, help="to log, one a second (default: 15)")
+    parser.add_argument("--trials", type=at_least(1), default=3, help="trials of each sweep (default: 3)")
+    parser.add_argument("--seeds", type=at_least(1), default=3, help="seeds of each trial (default: 3)")
 
 
 CASES = [

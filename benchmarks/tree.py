@@ -20,7 +20,7 @@ from typing import Any
 
 import yaml
 
-from common import QUORUM, Case, Measured, Target, main, run_process
+from common import QUORUM, Case, Measured, Target, at_least, main, run_process
 from images import WORK, image_tree
 
 STUDY = Path(__file__).parents[1] / "sweeps" / "caltech101" / "alexnet.yaml"
@@ -89,7 +89,7 @@ def _results(answer: dict[str, Any]) -> list[Any]:
 
 def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, default=Path("data"), help="folder that holds cifar10/")
-    parser.add_argument("--images", type=int, default=256, help="to train on (default: 256)")
+    parser.add_argument("--images", type=at_least(10), default=256, help="to train on (default: 256)")
     parser.set_defaults(rounds=1)
 
 
