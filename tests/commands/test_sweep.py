@@ -234,3 +234,23 @@ def test_two_processes_do_not_work_on_the_same_sweep(quorum: Quorum, monkeypatch
     monkeypatch.setattr(TrainingProgress, "on_epoch", on_epoch)
     sweep(quorum)
     assert statuses == [2]
+
+
+ANOTHER_NETWORK = """\
+description: the second stage's network takes no input as small as one of the first stage's
+dataset: digits
+base: {model: resnet18, batch_size: 64, epochs: 1, lr: 0.02}
+stages:
+  - name: size
+    vary: {input_size: [64, 32]}
+  - name: network
+    set: {model: alexnet, batch_size: 512}
+    vary: {lr: [0.001]}
+"""
+
+
+def test_looking_ahead_passes_over_what_could_not_be_run(quorum: Quorum) -> None:
+    answer = quorum("sweep", "--json", "-P", study(quorum, ANOTHER_NETWORK), "-P", "seeds=0")
+    assert answer.status == 0, answer.err
+    sizes, _ = json.loads(answer.out)["stages"]
+    assert sizes["trials"][0]["mean"] > sizes["trials"][1]["mean"]  # so the network gets the size that it takes
