@@ -71,7 +71,7 @@ def sweep(images: Path, number: int, share: bool) -> dict[str, Any]:
     more = [] if share else ["-P", "state_gb=0"]
     with tempfile.TemporaryDirectory(dir=WORK, prefix=f"round-{number}-") as folder:
         (Path(folder) / "study.yaml").write_text(yaml.safe_dump(_study()))
-        arguments = ["sweep", "--json", "-P", "study=study.yaml", "-P", f"path={images}", "-P", "threads=1", *more]
+        arguments = ["sweep", "--json", "-P", "study=study.yaml", "-P", f"path={images}", *more]
         started = time.perf_counter()
         answer: dict[str, Any] = json.loads(run_process([*QUORUM, *arguments], Path(folder)))
         return {**answer, "seconds": time.perf_counter() - started}
