@@ -41,7 +41,7 @@ SETTINGS = {
     "resnet18": (
         "caltech101",
         {"train": 1024, "val": 1024},
-        BASE.replace(model="resnet18", input_size=48, resize=48, eval_resize=48, lr=0.001, batch_size=32, epochs=5),
+        BASE.replace(model="resnet18", input_size=48, resize=48, eval_resize=48, lr=0.001, batch_size=32, epochs=4),
     ),
 }
 
