@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -109,20 +108,13 @@ def _run(study: Study, first: TrialConfig, trials: SweepTrials, log: RunLog) -> 
     return results
 
 
-@contextlib.contextmanager
-def sweep_trials(options: SweepOptions, bench: Bench, log: RunLog) -> Iterator[SweepTrials]:
-    """What runs the trials. All that is running ends with the context."""
+def sweep_trials(options: SweepOptions, bench: Bench, log: RunLog) -> SweepTrials:
+    """What runs the trials."""
     states = KeptStates(options.work_dir / "kept" / log.run_id, options.state_gb * 1e9)
     weights = KeptWeights(bench, log.store, log.run_id, options.keep)
     threads = options.threads or max(1, (os.cpu_count() or 1) // options.jobs)
     runs = SweepRuns(bench, log, options.seeds, options.reuse)
-    trials = SweepTrials(runs, options.jobs, threads, states, weights)
-    try:
-        yield trials
-    except BaseException as error:
-        trials.close(error)
-        raise
-    trials.close(None)
+    return SweepTrials(runs, options.jobs, threads, states, weights)
 
 
 def find_study(options: SweepOptions, overrides: Mapping[str, Any]) -> StudyFile:

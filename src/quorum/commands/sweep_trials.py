@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Self
 
 from quorum.commands.job import Job, Trained, train
 from quorum.commands.kept_states import KeptStates
@@ -38,7 +39,7 @@ class OpenSeed:
 
 @dataclass
 class SweepTrials:
-    """Runs the trials of one sweep.
+    """Runs the trials of one sweep, as a context: all that is running ends with it.
 
     Attributes:
         runs: the runs that hold them.
@@ -97,7 +98,10 @@ class SweepTrials:
             if len(trial.results) == len(self._seeds):
                 yield self._finish(trial)
 
-    def close(self, error: BaseException | None) -> None:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         """End what is running. With an error, the runs that are open end with it."""
         self._executor.close()
         if error is None:

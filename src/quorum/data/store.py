@@ -189,7 +189,9 @@ def _write(catalogue: Catalogue, folder: Path, resize: int, progress: Callable[[
         heights=heights,
         widths=widths,
         labels=labels,
-        **splits,  # type: ignore[arg-type]
+        train=splits["train"],
+        val=splits["val"],
+        test=splits["test"],
     )
     digest = _digest(catalogue.classes, files, hashes, labels, splits)
     meta = {

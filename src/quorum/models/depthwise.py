@@ -7,7 +7,7 @@ computed in float32 here, which is at least as precise. MobileNetV2 at 64 pixels
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -26,9 +26,9 @@ class DepthwiseConv2d(nn.Conv2d):
         made = cls(
             conv.in_channels,
             conv.out_channels,
-            conv.kernel_size,  # type: ignore[arg-type]
-            conv.stride,  # type: ignore[arg-type]
-            conv.padding,  # type: ignore[arg-type]
+            cast("Pair", conv.kernel_size),
+            cast("Pair", conv.stride),
+            cast("Pair", conv.padding),
             groups=conv.groups,
             bias=False,
             device="meta",

@@ -134,11 +134,13 @@ class WorkerPool(Generic[J, E]):
         """See Executor."""
         while True:
             self._hand_out(next_job)
-            busy = {worker.connection: worker for worker in self._workers if worker.job is not None}
+            busy = [worker for worker in self._workers if worker.job is not None]
             if not busy:
                 return
-            for connection in wait(list(busy)):
-                yield from self._hear(busy[connection])  # type: ignore[index]
+            ready = wait([worker.connection for worker in busy])
+            for worker in busy:
+                if worker.connection in ready:
+                    yield from self._hear(worker)
 
     def close(self) -> None:
         """End all workers at once, whatever they are doing."""
