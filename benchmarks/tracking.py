@@ -34,7 +34,7 @@ from common import Case, Measured, Target, at_least, main, timed
 from quorum.engine.history import EpochRecord
 from quorum.report import figures
 from quorum.tracking import models, queries, tags
-from quorum.tracking.runs import RunLog, open_run
+from quorum.tracking.runs import RunLog, begin_run
 from quorum.tracking.store import connect
 from sandbox import quorum, sandbox, write_study
 
@@ -111,7 +111,7 @@ def epoch(options: argparse.Namespace) -> Measured:
     logging = []
     with sandbox():
         store = connect()
-        with open_run(store, "train", "epochs") as log:
+        with begin_run(store, "train", "epochs") as log:
             start = time.perf_counter()
             for number in range(1, options.epochs + 1):
                 record = EpochRecord(number, 0.01, 1 / number, 0.5, 1 / number, 0.5, SECOND, 1000.0)

@@ -9,7 +9,7 @@ import pytest
 
 from quorum.tracking import tags
 from quorum.tracking.queries import artifact, finished_training, finished_trainings, search
-from quorum.tracking.runs import begin_run, close_run, open_run
+from quorum.tracking.runs import begin_run, close_run
 from quorum.tracking.store import Store, connect
 from tests.conftest import Quorum
 
@@ -28,7 +28,7 @@ def test_all_pages_newest_first(store: Store) -> None:
 
 def test_a_condition_on_a_metric_leaves_out_the_runs_that_have_none(store: Store) -> None:
     for value in (None, 0.2, 0.7):
-        with open_run(store, "trial", str(value), {tags.KEY: "k"}) as log:
+        with begin_run(store, "trial", str(value), {tags.KEY: "k"}) as log:
             log.metrics({"score": value})
     found = search(store, {tags.KEY: "k"}, having=["metrics.score >= 0"], order_by="metrics.score DESC")
     assert [run.data.metrics["score"] for run in found] == [0.7, 0.2]
@@ -43,7 +43,7 @@ def test_the_finished_trainings_of_a_configuration(store: Store) -> None:
         if finished:
             close_run(log, None)
             newest[seed] = log.run_id
-    with open_run(store, "trial", "the trial", configuration):
+    with begin_run(store, "trial", "the trial", configuration):
         pass
     found = finished_trainings(store, "t", "d", "c")
     assert {seed: run.info.run_id for seed, run in found.items()} == newest
@@ -56,7 +56,7 @@ def test_the_finished_trainings_of_a_configuration(store: Store) -> None:
 def test_an_artifact(store: Store, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "a.txt").write_text("text")
-    with open_run(store, "train", "a run") as log:
+    with begin_run(store, "train", "a run") as log:
         log.artifacts(tmp_path / "out", "sub")
     file = artifact(store, log.run_id, "sub/a.txt")
     assert file is not None

@@ -12,7 +12,7 @@ from quorum.engine.history import EpochRecord
 from quorum.errors import DivergedError
 from quorum.tracking import tags
 from quorum.tracking.queries import search, unfinished
-from quorum.tracking.runs import begin_run, close_run, open_run
+from quorum.tracking.runs import begin_run, close_run
 from quorum.tracking.store import Store, connect
 from tests.conftest import Quorum
 
@@ -29,7 +29,7 @@ def only(store: Store) -> Run:
 
 
 def test_finished(store: Store) -> None:
-    with open_run(store, "train", "a run") as log:
+    with begin_run(store, "train", "a run") as log:
         assert only(store).info.status == "RUNNING"
         log.metrics({"a": 1.0, "b": None})
     run = only(store)
@@ -50,7 +50,7 @@ def test_finished(store: Store) -> None:
 def test_what_is_raised_is_the_status_and_raised_again(
     store: Store, raised: BaseException, status: str, reason: str
 ) -> None:
-    with pytest.raises(type(raised)), open_run(store, "train", "a run"):
+    with pytest.raises(type(raised)), begin_run(store, "train", "a run"):
         raise raised
     run = only(store)
     assert run.info.status == status
@@ -59,11 +59,11 @@ def test_what_is_raised_is_the_status_and_raised_again(
 
 
 def test_a_run_that_goes_on_forgets_why_it_stopped(store: Store) -> None:
-    with pytest.raises(KeyboardInterrupt), open_run(store, "train", "a run", {tags.KEY: "k"}):
+    with pytest.raises(KeyboardInterrupt), begin_run(store, "train", "a run", {tags.KEY: "k"}):
         raise KeyboardInterrupt
     previous = unfinished(store, "train", "k")
     assert previous is not None
-    with open_run(store, "train", "a run", previous=previous):
+    with begin_run(store, "train", "a run", previous=previous):
         assert only(store).info.status == "RUNNING"
         assert not only(store).data.tags[tags.NOTE]
     run = only(store)
@@ -77,9 +77,9 @@ def test_the_run_that_mlflow_made_is_taken_over_once(quorum: Quorum) -> None:
     made = client.create_run("1")
     client.log_param(made.info.run_id, "lr", "5e-2")
     store = connect(made.info.run_id)
-    with open_run(store, "sweep", "outer") as log:
+    with begin_run(store, "sweep", "outer") as log:
         log.params({"lr": 0.05, "epochs": 2})  # the text that `mlflow run` logged stays
-        with open_run(log.store, "trial", "inner", parent=log.run_id):
+        with begin_run(log.store, "trial", "inner", parent=log.run_id):
             pass
     outer = client.get_run(made.info.run_id)
     assert outer.data.params == {"lr": "5e-2", "epochs": "2"}
@@ -108,7 +108,7 @@ def test_several_runs_are_open_at_once(store: Store) -> None:
 
 
 def test_metrics_and_tags_in_one_call(store: Store) -> None:
-    with open_run(store, "trial", "a run") as log:
+    with begin_run(store, "trial", "a run") as log:
         log.results({"a": 1.0, "b": None}, {"quorum.x": ["y"]}, step=3)
     run = only(store)
     assert run.data.metrics == {"a": 1.0}
@@ -117,10 +117,10 @@ def test_metrics_and_tags_in_one_call(store: Store) -> None:
 
 
 def test_parameters_that_a_run_has_are_left_alone(store: Store) -> None:
-    with open_run(store, "train", "a run", {tags.KEY: "k"}) as log:
+    with begin_run(store, "train", "a run", {tags.KEY: "k"}) as log:
         log.params({"lr": 0.05, **{f"p{i}": i for i in range(120)}})
         log.params({"lr": 0.1, "epochs": 2})
-    with open_run(store, "train", "a run", previous=only(store)) as log:
+    with begin_run(store, "train", "a run", previous=only(store)) as log:
         log.params({"lr": 0.2, "gamma": 0.5})
     params = only(store).data.params
     assert (params["lr"], params["epochs"], params["gamma"], len(params)) == ("0.05", "2", "0.5", 123)
@@ -137,7 +137,7 @@ def steps(store: Store) -> list[int]:
 
 
 def test_many_epochs_in_one_go(store: Store) -> None:
-    with open_run(store, "train", "a run") as log:
+    with begin_run(store, "train", "a run") as log:
         log.epochs([record(epoch) for epoch in range(1, 301)])
         assert steps(store) == list(range(1, 301))
         log.epochs([record(epoch) for epoch in range(290, 311)])
@@ -157,7 +157,7 @@ def test_epochs_that_wait_to_be_written_are_written_at_the_end(store: Store, err
 
 
 def test_epochs_that_wait_are_written_with_the_next_metrics(store: Store) -> None:
-    with open_run(store, "train", "a run") as log:
+    with begin_run(store, "train", "a run") as log:
         log.epoch(record(1))
         log._cost = 3600.0
         log.epochs([record(2), record(3)])
@@ -169,17 +169,17 @@ def test_epochs_that_wait_are_written_with_the_next_metrics(store: Store) -> Non
 
 
 def test_an_epoch_is_logged_once(store: Store) -> None:
-    with open_run(store, "train", "a run", {tags.KEY: "k"}) as log:
+    with begin_run(store, "train", "a run", {tags.KEY: "k"}) as log:
         log.epoch(record(1))
         log.epoch(record(2))
-    with open_run(store, "train", "a run", previous=only(store)) as log:
+    with begin_run(store, "train", "a run", previous=only(store)) as log:
         log.epoch(record(2))
         log.epoch(record(3))
     assert steps(store) == [1, 2, 3]
 
 
 def test_the_data_that_went_in_is_logged(store: Store) -> None:
-    with open_run(store, "train", "a run") as log:
+    with begin_run(store, "train", "a run") as log:
         log.dataset("digits", "0123456789abcdef", "sklearn.datasets.load_digits", {"train": 3}, "training")
     logged = only(store).inputs.dataset_inputs[0]
     assert (logged.dataset.name, logged.dataset.digest) == ("digits", "0123456789abcdef")

@@ -14,13 +14,13 @@ from mlflow.tracking import MlflowClient
 
 from quorum.errors import RegistryError
 from quorum.tracking import store as module
-from quorum.tracking.runs import open_run
+from quorum.tracking.runs import begin_run
 from quorum.tracking.store import connect, settle
 
 BEGIN = """
-from quorum.tracking.runs import open_run
+from quorum.tracking.runs import begin_run
 from quorum.tracking.store import connect
-with open_run(connect(), "train", "a run") as log:
+with begin_run(connect(), "train", "a run") as log:
     log.params({"lr": 0.1})
 """
 
@@ -53,7 +53,7 @@ def test_the_file_alone_is_the_store_once_it_is_settled(
     monkeypatch.setattr(module, "_file_system", lambda _: "ext4")
     shutil.copy(empty_store, file)
     store = connect()
-    with open_run(store, "train", "a run"):
+    with begin_run(store, "train", "a run"):
         pass
     assert mode(file) == "wal"
     settle(store)

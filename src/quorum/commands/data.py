@@ -22,7 +22,7 @@ from quorum.data.store import PixelStore
 from quorum.errors import ConfigError, DataError
 from quorum.report import figures, tables
 from quorum.tracking import tags
-from quorum.tracking.runs import RunLog, open_run
+from quorum.tracking.runs import RunLog, begin_run
 from quorum.tracking.store import Store
 
 MEAN_SIDE = 96  # pixels of a mean image; each image is squeezed to a square of it
@@ -35,7 +35,7 @@ def data(options: PrepareOptions, store: Store) -> Result:
         raise ConfigError("download: cannot be combined with archive=")
     if (options.archive or options.download) and not kind.needs_folder:
         raise ConfigError(f"archive: {options.dataset} comes with scikit-learn and needs none")
-    with open_run(store, "data", f"data {options.dataset}", {tags.DATASET: options.dataset}) as log:
+    with begin_run(store, "data", f"data {options.dataset}", {tags.DATASET: options.dataset}) as log:
         log.params({"dataset": options.dataset, "split_seed": options.split_seed})
         if options.archive:
             _install(options, lambda target: unpack(options.archive, target))

@@ -27,7 +27,7 @@ from quorum.report import figures, pages, tables
 from quorum.tracking import tags
 from quorum.tracking.models import fetch_bundles, log_vote
 from quorum.tracking.registry import best_members, register, version_of, version_with_tag
-from quorum.tracking.runs import RunLog, open_run
+from quorum.tracking.runs import RunLog, begin_run
 from quorum.tracking.store import Store
 
 DISAGREEMENTS = 25  # images listed on the page
@@ -39,7 +39,7 @@ def ensemble(options: EnsembleOptions, store: Store) -> Result:
     if options.output.is_dir() or not options.output.suffix:
         raise DataError(f"output: {options.output} is not the name of a CSV file")
     device = use_device(options)
-    with open_run(store, "ensemble", f"vote on {options.dataset}", {tags.DATASET: options.dataset}) as log:
+    with begin_run(store, "ensemble", f"vote on {options.dataset}", {tags.DATASET: options.dataset}) as log:
         uris, bundles = _find_members(options, store)
         members = [
             Member(f"member-{place}", uri, Classifier.load(bundle))

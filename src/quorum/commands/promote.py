@@ -24,7 +24,7 @@ from quorum.tracking.registry import (
 from quorum.tracking.registry import (
     promote as promote_candidates,
 )
-from quorum.tracking.runs import RunLog, open_run
+from quorum.tracking.runs import RunLog, begin_run
 from quorum.tracking.store import Store
 
 
@@ -33,7 +33,7 @@ def promote(options: PromoteOptions, store: Store) -> Result:
     dataset(options.dataset)
     name = model_name(options.dataset)
     verb = "roll back" if options.rollback else "promote"
-    with open_run(store, "promote", f"{verb} {name}", {tags.DATASET: options.dataset}) as log:
+    with begin_run(store, "promote", f"{verb} {name}", {tags.DATASET: options.dataset}) as log:
         log.params({"dataset": options.dataset, "top": options.top, "metric": options.metric})
         if options.rollback:
             promotion = rollback(store, name)

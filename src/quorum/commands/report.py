@@ -18,7 +18,7 @@ from quorum.report import comparison, tables
 from quorum.report.pages import ComparisonPage
 from quorum.study.file import StudyFile
 from quorum.tracking import tags
-from quorum.tracking.runs import RunLog, open_run
+from quorum.tracking.runs import RunLog, begin_run
 from quorum.tracking.store import Store
 
 
@@ -28,7 +28,7 @@ def report(options: ReportOptions, store: Store) -> Result:
     if options.output.exists() and not options.output.is_dir():
         raise DataError(f"output: {options.output} is not a folder")
     sources = _studies(options)
-    with open_run(store, "report", f"report {options.dataset}", {tags.DATASET: options.dataset}) as log:
+    with begin_run(store, "report", f"report {options.dataset}", {tags.DATASET: options.dataset}) as log:
         log.params({"dataset": options.dataset, "studies": " ".join(source.file.stem for source in sources)})
         with tempfile.TemporaryDirectory(prefix="quorum-") as temporary:
             folder = Path(temporary, "page")

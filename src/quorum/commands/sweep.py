@@ -36,7 +36,7 @@ from quorum.study.results import StageResult, TrialResult
 from quorum.study.stages import open_storage, run_study
 from quorum.tracking import tags
 from quorum.tracking.queries import history_frame, unfinished
-from quorum.tracking.runs import RunLog, open_run
+from quorum.tracking.runs import RunLog, begin_run
 from quorum.tracking.store import Store
 from quorum.versions import code_version
 
@@ -72,7 +72,7 @@ def sweep(options: SweepOptions, overrides: Mapping[str, Any], store: Store) -> 
     }
     with (
         exclusively(options.work_dir, key, "sweep"),
-        open_run(
+        begin_run(
             store, "sweep", f"sweep {study.dataset}/{name}", values, previous=unfinished(store, "sweep", key)
         ) as log,
     ):

@@ -27,7 +27,7 @@ from quorum.study.results import SeedResult
 from quorum.tracking import tags
 from quorum.tracking.models import log_classifier
 from quorum.tracking.queries import finished_training, unfinished
-from quorum.tracking.runs import Run, RunLog, open_run, point_adopted
+from quorum.tracking.runs import Run, RunLog, begin_run, point_adopted
 from quorum.tracking.store import Store
 from quorum.versions import code_version
 
@@ -59,7 +59,7 @@ def _train(bench: Bench, resolved: Resolved, store: Store, digest: str, key: str
     values = {**training_tags(config, digest), tags.KEY: key}
     previous = unfinished(store, "train", key)
     name = f"{config.model} on {config.dataset}, seed {config.seed}"
-    with open_run(store, "train", name, values, previous=previous) as log:
+    with begin_run(store, "train", name, values, previous=previous) as log:
         result = _do(bench, resolved, log, name)
         # A single training is a trial of one seed, so that it can be promoted like any other.
         log.metrics(

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModelInput, Metric, Param, Run, RunTag
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
@@ -30,7 +29,6 @@ __all__ = [
     "close_run",
     "end_run",
     "fail_adopted",
-    "open_run",
     "point_adopted",
 ]
 
@@ -41,7 +39,7 @@ SHARE = 0.005  # of a training's time that the writing of its epochs may take
 
 
 class RunLog:
-    """Writes to one run.
+    """Writes to one run. As a context, it is a run from its start to its status, see `close_run`.
 
     Attributes:
         store: the store, new runs going to this run's experiment.
@@ -64,6 +62,12 @@ class RunLog:
         self._waiting: list[list[Metric]] = []  # epochs that are not written yet
         self._written = 0.0  # when epochs were last written, and how many seconds it took
         self._cost = 0.0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        close_run(self, error)
 
     @property
     def client(self) -> MlflowClient:
@@ -164,38 +168,6 @@ class RunLog:
         self.tags({tags.WEIGHTS_RUN: run_id, tags.NOTE: note})
 
 
-@contextlib.contextmanager
-def open_run(
-    store: Store,
-    kind: str,
-    name: str,
-    values: Mapping[str, Any] | None = None,
-    *,
-    parent: str | None = None,
-    previous: Run | None = None,
-) -> Iterator[RunLog]:
-    """A run from its start to its status.
-
-    FINISHED when the body ends; FAILED with the reason as its note when it raises; KILLED on Ctrl-C or SIGTERM.
-    Whatever was raised is raised again.
-
-    Args:
-        store: where. A run without a parent takes over the run that `mlflow run` made.
-        kind: what it is, see `tags.KIND`.
-        name: shown in the UI.
-        values: further tags, set when it is made.
-        parent: run id of the run that it belongs to.
-        previous: a run that was begun before and goes on instead of a new one.
-    """
-    log = begin_run(store, kind, name, values, parent=parent, previous=previous)
-    try:
-        yield log
-    except BaseException as error:
-        close_run(log, error)
-        raise
-    close_run(log, None)
-
-
 def begin_run(
     store: Store,
     kind: str,
@@ -205,7 +177,16 @@ def begin_run(
     parent: str | None = None,
     previous: Run | None = None,
 ) -> RunLog:
-    """Begin a run, or go on with one; `close_run` ends it. Several may be open at once. Arguments as of `open_run`."""
+    """Begin a run, or go on with one. It ends with its `with`, or by `close_run`; several may be open at once.
+
+    Args:
+        store: where. A run without a parent takes over the run that `mlflow run` made.
+        kind: what it is, see `tags.KIND`.
+        name: shown in the UI.
+        values: further tags, set when it is made.
+        parent: run id of the run that it belongs to.
+        previous: a run that was begun before and goes on instead of a new one.
+    """
     run = _begin(store, kind, name, values or {}, parent, previous)
     taken = previous is not None or run is store.adopted
     return RunLog(store, run, new=not taken)
@@ -213,6 +194,8 @@ def begin_run(
 
 def close_run(log: RunLog, error: BaseException | None) -> None:
     """End a run with the status that is true of it.
+
+    FINISHED when its work was done; FAILED with the reason as its note; KILLED on Ctrl-C or SIGTERM.
 
     Args:
         log: of the run.
