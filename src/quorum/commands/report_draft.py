@@ -13,13 +13,13 @@ from matplotlib.figure import Figure
 
 from quorum.commands.data import class_counts, mean_images
 from quorum.commands.options import ReportOptions
+from quorum.commands.report_rows import accuracies, best_seed, trial_row, vote_row
 from quorum.commands.seed_votes import RULE as VOTE_RULE
-from quorum.commands.seed_votes import VOTE, Member, SeedVotes, confusions, summary, vote_of_seeds
+from quorum.commands.seed_votes import VOTE, Member, confusions, summary, vote_of_seeds
 from quorum.commands.setup import load_data
 from quorum.commands.trainings import Trainings, protocol
 from quorum.config import TrialConfig
 from quorum.errors import DataError
-from quorum.models import architecture, imagenet_file
 from quorum.report import comparison, figures, tables
 from quorum.report.comparison import Row
 from quorum.report.pages import ComparisonPage, Part, Picture, Section
@@ -132,7 +132,7 @@ class Draft:
 
         def mean(trial: PlannedTrial) -> float:
             stands = self.standing(trial.config)
-            return 0.0 if stands.failed else spread(_values(stands)).mean or 0.0
+            return 0.0 if stands.failed else spread(accuracies(stands)).mean or 0.0
 
         return max(trials, key=mean)
 
@@ -144,10 +144,10 @@ class Draft:
         stands = self.standing(trial.config)
         self.used |= {seed.run_id: None for seed in stands.finished.values()}
         published: Sequence[PublishedRow | None] = trial.published or (None,)
-        return [_row(row, trial, stands) for row in published]
+        return [trial_row(row, trial, stands) for row in published]
 
     def _figures(self, study: str, stage: str, trials: Sequence[PlannedTrial], rows: Sequence[Row]) -> list[Picture]:
-        run = {_title(trial): best for trial in trials if (best := _best_seed(self.standing(trial.config)))}
+        run = {_title(trial): best for trial in trials if (best := best_seed(self.standing(trial.config)))}
         if not run:
             return []
         names = list(trials[0].settings)
@@ -170,7 +170,7 @@ class Draft:
 
     def _confusion(self, study: str, planned: Sequence[PlannedTrial]) -> list[Picture]:
         """The confusion matrix of the best of a study's trainings."""
-        run = [seed for trial in planned if (seed := _best_seed(self.standing(trial.config)))]
+        run = [seed for trial in planned if (seed := best_seed(self.standing(trial.config)))]
         if not run:
             return []
         best = self.best[study] = max(run, key=lambda seed: seed.val_accuracy or 0.0)
@@ -195,12 +195,12 @@ class Draft:
             stands = self.standing(self._best([t for t in planned if t.stage == names.index(member)]).config)
             runs = {seed: result.run_id for seed, result in stands.finished.items()}
             if runs:
-                members.append(Member(member, spread(_values(stands)).mean or 0.0, runs))
+                members.append(Member(member, spread(accuracies(stands)).mean or 0.0, runs))
             else:
                 missing.append(member)
         vote = None if missing else vote_of_seeds(self.store, members)
         reason = "" if vote else f"not run yet: {', '.join(missing)}" if missing else "its members share no seed"
-        rows = [_vote_row(row, vote, reason) for row in study.vote.published or (None,)]
+        rows = [vote_row(row, vote, reason) for row in study.vote.published or (None,)]
         self._collect(rows, name, "vote")
         if vote is None:
             return Part("vote", comparison.table(rows))
@@ -244,58 +244,8 @@ class Draft:
         return Picture(self.folder, path, caption)
 
 
-def _values(stands: Trainings) -> list[float]:
-    return [seed.val_accuracy for seed in stands.finished.values() if seed.val_accuracy is not None]
-
-
-def _best_seed(stands: Trainings) -> SeedResult | None:
-    return max(stands.finished.values(), key=lambda seed: seed.val_accuracy or 0.0, default=None)
-
-
 def _title(trial: PlannedTrial) -> str:
     return ", ".join(f"{name}={value}" for name, value in trial.settings.items()) or trial.config.model
-
-
-def _row(published: PublishedRow | None, trial: PlannedTrial, stands: Trainings) -> Row:
-    reasons = [f"seed {seed} failed: {reason}" for seed, reason in sorted(stands.failed.items())]
-    return Row(
-        id=published.id if published else "",
-        settings=trial.settings,
-        published=published.val_accuracy if published else None,
-        published_std=published.std if published else None,
-        published_test=published.test_accuracy if published else None,
-        figure=published.figure if published else None,
-        values=_values(stands),
-        test_values=[seed.test_accuracy for seed in stands.finished.values() if seed.test_accuracy is not None],
-        reason="; ".join(reasons) if stands.finished or reasons else _why_not(trial.config, stands),
-    )
-
-
-def _why_not(config: TrialConfig, stands: Trainings) -> str:
-    """Why there is no finished training of a configuration."""
-    if stands.begun:
-        return "begun, not finished"
-    if config.weights == "imagenet" and not (file := imagenet_file(architecture(config.model))).is_file():
-        return f"needs ImageNet weights: {file.name} is not here"
-    return "not run yet"
-
-
-def _vote_row(published: PublishedRow | None, vote: SeedVotes | None, reason: str) -> Row:
-    scores: dict[str, list[float]] = {"val": [], "test": []}
-    if vote is not None:
-        of = vote.accuracies.groupby("split")[VOTE]
-        scores = {split: list(of.get_group(split)) for split in scores}
-    return Row(
-        id=published.id if published else "",
-        settings={},
-        published=published.val_accuracy if published else None,
-        published_std=published.std if published else None,
-        published_test=published.test_accuracy if published else None,
-        figure=published.figure if published else None,
-        values=scores["val"],
-        test_values=scores["test"],
-        reason=reason,
-    )
 
 
 def _environment(entry: dict[str, Any]) -> str:
