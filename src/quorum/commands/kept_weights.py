@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from quorum.commands.resolve import resolve
 from quorum.commands.setup import example_image
-from quorum.commands.training import Bench
+from quorum.commands.training_run import Bench
 from quorum.engine.state import discard_state
 from quorum.study.results import TrialResult
 from quorum.tracking import tags

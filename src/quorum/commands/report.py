@@ -10,8 +10,8 @@ from typing import Any
 from quorum.commands.options import ReportOptions
 from quorum.commands.report_draft import Draft
 from quorum.commands.result import Result
+from quorum.commands.stored_trainings import find_trainings
 from quorum.commands.studies import find_studies
-from quorum.commands.trainings import find_trainings
 from quorum.data import dataset
 from quorum.errors import DataError, StudyError, unknown
 from quorum.report import comparison, tables

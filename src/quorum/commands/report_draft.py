@@ -17,7 +17,7 @@ from quorum.commands.report_rows import accuracies, best_seed, trial_row, vote_r
 from quorum.commands.seed_votes import RULE as VOTE_RULE
 from quorum.commands.seed_votes import VOTE, Member, confusions, summary, vote_of_seeds
 from quorum.commands.setup import load_data
-from quorum.commands.trainings import Trainings, protocol
+from quorum.commands.stored_trainings import Trainings, protocol
 from quorum.config import TrialConfig
 from quorum.errors import DataError
 from quorum.report import comparison, figures, tables

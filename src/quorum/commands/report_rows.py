@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from quorum.commands.seed_votes import VOTE, SeedVotes
-from quorum.commands.trainings import Trainings
+from quorum.commands.stored_trainings import Trainings
 from quorum.config import TrialConfig
 from quorum.models import architecture, imagenet_file
 from quorum.report.comparison import Row

@@ -22,10 +22,10 @@ from quorum.commands.resolve import resolve
 from quorum.commands.result import Result
 from quorum.commands.seed_votes import RULE, SeedVotes, log_vote, vote_data, vote_of_study, vote_table
 from quorum.commands.setup import exclusively, load_data, use_device
+from quorum.commands.stored_trainings import protocol
 from quorum.commands.sweep_runs import SweepRuns, describe, title
 from quorum.commands.sweep_trials import SweepTrials
-from quorum.commands.training import Bench, check_trainable
-from quorum.commands.trainings import protocol
+from quorum.commands.training_run import Bench, check_trainable
 from quorum.config import TrialConfig, digest_of
 from quorum.errors import StudyError, unknown
 from quorum.report import figures, tables

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, field
 
 from quorum.commands.resolve import Resolved
-from quorum.commands.training import Bench, seed_result, training_tags, trial_tags
+from quorum.commands.training_run import Bench, seed_result, training_tags, trial_tags
 from quorum.config import TrialConfig
 from quorum.errors import TrainingError
 from quorum.study.results import SeedResult, TrialRequest, TrialResult

@@ -13,7 +13,7 @@ from quorum.commands.kept_weights import KeptWeights
 from quorum.commands.progress import TrainingProgress
 from quorum.commands.resolve import Resolved, resolve
 from quorum.commands.sweep_runs import OpenTrial, SweepRuns, close_as_failed, title
-from quorum.commands.training import check_trainable, log_beginning, log_end, trained_result
+from quorum.commands.training_run import check_trainable, log_beginning, log_end, trained_result
 from quorum.config import TrialConfig
 from quorum.engine.device import set_up
 from quorum.engine.state import discard_state

@@ -11,7 +11,7 @@ from quorum.commands.progress import TrainingProgress, say
 from quorum.commands.resolve import Resolved, resolve
 from quorum.commands.result import Result
 from quorum.commands.setup import example_image, exclusively, load_data, use_device
-from quorum.commands.training import (
+from quorum.commands.training_run import (
     Bench,
     check_trainable,
     log_beginning,

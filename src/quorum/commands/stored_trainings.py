@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, field
 
 from quorum.commands.resolve import settle
-from quorum.commands.training import seed_result
+from quorum.commands.training_run import seed_result
 from quorum.config import TrialConfig, parse_config
 from quorum.errors import QuorumError
 from quorum.study.results import SeedResult
