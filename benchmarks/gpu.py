@@ -27,9 +27,9 @@ from ours import SETTINGS, Ours
 from quorum.config import TrialConfig
 from quorum.data import load_catalogue
 from quorum.data.batches import Batches
-from quorum.data.folder import catalogue
+from quorum.data.pixel_store import PixelStore, open_store
 from quorum.data.preprocess import Preprocess
-from quorum.data.store import PixelStore, open_store
+from quorum.data.sources.folder import catalogue
 from quorum.engine.device import resolve_precision, set_up
 from quorum.engine.epoch import evaluate, ignore
 from quorum.engine.training import States, Training
@@ -37,9 +37,9 @@ from quorum.errors import DivergedError
 from quorum.models import build, parameter_groups
 from quorum.study.file import load_study
 from quorum.study.plan import plan
+from quorum.study.prefix import TrainingPath
 from quorum.study.results import spread
-from quorum.study.schedule import Running, Schedule
-from quorum.study.tree import Path as Branch
+from quorum.sweep.schedule import Running, Schedule
 from reference import ReferenceProcess
 
 STUDY = Path(__file__).parents[1] / "sweeps" / "caltech101" / "alexnet.yaml"
@@ -129,7 +129,7 @@ Result = tuple[float, float] | str  # validation and test accuracy, or why there
 
 def _train_tree(configs: list[TrialConfig], batches: Batches, kept: Path) -> tuple[dict[TrialConfig, Result], int]:
     """Train configurations as a tree: their results, and the epochs that were trained."""
-    schedule = Schedule([Branch(config) for config in configs])
+    schedule = Schedule([TrainingPath(config) for config in configs])
     results: dict[TrialConfig, Result] = {}
     trained = 0
     while (running := schedule.start()) is not None:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from common import UnavailableError
 from quorum.data import load_catalogue
-from quorum.data.archives import unpack
 from quorum.data.images import FileImage
+from quorum.data.sources.archives import unpack
 from quorum.errors import DataError
 
 ROOT = Path(__file__).parents[1]

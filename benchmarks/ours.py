@@ -15,13 +15,13 @@ from torch.utils.flop_counter import FlopCounterMode
 from common import Comparison
 from quorum.config import TrialConfig
 from quorum.data.batches import Batches
-from quorum.data.folder import catalogue
-from quorum.data.store import open_store
+from quorum.data.pixel_store import open_store
+from quorum.data.preprocess import preprocess_of
+from quorum.data.sources.folder import catalogue
 from quorum.engine.device import resolve_precision
 from quorum.engine.epoch import Batch, ignore
 from quorum.engine.history import EpochRecord
 from quorum.engine.training import Training
-from quorum.ensemble.classifier import preprocess_of
 from quorum.models import build, parameter_groups
 
 STUDY_EPOCHS = 30  # of the shortest published study; images are decoded once for all of its trainings

@@ -21,11 +21,11 @@ from common import Case, Measured, Target, at_least, main, share
 from images import WORK, image_tree
 from quorum.config import TrialConfig
 from quorum.data.batches import Batches
-from quorum.data.folder import catalogue
-from quorum.data.store import open_store
+from quorum.data.pixel_store import open_store
+from quorum.data.preprocess import preprocess_of
+from quorum.data.sources.folder import catalogue
 from quorum.engine.device import set_up
 from quorum.engine.training import Training
-from quorum.ensemble.classifier import preprocess_of
 from quorum.models import build, parameter_groups
 
 SEEDS = 6  # with three, two equal arithmetics would differ by more than a std in every third comparison

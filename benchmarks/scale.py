@@ -24,12 +24,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common import QUORUM, Case, Measured, Target, alternate, at_least, main, timed
-from quorum.tracking import tags
+from quorum.tracking import schema
 from sandbox import STUDY, inside, quorum, sandbox, use_store, write_study
 
 TRIALS = 3  # as many as are promoted
-IDS = (tags.PARENT, tags.SWEEP, tags.SEED_RUNS, tags.BEST_RUN)  # tags whose values hold ids of runs
-NAMES = (tags.FINGERPRINT, tags.TRIAL_FINGERPRINT)  # tags whose values are hashes of settings
+IDS = (schema.PARENT, schema.SWEEP, schema.SEED_RUNS, schema.BEST_RUN)  # tags whose values hold ids of runs
+NAMES = (schema.FINGERPRINT, schema.TRIAL_FINGERPRINT)  # tags whose values are hashes of settings
 COMMANDS = {
     "promote": ["promote", "-P", "dataset=digits"],
     "report": ["report", "-P", "dataset=digits", "-P", f"study={STUDY}"],
@@ -80,7 +80,7 @@ def _tag_value() -> str:
     ids, names = (", ".join(f"'{name}'" for name in group) for group in (IDS, NAMES))
     return (
         f"CASE WHEN key IN ({ids}) THEN relabel(value, copy) WHEN key IN ({names}) THEN vary(value, copy) "
-        f"WHEN key = '{tags.DATA_DIGEST}' AND copy % 10 = 0 THEN vary(value, 0) ELSE value END"
+        f"WHEN key = '{schema.DATA_DIGEST}' AND copy % 10 = 0 THEN vary(value, 0) ELSE value END"
     )
 
 

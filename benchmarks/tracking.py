@@ -33,7 +33,7 @@ from mlflow.tracking import MlflowClient
 from common import Case, Measured, Target, at_least, main, timed
 from quorum.engine.history import EpochRecord
 from quorum.report import figures
-from quorum.tracking import models, queries, tags
+from quorum.tracking import logged_models, queries, schema
 from quorum.tracking.runs import RunLog, begin_run
 from quorum.tracking.store import connect
 from sandbox import quorum, sandbox, write_study
@@ -95,7 +95,7 @@ def watched() -> Iterator[Calls]:
     names = [name for name, call in vars(MlflowClient).items() if callable(call) and not name.startswith("_")]
     places: list[tuple[Any, str]] = [(MlflowClient, name) for name in names]
     places += [(RunLog, name) for name in (*EPOCHS, "artifacts")]
-    places += [(models, MODEL), (artifacts, "download_artifacts"), (queries, "artifact")]
+    places += [(logged_models, MODEL), (artifacts, "download_artifacts"), (queries, "artifact")]
     originals = [(owner, name, getattr(owner, name)) for owner, name in places]
     for owner, name, call in originals:
         setattr(owner, name, calls.around(name, call))
@@ -134,7 +134,7 @@ def trial(options: argparse.Namespace) -> Measured:
             study = write_study(folder, options.trials, epochs=2, skip=number * options.trials)
             with watched() as calls:
                 quorum([*study, "-P", f"seeds={seeds}", "-P", "keep=1"])
-            sweeps = [run.info.run_id for run in queries.search(connect(), {tags.KIND: "sweep"})]
+            sweeps = [run.info.run_id for run in queries.search(connect(), {schema.KIND: "sweep"})]
             rounds.append(calls.within(sweeps))
     trainings = options.trials * options.seeds
     spent = [sum(sum(v) for k, v in one.items() if k not in (*EPOCHS, MODEL)) for one in rounds[1:]]

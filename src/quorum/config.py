@@ -2,7 +2,7 @@
 
 A `TrialConfig` is a value: two equal configurations on the same data and code give the same result, and
 `fingerprint()` is the name of that result. A setting that stands at `auto` has to be resolved (see
-`quorum.commands.resolve`) before it can be fingerprinted, so that what ran is always written out.
+`quorum.training.resolve`) before it can be fingerprinted, so that what ran is always written out.
 """
 
 from __future__ import annotations

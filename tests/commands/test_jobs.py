@@ -12,12 +12,12 @@ import pytest
 from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
-from quorum.commands.kept_states import KeptStates
-from quorum.commands.progress import TrainingProgress
 from quorum.config import TrialConfig
 from quorum.engine.history import EpochRecord
-from quorum.study.executor import WorkerPool
-from quorum.tracking import tags
+from quorum.sweep.checkpoints import KeptStates
+from quorum.sweep.executors.pool import WorkerPool
+from quorum.tracking import schema
+from quorum.training.progress import TrainingProgress
 from tests.commands.test_sweep import means, runs, sweep
 from tests.conftest import Quorum
 
@@ -44,7 +44,7 @@ def history(run: Run) -> list[list[float]]:
 
 
 def by_key(found: list[Run]) -> dict[str, Run]:
-    return {run.data.tags[tags.KEY]: run for run in found}
+    return {run.data.tags[schema.KEY]: run for run in found}
 
 
 def empty(quorum: Quorum, *names: str) -> bool:
@@ -66,12 +66,12 @@ def test_trials_share_their_first_epochs_and_have_whole_histories(quorum: Quorum
         steps = [m.step for m in MlflowClient().get_metric_history(run.info.run_id, "val/loss")]
         assert steps == list(range(1, int(run.data.params["epochs"]) + 1))
     [fork] = [run for run in seeds if (run.data.params["step_size"], run.data.params["seed"]) == ("3", "1")]
-    assert fork.data.tags[tags.SHARED_EPOCHS] == "3"
-    other = MlflowClient().get_run(fork.data.tags[tags.SHARED_WITH])
+    assert fork.data.tags[schema.SHARED_EPOCHS] == "3"
+    other = MlflowClient().get_run(fork.data.tags[schema.SHARED_WITH])
     assert [values[:3] for values in history(fork)] == [values[:3] for values in history(other)]
     [outer] = runs("sweep")
     assert outer.data.metrics["effort/epochs_trained"] == TRAINED
-    assert f"{TRAINED} trained" in outer.data.tags[tags.NOTE]
+    assert f"{TRAINED} trained" in outer.data.tags[schema.NOTE]
     assert empty(quorum, "kept", "states", "weights", "artifacts")
 
 
@@ -87,7 +87,7 @@ def test_jobs_side_by_side_give_the_same_bit_for_bit(quorum: Quorum) -> None:
     one = sweep(quorum, *ONE_THREAD, text=TREE)
     alone = {key: history(run) for key, run in by_key(runs("seed")).items()}
     two = sweep(quorum, "-P", "jobs=2", "-P", "reuse=false", *ONE_THREAD, text=TREE)
-    beside = by_key([run for run in runs("seed") if run.data.tags[tags.SWEEP] == two["run_id"]])
+    beside = by_key([run for run in runs("seed") if run.data.tags[schema.SWEEP] == two["run_id"]])
     assert two["run_id"] != one["run_id"]
     assert {key: history(run) for key, run in beside.items()} == alone
     assert means(two) == means(one)
@@ -148,7 +148,7 @@ def test_a_training_whose_workers_die_fails_and_the_others_go_on(
     assert "worker process died 2 times" in bad["failed"][0]
     [failed] = [run for run in runs("seed") if run.info.status == "FAILED"]
     assert failed.info.run_name == "seed 0, lr=0.05"
-    assert "exit code -9" in failed.data.tags[tags.NOTE]
+    assert "exit code -9" in failed.data.tags[schema.NOTE]
     [trial] = [run for run in runs("trial") if run.info.status == "FAILED"]
     assert trial.info.run_name == "lr=0.05"
     assert [trial["n"] for trial in result["stages"][1]["trials"]] == [2, 2, 2]

@@ -13,7 +13,7 @@ from mlflow.tracking import MlflowClient
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from quorum.tracking import tags
+from quorum.tracking import schema
 from tests.conftest import Quorum
 
 NAME = "quorum-digits"
@@ -109,19 +109,19 @@ def test_trials_on_other_data_are_left_out(trained: Quorum) -> None:
     best = promote(trained)["best-1"]["run"]
     for run in client.search_runs(["1"], "tags.`quorum.kind` = 'train'"):
         if run.data.params["epochs"] == client.get_run(best).data.params["epochs"]:
-            client.set_tag(run.info.run_id, tags.DATA_DIGEST, "another")
+            client.set_tag(run.info.run_id, schema.DATA_DIGEST, "another")
     newest = train(trained, "lr=0.04", "epochs=1")
     result = promote(trained)
     assert best not in {entry["run"] for entry in result.values()}
-    assert client.get_run(newest).data.tags[tags.DATA_DIGEST] != "another"
+    assert client.get_run(newest).data.tags[schema.DATA_DIGEST] != "another"
 
 
 def test_a_candidate_without_weights_is_an_error_that_names_it(trained: Quorum) -> None:
     client = MlflowClient()
     run = client.search_runs(["1"], "tags.`quorum.kind` = 'train'", order_by=["metrics.`val_accuracy/mean` DESC"])[0]
-    twins = client.search_runs(["1"], f"tags.`{tags.FINGERPRINT}` = '{run.data.tags[tags.FINGERPRINT]}'")
+    twins = client.search_runs(["1"], f"tags.`{schema.FINGERPRINT}` = '{run.data.tags[schema.FINGERPRINT]}'")
     for twin in twins:
-        client.delete_tag(twin.info.run_id, tags.MODEL_ID)
+        client.delete_tag(twin.info.run_id, schema.MODEL_ID)
     answer = trained("promote")
     assert answer.status == 2
     assert "kept no weights" in answer.err
@@ -152,7 +152,7 @@ def test_the_vote_is_a_registered_model_made_once_for_its_members(trained: Quoru
     second = json.loads(trained("ensemble", "--json").out)
     assert first["registered"] == second["registered"] == f"models:/{NAME}-vote/1"
     version = MlflowClient().get_model_version(f"{NAME}-vote", "1")
-    assert json.loads(version.tags[tags.MEMBERS]) == [member["uri"] for member in first["members"]]
+    assert json.loads(version.tags[schema.MEMBERS]) == [member["uri"] for member in first["members"]]
     model = mlflow.pyfunc.load_model(first["registered"])
     out = model.predict(model.input_example)
     frame = pd.read_csv(first["predictions"], dtype=str)

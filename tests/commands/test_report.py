@@ -16,7 +16,7 @@ import torchvision
 from mlflow.tracking import MlflowClient
 
 from quorum.ensemble.vote import majority_vote
-from quorum.tracking import tags
+from quorum.tracking import schema
 from tests.conftest import Quorum
 
 LR = """\
@@ -106,10 +106,10 @@ def test_ours_beside_theirs(studied: Quorum) -> None:
     assert row(result, "high")["verdict"] == "no number"
     assert row(result, "high")["n"] == 1
     assert row(result, "never-run")["verdict"] == "not run"
-    [run] = MlflowClient().search_runs(["1"], f"tags.`{tags.KIND}` = 'report'")
+    [run] = MlflowClient().search_runs(["1"], f"tags.`{schema.KIND}` = 'report'")
     assert run.info.status == "FINISHED"
     assert run.data.metrics["rows/better"] == 1
-    assert "0.1230 ± 0.0100" in run.data.tags[tags.NOTE]
+    assert "0.1230 ± 0.0100" in run.data.tags[schema.NOTE]
     logged = studied.folder / "mlruns" / run.info.run_id / "artifacts"
     written = studied.folder / "reports"
     for name in ("digits.html", "digits.md", "digits.csv", "digits/lr-lr.png"):
@@ -175,7 +175,7 @@ def test_a_transfer_study_runs_where_its_weights_are(studied: Quorum) -> None:
     (studied.folder / "sweeps" / "digits" / "transfer.yaml").write_text(text)
     answer(studied, "sweep", "-P", "study=transfer", "-P", "seeds=0")
     assert row(answer(studied, "report"), "transfer")["n"] == 1
-    [run] = MlflowClient().search_runs(["1"], f"tags.`{tags.KIND}` = 'seed'")
+    [run] = MlflowClient().search_runs(["1"], f"tags.`{schema.KIND}` = 'seed'")
     assert run.data.params["normalize"] == "imagenet"
     assert len(run.data.params["weights_digest"]) == 16
 
@@ -198,7 +198,7 @@ def test_a_study_votes_seed_by_seed(studied: Quorum) -> None:
         frames = []
         for name in vote["members"]:
             trial = next(s["trials"][0]["run_id"] for s in result["stages"] if s["name"] == name)
-            run_id = json.loads(client.get_run(trial).data.tags[tags.SEED_RUNS])[str(seed)]
+            run_id = json.loads(client.get_run(trial).data.tags[schema.SEED_RUNS])[str(seed)]
             frame = pd.read_csv(studied.folder / "mlruns" / run_id / "artifacts" / "predictions.csv")
             frames.append(frame[frame["split"] == "test"])
         decided = majority_vote(pd.concat([f["predicted"] for f in frames]).to_numpy().reshape(3, -1))
@@ -207,7 +207,7 @@ def test_a_study_votes_seed_by_seed(studied: Quorum) -> None:
     assert vote["test"]["vote"]["std"] == pytest.approx(pd.Series(accuracies).std())
     run = client.get_run(result["run_id"])
     assert run.data.metrics["vote/test_accuracy/mean"] == pytest.approx(vote["test"]["vote"]["mean"])
-    assert "### Vote" in run.data.tags[tags.NOTE]
+    assert "### Vote" in run.data.tags[schema.NOTE]
     found = row(answer(studied, "report"), "vote")
     assert (found["mean"], found["n"]) == (pytest.approx(vote["val"]["vote"]["mean"]), 2)
     assert "vote-vote.png" in (studied.folder / "reports" / "digits.md").read_text()

@@ -12,9 +12,9 @@ import pytest
 from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
-from quorum.commands.progress import TrainingProgress
 from quorum.engine.history import EpochRecord
-from quorum.tracking import tags
+from quorum.tracking import schema
+from quorum.training.progress import TrainingProgress
 from tests.conftest import Quorum
 
 STUDY = """\
@@ -45,7 +45,7 @@ def sweep(quorum: Quorum, *more: str, text: str = STUDY) -> dict[str, Any]:
 
 
 def runs(kind: str) -> list[Run]:
-    return list(MlflowClient().search_runs(["1"], f"tags.`{tags.KIND}` = '{kind}'", order_by=["start_time ASC"]))
+    return list(MlflowClient().search_runs(["1"], f"tags.`{schema.KIND}` = '{kind}'", order_by=["start_time ASC"]))
 
 
 def means(result: dict[str, Any]) -> list[list[float]]:
@@ -61,8 +61,8 @@ def test_a_sweep_is_three_levels_of_runs(quorum: Quorum) -> None:
     assert {t["run_id"] for s in result["stages"] for t in s["trials"]} == {t.info.run_id for t in trials}
     assert len(trials) == 4
     assert len(seeds) == 6  # the second stage repeats a trial of the first, which is linked
-    assert {t.data.tags[tags.PARENT] for t in trials} == {outer.info.run_id}
-    assert {s.data.tags[tags.PARENT] for s in seeds} <= {t.info.run_id for t in trials}
+    assert {t.data.tags[schema.PARENT] for t in trials} == {outer.info.run_id}
+    assert {s.data.tags[schema.PARENT] for s in seeds} <= {t.info.run_id for t in trials}
     for run in (outer, *trials, *seeds):
         assert run.info.status == "FINISHED"
     for seed in seeds:
@@ -71,7 +71,7 @@ def test_a_sweep_is_three_levels_of_runs(quorum: Quorum) -> None:
     for trial in trials:
         values = [
             MlflowClient().get_run(run_id).data.metrics["best/val_accuracy"]
-            for run_id in json.loads(trial.data.tags[tags.SEED_RUNS]).values()
+            for run_id in json.loads(trial.data.tags[schema.SEED_RUNS]).values()
         ]
         assert trial.data.metrics["val_accuracy/mean"] == pytest.approx(pd.Series(values).mean())
         assert trial.data.metrics["val_accuracy/std"] == pytest.approx(pd.Series(values).std())
@@ -81,7 +81,7 @@ def test_a_sweep_is_three_levels_of_runs(quorum: Quorum) -> None:
 def test_the_sweeps_page_holds_the_table_beside_the_published_numbers(quorum: Quorum) -> None:
     result = sweep(quorum)
     [outer] = runs("sweep")
-    note = outer.data.tags[tags.NOTE]
+    note = outer.data.tags[schema.NOTE]
     assert "### Stage lr" in note
     assert "published" in note
     assert "0.5000" in note
@@ -101,7 +101,7 @@ def test_a_sweep_with_other_settings_is_not_compared_with_the_published_numbers(
     result = sweep(quorum, "-P", "batch_size=32")
     [outer] = runs("sweep")
     assert result["run_id"] == outer.info.run_id
-    note = outer.data.tags[tags.NOTE]
+    note = outer.data.tags[schema.NOTE]
     assert "Run with batch_size=32: not compared with what was published." in note
     assert "difference" not in note
     assert "0.5000" not in note
@@ -191,13 +191,13 @@ def test_a_diverged_trial_is_failed_with_the_reason_and_the_sweep_goes_on(quorum
     assert failed["n"] == 0
     assert "loss is" in failed["failed"][0]
     assert good["n"] == 2
-    statuses = {run.data.tags[tags.KEY]: run.info.status for run in (*runs("trial"), *runs("seed"))}
+    statuses = {run.data.tags[schema.KEY]: run.info.status for run in (*runs("trial"), *runs("seed"))}
     assert sorted(statuses.values()) == ["FAILED"] * 3 + ["FINISHED"] * 3
     [trial] = [run for run in runs("trial") if run.info.status == "FAILED"]
-    assert "seed 0: the training loss is" in trial.data.tags[tags.NOTE]
+    assert "seed 0: the training loss is" in trial.data.tags[schema.NOTE]
     [outer] = runs("sweep")
     assert outer.info.status == "FINISHED"
-    assert "loss is" in outer.data.tags[tags.NOTE]
+    assert "loss is" in outer.data.tags[schema.NOTE]
 
 
 def test_only_the_best_trials_weights_are_kept(quorum: Quorum) -> None:
@@ -207,14 +207,14 @@ def test_only_the_best_trials_weights_are_kept(quorum: Quorum) -> None:
     distinct: dict[str, float] = {}
     for trial in trials:
         run = MlflowClient().get_run(trial["run_id"])
-        distinct[run.data.tags[tags.TRIAL_FINGERPRINT]] = trial["mean"]
+        distinct[run.data.tags[schema.TRIAL_FINGERPRINT]] = trial["mean"]
     best = sorted(distinct.values(), reverse=True)[:2]
-    kept = [run for run in runs("trial") if tags.MODEL_ID in run.data.tags]
+    kept = [run for run in runs("trial") if schema.MODEL_ID in run.data.tags]
     assert sorted({run.data.metrics["val_accuracy/mean"] for run in kept}, reverse=True) == sorted(
         set(best), reverse=True
     )
     models = {model.model_id for model in MlflowClient().search_logged_models(["1"])}
-    assert models == {run.data.tags[tags.MODEL_ID] for run in kept}
+    assert models == {run.data.tags[schema.MODEL_ID] for run in kept}
     weights = list((quorum.folder / "mlruns" / "models").rglob("weights.pt"))
     assert len(weights) == len(models) <= 2
 

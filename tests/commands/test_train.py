@@ -12,9 +12,9 @@ import pytest
 import torch
 from mlflow.tracking import MlflowClient
 
-from quorum.commands.progress import TrainingProgress
 from quorum.engine.history import EpochRecord
-from quorum.tracking import tags
+from quorum.tracking import schema
+from quorum.training.progress import TrainingProgress
 from tests.conftest import Quorum
 
 SMALL = {"model": "scratch-simple", "epochs": 2, "batch_size": 64, "lr": 0.05}
@@ -45,7 +45,7 @@ def test_everything_is_logged(quorum: Quorum) -> None:
     for name in per_epoch:
         assert [m.step for m in MlflowClient().get_metric_history(run.info.run_id, name)] == [1, 2], name
     logged = run.inputs.dataset_inputs[0].dataset
-    assert (logged.name, logged.digest) == ("digits", run.data.tags[tags.DATA_DIGEST])
+    assert (logged.name, logged.digest) == ("digits", run.data.tags[schema.DATA_DIGEST])
     folder = quorum.folder / "mlruns" / result["run_id"] / "artifacts"
     assert sorted(path.name for path in folder.iterdir()) == [
         "config.json",
@@ -76,7 +76,7 @@ def test_everything_is_logged(quorum: Quorum) -> None:
 def test_the_model_is_complete(quorum: Quorum, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
     result = train(quorum)
-    model_id = MlflowClient().get_run(result["run_id"]).data.tags[tags.MODEL_ID]
+    model_id = MlflowClient().get_run(result["run_id"]).data.tags[schema.MODEL_ID]
     model = mlflow.pyfunc.load_model(f"models:/{model_id}")
     assert model.metadata.signature.inputs.input_names() == ["image"]
     example = model.input_example
@@ -121,15 +121,15 @@ def test_interrupted_it_goes_on_in_the_same_run(quorum: Quorum, monkeypatch: pyt
 @pytest.mark.parametrize("kind", ["models", "runs"])
 def test_weights_of_a_run_of_ours(quorum: Quorum, kind: str) -> None:
     first = train(quorum)
-    model_id = MlflowClient().get_run(first["run_id"]).data.tags[tags.MODEL_ID]
+    model_id = MlflowClient().get_run(first["run_id"]).data.tags[schema.MODEL_ID]
     uri = f"models:/{model_id}" if kind == "models" else f"runs:/{first['run_id']}/model"
     tuned = train(quorum, weights=uri, epochs=1, lr=0.0001)
     first_loss = MlflowClient().get_metric_history(tuned["run_id"], "train/loss")[0].value
     assert first_loss < MlflowClient().get_metric_history(first["run_id"], "train/loss")[0].value / 2
     run = MlflowClient().get_run(tuned["run_id"])
-    assert run.data.tags[tags.WEIGHTS_RUN] == first["run_id"]
+    assert run.data.tags[schema.WEIGHTS_RUN] == first["run_id"]
     assert [model.model_id for model in run.inputs.model_inputs] == [model_id]
-    assert f"runs/{first['run_id']}" in run.data.tags[tags.NOTE]
+    assert f"runs/{first['run_id']}" in run.data.tags[schema.NOTE]
 
 
 def test_what_was_learned_on_one_data_set_is_fine_tuned_on_another(quorum: Quorum, image_tree: Path) -> None:
@@ -137,11 +137,11 @@ def test_what_was_learned_on_one_data_set_is_fine_tuned_on_another(quorum: Quoru
     folder = {"dataset": "folder", "path": image_tree, "batch_size": 8, "input_size": 32, "resize": 32}
     tuned = train(quorum, weights=f"runs:/{first['run_id']}/model", epochs=1, phases="classifier", **folder)
     run = MlflowClient().get_run(tuned["run_id"])
-    assert run.data.tags[tags.WEIGHTS_RUN] == first["run_id"]
-    assert "trained on digits in run" in run.data.tags[tags.NOTE]
+    assert run.data.tags[schema.WEIGHTS_RUN] == first["run_id"]
+    assert "trained on digits in run" in run.data.tags[schema.NOTE]
     assert run.data.params["normalize"] == "cifar10"  # the scale that the features were learned at
     bundles = [
-        mlflow.artifacts.download_artifacts(f"models:/{MlflowClient().get_run(r['run_id']).data.tags[tags.MODEL_ID]}")
+        mlflow.artifacts.download_artifacts(f"models:/{MlflowClient().get_run(r['run_id']).data.tags[schema.MODEL_ID]}")
         for r in (first, tuned)
     ]
     source, kept = (torch.load(next(Path(b).rglob("weights.pt")), weights_only=True) for b in bundles)
@@ -155,7 +155,7 @@ def test_a_diverged_training_is_one_line_and_failed(quorum: Quorum) -> None:
     assert answer.err.splitlines()[-1].startswith("quorum: the training loss is")
     [run] = MlflowClient().search_runs(["1"])
     assert run.info.status == "FAILED"
-    assert "in epoch 1" in run.data.tags[tags.NOTE]
+    assert "in epoch 1" in run.data.tags[schema.NOTE]
 
 
 def test_a_folder_of_images_of_any_size(quorum: Quorum, image_tree: Path) -> None:

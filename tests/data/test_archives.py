@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from quorum.data.archives import unpack
+from quorum.data.sources.archives import unpack
 from quorum.errors import DataError
 
 

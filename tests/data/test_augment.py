@@ -9,11 +9,11 @@ import torchvision.transforms.functional as reference
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2.functional import perspective
 
-from quorum.data.augment import HFLIP, POLICIES, VFLIP, Policy, to_float
-from quorum.data.color import ColorJitter, Grayscale, turn_hue
+from quorum.data.augment.color import ColorJitter, Grayscale, turn_hue
+from quorum.data.augment.geometry import Affine, Flip, Perspective
+from quorum.data.augment.operation import Draws, Images, Operation
+from quorum.data.augment.policies import HFLIP, POLICIES, VFLIP, Policy, to_float
 from quorum.data.crop import gather, random_starts
-from quorum.data.geometry import Affine, Flip, Perspective
-from quorum.data.operation import Draws, Images, Operation
 from quorum.randomness import generator
 
 SIZE = 33

@@ -11,10 +11,10 @@ import torch
 
 from quorum.data import DATASETS, load_catalogue
 from quorum.data import batches as module
-from quorum.data.augment import POLICIES
+from quorum.data.augment.policies import POLICIES
 from quorum.data.batches import Batch, Batches, policy
+from quorum.data.pixel_store import PixelStore, open_store
 from quorum.data.preprocess import Preprocess
-from quorum.data.store import PixelStore, open_store
 from quorum.errors import DataError
 from quorum.randomness import generator
 

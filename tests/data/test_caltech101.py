@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from quorum.data import load_catalogue
-from quorum.data.caltech101 import BACKGROUND, official_lists, split_names
+from quorum.data.sources.caltech101 import BACKGROUND, official_lists, split_names
 from quorum.errors import DataError
 
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from quorum.data import load_catalogue
-from quorum.data.cifar10 import OFFICIAL, _read_batch
-from quorum.data.store import open_store
+from quorum.data.pixel_store import open_store
+from quorum.data.sources.cifar10 import OFFICIAL, _read_batch
 from quorum.errors import DataError
 
 

@@ -10,16 +10,16 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from quorum.commands.check import check_settings, check_trials
-from quorum.commands.resolve import settle
 from quorum.config import TrialConfig, parse_phases
 from quorum.data.batches import Batches
-from quorum.data.store import PixelStore
+from quorum.data.pixel_store import PixelStore
+from quorum.data.preprocess import preprocess_of
 from quorum.engine.training import Training
-from quorum.ensemble.classifier import preprocess_of
 from quorum.models import build, parameter_groups
 from quorum.study.file import load_study
 from quorum.study.plan import plan
+from quorum.training.check import check_settings, check_trials
+from quorum.training.resolve import settle
 from tests.conftest import ROOT
 
 STUDIES = sorted((ROOT / "sweeps").rglob("*.yaml"))

@@ -23,7 +23,7 @@ from mlflow.tracking import MlflowClient
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from quorum.tracking import tags
+from quorum.tracking import schema
 from tests.conftest import ROOT
 
 STUDY = """\
@@ -80,7 +80,7 @@ class Project:
         return MlflowClient(f"sqlite:///{self.folder}/mlflow.db")
 
     def runs(self, kind: str) -> list[Run]:
-        return list(self.client.search_runs(["0"], f"tags.`{tags.KIND}` = '{kind}'"))
+        return list(self.client.search_runs(["0"], f"tags.`{schema.KIND}` = '{kind}'"))
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +118,7 @@ def test_a_sweep_that_is_killed_goes_on(project: Project) -> None:
     for kind in ("sweep", "trial", "seed"):
         assert {run.info.status for run in project.runs(kind)} == {"FINISHED"}
     [second] = project.runs("continued")
-    assert second.data.tags[tags.CONTINUES] == outer.info.run_id
+    assert second.data.tags[schema.CONTINUES] == outer.info.run_id
     assert second.info.status == "FINISHED"
     for seed in project.runs("seed"):
         steps = [m.step for m in project.client.get_metric_history(seed.info.run_id, "train/loss")]
@@ -135,7 +135,7 @@ def test_a_sweep_of_several_jobs_that_is_killed_goes_on_with_what_it_kept(projec
     result = answer(project.run("sweep", "study=tree", "seeds=0,1", "json=true"))
     assert result["run_id"] == outer.info.run_id
     assert result["epochs"] == {"written": 24, "trained": 14, "shared": 10, "reused": 0}
-    seeds = [run for run in project.runs("seed") if run.data.tags[tags.SWEEP] == outer.info.run_id]
+    seeds = [run for run in project.runs("seed") if run.data.tags[schema.SWEEP] == outer.info.run_id]
     assert len(seeds) == 6
     for seed in seeds:
         assert seed.info.status == "FINISHED"
@@ -156,7 +156,7 @@ def test_sigterm_leaves_killed_runs(project: Project) -> None:
     assert started.returncode == 143
     assert errors.endswith("quorum: terminated\n")
     killed = project.client.search_runs(["0"], "attributes.status = 'KILLED'")
-    assert sorted(run.data.tags[tags.KIND] for run in killed) == ["seed", "sweep", "trial"]
+    assert sorted(run.data.tags[schema.KIND] for run in killed) == ["seed", "sweep", "trial"]
 
 
 def test_the_report_has_every_trial_of_the_sweep(project: Project) -> None:
@@ -189,7 +189,7 @@ def test_a_mistake_fails_the_run_with_a_note(project: Project) -> None:
     assert "quorum: no model 'alexnt' (did you mean 'alexnet'?)" in done.stderr
     assert "Traceback" not in done.stderr.partition("quorum: ")[0]
     failed = project.client.search_runs(["0"], "attributes.status = 'FAILED'", order_by=["start_time DESC"])[0]
-    assert failed.data.tags[tags.NOTE].startswith("no model 'alexnt'")
+    assert failed.data.tags[schema.NOTE].startswith("no model 'alexnt'")
 
 
 def test_parameters_keep_the_text_that_was_typed(project: Project) -> None:

@@ -14,15 +14,15 @@ from hypothesis import strategies as st
 
 from quorum.config import TrialConfig
 from quorum.data.batches import Batches
-from quorum.data.folder import catalogue
+from quorum.data.pixel_store import open_store
 from quorum.data.preprocess import Preprocess
-from quorum.data.store import open_store
+from quorum.data.sources.folder import catalogue
 from quorum.engine.device import resolve_precision
 from quorum.engine.history import EpochRecord
 from quorum.engine.training import States, Training
 from quorum.models import build, parameter_groups
-from quorum.study import tree
-from quorum.study.schedule import Schedule
+from quorum.study.prefix import TrainingPath
+from quorum.sweep.schedule import Schedule
 from tests.e2e.test_real_images import CALTECH_CLASSES, link_images
 from tests.engine.test_training import CONFIG, training
 
@@ -39,7 +39,7 @@ def finish(trained: Training, states: States) -> tuple[list[EpochRecord], dict[s
 
 def as_tree(make: Make, configs: Sequence[TrialConfig], folder: Path) -> tuple[dict[TrialConfig, Any], int, int]:
     """Train configurations as a sweep does: results, epochs trained, and states kept at one time."""
-    schedule = Schedule([tree.Path(config) for config in configs])
+    schedule = Schedule([TrainingPath(config) for config in configs])
     results, trained, most = {}, 0, 0
     while (running := schedule.start()) is not None:
         nodes = running.path.nodes
@@ -72,7 +72,7 @@ def check_exact(make: Make, configs: Sequence[TrialConfig], folder: Path) -> Non
         records, weights, _ = finish(make(config), States())
         assert results[config][0] == records
         assert same(results[config][1], weights)
-    assert trained == len({node for config in configs for node in tree.Path(config).nodes})
+    assert trained == len({node for config in configs for node in TrainingPath(config).nodes})
 
 
 configurations = st.builds(

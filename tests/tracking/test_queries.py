@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from quorum.tracking import tags
+from quorum.tracking import schema
 from quorum.tracking.queries import artifact, finished_training, finished_trainings, search
 from quorum.tracking.runs import begin_run, close_run
 from quorum.tracking.store import Store, connect
@@ -20,25 +20,25 @@ def store(quorum: Quorum) -> Store:
 
 
 def test_all_pages_newest_first(store: Store) -> None:
-    made = [store.client.create_run(store.experiment_id, i, {tags.KEY: "k"}).info.run_id for i in range(1, 301)]
-    store.client.create_run(store.experiment_id, 1000, {tags.KEY: "another"})
-    assert [run.info.run_id for run in search(store, {tags.KEY: "k"})] == made[::-1]
+    made = [store.client.create_run(store.experiment_id, i, {schema.KEY: "k"}).info.run_id for i in range(1, 301)]
+    store.client.create_run(store.experiment_id, 1000, {schema.KEY: "another"})
+    assert [run.info.run_id for run in search(store, {schema.KEY: "k"})] == made[::-1]
     assert gc.isenabled()
 
 
 def test_a_condition_on_a_metric_leaves_out_the_runs_that_have_none(store: Store) -> None:
     for value in (None, 0.2, 0.7):
-        with begin_run(store, "trial", str(value), {tags.KEY: "k"}) as log:
+        with begin_run(store, "trial", str(value), {schema.KEY: "k"}) as log:
             log.metrics({"score": value})
-    found = search(store, {tags.KEY: "k"}, having=["metrics.score >= 0"], order_by="metrics.score DESC")
+    found = search(store, {schema.KEY: "k"}, having=["metrics.score >= 0"], order_by="metrics.score DESC")
     assert [run.data.metrics["score"] for run in found] == [0.7, 0.2]
 
 
 def test_the_finished_trainings_of_a_configuration(store: Store) -> None:
-    configuration = {tags.TRIAL_FINGERPRINT: "t", tags.DATA_DIGEST: "d", tags.CODE_VERSION: "c"}
+    configuration = {schema.TRIAL_FINGERPRINT: "t", schema.DATA_DIGEST: "d", schema.CODE_VERSION: "c"}
     newest = {}
     for seed, finished in ((0, True), (0, True), (1, True), (2, False)):
-        values = {**configuration, tags.FINGERPRINT: f"f{seed}", tags.SEED: str(seed)}
+        values = {**configuration, schema.FINGERPRINT: f"f{seed}", schema.SEED: str(seed)}
         log = begin_run(store, "seed", f"seed {seed}", values)
         if finished:
             close_run(log, None)

@@ -10,7 +10,7 @@ from mlflow.tracking import MlflowClient
 
 from quorum.engine.history import EpochRecord
 from quorum.errors import DivergedError
-from quorum.tracking import tags
+from quorum.tracking import schema
 from quorum.tracking.queries import search, unfinished
 from quorum.tracking.runs import begin_run, close_run
 from quorum.tracking.store import Store, connect
@@ -54,21 +54,21 @@ def test_what_is_raised_is_the_status_and_raised_again(
         raise raised
     run = only(store)
     assert run.info.status == status
-    assert run.data.tags[tags.NOTE].startswith(reason)
-    assert run.data.tags[tags.REASON].startswith(reason)
+    assert run.data.tags[schema.NOTE].startswith(reason)
+    assert run.data.tags[schema.REASON].startswith(reason)
 
 
 def test_a_run_that_goes_on_forgets_why_it_stopped(store: Store) -> None:
-    with pytest.raises(KeyboardInterrupt), begin_run(store, "train", "a run", {tags.KEY: "k"}):
+    with pytest.raises(KeyboardInterrupt), begin_run(store, "train", "a run", {schema.KEY: "k"}):
         raise KeyboardInterrupt
     previous = unfinished(store, "train", "k")
     assert previous is not None
     with begin_run(store, "train", "a run", previous=previous):
         assert only(store).info.status == "RUNNING"
-        assert not only(store).data.tags[tags.NOTE]
+        assert not only(store).data.tags[schema.NOTE]
     run = only(store)
     assert (run.info.status, run.info.run_id) == ("FINISHED", previous.info.run_id)
-    assert tags.REASON not in run.data.tags
+    assert schema.REASON not in run.data.tags
     assert unfinished(store, "train", "k") is None
 
 
@@ -84,14 +84,14 @@ def test_the_run_that_mlflow_made_is_taken_over_once(quorum: Quorum) -> None:
     outer = client.get_run(made.info.run_id)
     assert outer.data.params == {"lr": "5e-2", "epochs": "2"}
     assert outer.info.run_name == "outer"
-    inner = next(search(store, {tags.KIND: "trial"}))
-    assert inner.data.tags[tags.PARENT] == made.info.run_id
+    inner = next(search(store, {schema.KIND: "trial"}))
+    assert inner.data.tags[schema.PARENT] == made.info.run_id
 
 
 def test_several_runs_are_open_at_once(store: Store) -> None:
-    outer = begin_run(store, "trial", "outer", {tags.KEY: "k", tags.SEED_RUNS: {"0": "x"}})
+    outer = begin_run(store, "trial", "outer", {schema.KEY: "k", schema.SEED_RUNS: {"0": "x"}})
     inner = [begin_run(outer.store, "seed", f"seed {seed}", parent=outer.run_id) for seed in range(3)]
-    assert {run.info.status for run in search(store, {tags.PARENT: outer.run_id})} == {"RUNNING"}
+    assert {run.info.status for run in search(store, {schema.PARENT: outer.run_id})} == {"RUNNING"}
     for log, error in zip(inner, (None, KeyboardInterrupt(), DivergedError("the loss is nan")), strict=True):
         close_run(log, error)
     close_run(outer, RuntimeError("out of disk"))
@@ -102,9 +102,9 @@ def test_several_runs_are_open_at_once(store: Store) -> None:
         "seed 1": "KILLED",
         "seed 2": "FAILED",
     }
-    assert runs["outer"].data.tags[tags.REASON] == "RuntimeError: out of disk"
-    assert runs["outer"].data.tags[tags.SEED_RUNS] == '{"0": "x"}'
-    assert runs["seed 2"].data.tags[tags.NOTE] == "the loss is nan"
+    assert runs["outer"].data.tags[schema.REASON] == "RuntimeError: out of disk"
+    assert runs["outer"].data.tags[schema.SEED_RUNS] == '{"0": "x"}'
+    assert runs["seed 2"].data.tags[schema.NOTE] == "the loss is nan"
 
 
 def test_metrics_and_tags_in_one_call(store: Store) -> None:
@@ -117,7 +117,7 @@ def test_metrics_and_tags_in_one_call(store: Store) -> None:
 
 
 def test_parameters_that_a_run_has_are_left_alone(store: Store) -> None:
-    with begin_run(store, "train", "a run", {tags.KEY: "k"}) as log:
+    with begin_run(store, "train", "a run", {schema.KEY: "k"}) as log:
         log.params({"lr": 0.05, **{f"p{i}": i for i in range(120)}})
         log.params({"lr": 0.1, "epochs": 2})
     with begin_run(store, "train", "a run", previous=only(store)) as log:
@@ -169,7 +169,7 @@ def test_epochs_that_wait_are_written_with_the_next_metrics(store: Store) -> Non
 
 
 def test_an_epoch_is_logged_once(store: Store) -> None:
-    with begin_run(store, "train", "a run", {tags.KEY: "k"}) as log:
+    with begin_run(store, "train", "a run", {schema.KEY: "k"}) as log:
         log.epoch(record(1))
         log.epoch(record(2))
     with begin_run(store, "train", "a run", previous=only(store)) as log:

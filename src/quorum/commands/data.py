@@ -7,25 +7,21 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
-from PIL import Image
 
+from quorum.commands.opening import open_data
 from quorum.commands.options import PrepareOptions
-from quorum.commands.progress import say
 from quorum.commands.result import Result
-from quorum.commands.setup import load_data
+from quorum.console import say
 from quorum.data import Catalogue, dataset, load_catalogue
-from quorum.data.archives import unpack
-from quorum.data.store import PixelStore
+from quorum.data.pixel_store import PixelStore
+from quorum.data.sources.archives import unpack
+from quorum.data.summary import class_counts, mean_images
 from quorum.errors import ConfigError, DataError
 from quorum.report import figures, tables
-from quorum.tracking import tags
+from quorum.tracking import schema
 from quorum.tracking.runs import RunLog, begin_run
 from quorum.tracking.store import Store
-
-MEAN_SIDE = 96  # pixels of a mean image; each image is squeezed to a square of it
 
 
 def data(options: PrepareOptions, store: Store) -> Result:
@@ -35,16 +31,16 @@ def data(options: PrepareOptions, store: Store) -> Result:
         raise ConfigError("download: cannot be combined with archive=")
     if (options.archive or options.download) and not kind.needs_folder:
         raise ConfigError(f"archive: {options.dataset} comes with scikit-learn and needs none")
-    with begin_run(store, "data", f"data {options.dataset}", {tags.DATASET: options.dataset}) as log:
+    with begin_run(store, "data", f"data {options.dataset}", {schema.DATASET: options.dataset}) as log:
         log.params({"dataset": options.dataset, "split_seed": options.split_seed})
         if options.archive:
             _install(options, lambda target: unpack(options.archive, target))
         elif options.download:
             _install(options, lambda target: _download(options.dataset, target))
-        loaded = load_data(options, options.dataset, options.split_seed)
+        loaded = open_data(options, options.dataset, options.split_seed)
         pixels = loaded.pixels()
         log.dataset(pixels.name, pixels.digest, loaded.source, pixels.counts(), "preparation")
-        log.tags({tags.DATA_DIGEST: pixels.digest})
+        log.tags({schema.DATA_DIGEST: pixels.digest})
         for line in pixels.skipped:
             say(f"left out: {line}")
         return _describe(pixels, log)
@@ -129,27 +125,3 @@ def _describe(pixels: PixelStore, log: RunLog) -> Result:
         "skipped": list(pixels.skipped),
     }
     return Result(answer, f"{head}\n\n{tables.markdown(summary)}\n\nclasses: {listed}")
-
-
-def class_counts(pixels: PixelStore) -> pd.DataFrame:
-    """Images of each class (rows) in train + val and in test, as the report shows them."""
-    splits = {
-        "train + val": np.concatenate([pixels.splits["train"], pixels.splits["val"]]),
-        "test": pixels.splits["test"],
-    }
-    size = len(pixels.classes)
-    return pd.DataFrame(
-        {name: np.bincount(pixels.labels[positions], minlength=size) for name, positions in splits.items()},
-        index=list(pixels.classes),
-    )
-
-
-def mean_images(pixels: PixelStore) -> dict[str, NDArray[np.float64]]:
-    """Average of all images of each class, [side, side, 3], every image squeezed to a square first."""
-    sums = np.zeros((len(pixels.classes), MEAN_SIDE, MEAN_SIDE, 3))
-    for position, label in enumerate(pixels.labels):
-        square = Image.fromarray(pixels.image(position)).resize((MEAN_SIDE, MEAN_SIDE), Image.Resampling.BILINEAR)
-        sums[label] += np.asarray(square)
-    counts = np.maximum(np.bincount(pixels.labels, minlength=len(pixels.classes)), 1)
-    means = sums / counts[:, None, None, None]
-    return dict(zip(pixels.classes, means, strict=True))

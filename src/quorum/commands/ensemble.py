@@ -12,21 +12,22 @@ from typing import Any
 import pandas as pd
 import torch
 
+from quorum.commands.opening import open_data
 from quorum.commands.options import EnsembleOptions
-from quorum.commands.progress import say
-from quorum.commands.promote import model_name
 from quorum.commands.result import Result
-from quorum.commands.setup import Data, example_image, load_data, use_device
+from quorum.console import say
 from quorum.data import dataset
 from quorum.data.images import find_images
+from quorum.data.opened import OpenDataset, example_image
+from quorum.engine.device import use_device
 from quorum.ensemble.classifier import Classifier
 from quorum.ensemble.predict import Member, Verdict, check_classes, decide, predict_files, predict_split
 from quorum.ensemble.vote import RULE
 from quorum.errors import DataError, ModelError, RegistryError
 from quorum.report import figures, pages, tables
-from quorum.tracking import tags
-from quorum.tracking.models import fetch_bundles, log_vote
-from quorum.tracking.registry import best_members, register, version_of, version_with_tag
+from quorum.tracking import schema
+from quorum.tracking.logged_models import fetch_bundles, log_vote
+from quorum.tracking.registry import best_members, model_name, register, version_of, version_with_tag
 from quorum.tracking.runs import RunLog, begin_run
 from quorum.tracking.store import Store
 
@@ -38,8 +39,8 @@ def ensemble(options: EnsembleOptions, store: Store) -> Result:
     dataset(options.dataset)
     if options.output.is_dir() or not options.output.suffix:
         raise DataError(f"output: {options.output} is not the name of a CSV file")
-    device = use_device(options)
-    with begin_run(store, "ensemble", f"vote on {options.dataset}", {tags.DATASET: options.dataset}) as log:
+    device = use_device(options.device, options.threads)
+    with begin_run(store, "ensemble", f"vote on {options.dataset}", {schema.DATASET: options.dataset}) as log:
         uris, bundles = _find_members(options, store)
         members = [
             Member(f"member-{place}", uri, Classifier.load(bundle))
@@ -86,11 +87,13 @@ def _vote(
             say(f"left out: {line}")
         example = next(image.content() for image in images if image.name == files[0])
         return decide(members, probabilities, files, None), example
-    data = load_data(options, options.dataset, options.split_seed)
+    data = open_data(options, options.dataset, options.split_seed)
     return _vote_on_test(data, members, device, log)
 
 
-def _vote_on_test(data: Data, members: Sequence[Member], device: torch.device, log: RunLog) -> tuple[Verdict, bytes]:
+def _vote_on_test(
+    data: OpenDataset, members: Sequence[Member], device: torch.device, log: RunLog
+) -> tuple[Verdict, bytes]:
     probabilities = []
     for member in members:
         pixels = data.pixels(member.classifier.preprocess.resize)
@@ -101,7 +104,7 @@ def _vote_on_test(data: Data, members: Sequence[Member], device: torch.device, l
         probabilities.append(predict_split(member.classifier, pixels, "test", device))
     test = pixels.splits["test"]
     log.dataset(pixels.name, pixels.digest, data.source, pixels.counts(), "testing")
-    log.tags({tags.DATA_DIGEST: pixels.digest})
+    log.tags({schema.DATA_DIGEST: pixels.digest})
     files = [pixels.files[i] for i in test]
     return decide(members, probabilities, files, pixels.labels[test]), example_image(pixels)
 
@@ -128,12 +131,12 @@ def _register(
     """The version of the registered vote with these members, made if there is none. Returns its URI."""
     name = f"{model_name(options.dataset)}-vote"
     pinned = json.dumps([member.uri for member in members])
-    version = version_with_tag(store, name, tags.MEMBERS, pinned)
+    version = version_with_tag(store, name, schema.MEMBERS, pinned)
     if version is None:
         model_id = log_vote(log, list(bundles), example, {"members": pinned, "rule": RULE})
-        log.tags({tags.MODEL_ID: model_id})
+        log.tags({schema.MODEL_ID: model_id})
         description = f"Vote of {', '.join(member.uri for member in members)}, best first. {RULE}"
-        number = register(store, name, model_id, log.run_id, {tags.MEMBERS: pinned}, description)
+        number = register(store, name, model_id, log.run_id, {schema.MEMBERS: pinned}, description)
     else:
         number = str(version.version)
     return f"models:/{name}/{number}"

@@ -10,14 +10,15 @@ from typing import Any
 import pandas as pd
 
 from quorum.commands.options import PromoteOptions
-from quorum.commands.progress import say
 from quorum.commands.result import Result
+from quorum.console import say
 from quorum.data import dataset
 from quorum.report import tables
-from quorum.tracking import tags
+from quorum.tracking import schema
 from quorum.tracking.registry import (
     Promotion,
     candidates,
+    model_name,
     rollback,
     version_of,
 )
@@ -33,7 +34,7 @@ def promote(options: PromoteOptions, store: Store) -> Result:
     dataset(options.dataset)
     name = model_name(options.dataset)
     verb = "roll back" if options.rollback else "promote"
-    with begin_run(store, "promote", f"{verb} {name}", {tags.DATASET: options.dataset}) as log:
+    with begin_run(store, "promote", f"{verb} {name}", {schema.DATASET: options.dataset}) as log:
         log.params({"dataset": options.dataset, "top": options.top, "metric": options.metric})
         if options.rollback:
             promotion = rollback(store, name)
@@ -48,11 +49,6 @@ def promote(options: PromoteOptions, store: Store) -> Result:
     text = f"{name}: {change}\n\n{tables.markdown(table)}"
     aliases = {str(row["alias"]): _entry(row) for row in table.to_dict("records")}
     return Result(aliases, text)
-
-
-def model_name(dataset_name: str) -> str:
-    """Name of the registered model of a data set."""
-    return f"quorum-{dataset_name}"
 
 
 def _description(options: PromoteOptions) -> str:

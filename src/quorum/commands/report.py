@@ -8,16 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from quorum.commands.options import ReportOptions
-from quorum.commands.report_draft import Draft
 from quorum.commands.result import Result
-from quorum.commands.stored_trainings import find_trainings
-from quorum.commands.studies import find_studies
+from quorum.comparison import verdicts as comparison
+from quorum.comparison.builder import Draft
+from quorum.comparison.trainings import find_trainings
 from quorum.data import dataset
 from quorum.errors import DataError, StudyError, unknown
-from quorum.report import comparison, tables
+from quorum.report import tables
 from quorum.report.pages import ComparisonPage
 from quorum.study.file import StudyFile
-from quorum.tracking import tags
+from quorum.study.find import find_studies
+from quorum.tracking import schema
 from quorum.tracking.runs import RunLog, begin_run
 from quorum.tracking.store import Store
 
@@ -28,7 +29,7 @@ def report(options: ReportOptions, store: Store) -> Result:
     if options.output.exists() and not options.output.is_dir():
         raise DataError(f"output: {options.output} is not a folder")
     sources = _studies(options)
-    with begin_run(store, "report", f"report {options.dataset}", {tags.DATASET: options.dataset}) as log:
+    with begin_run(store, "report", f"report {options.dataset}", {schema.DATASET: options.dataset}) as log:
         log.params({"dataset": options.dataset, "studies": " ".join(source.file.stem for source in sources)})
         with tempfile.TemporaryDirectory(prefix="quorum-") as temporary:
             folder = Path(temporary, "page")

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from quorum.commands.check import check_settings, check_trials
 from quorum.commands.options import StudiesOptions
 from quorum.commands.result import Result
-from quorum.data import DATASETS, dataset
-from quorum.errors import StudyError
+from quorum.data import dataset
 from quorum.report import tables
-from quorum.study.file import StudyFile, load_study
+from quorum.study.file import StudyFile
+from quorum.study.find import find_studies
 from quorum.study.model import PublishedRow, Study
 from quorum.study.plan import epochs_shared, epochs_written, plan
+from quorum.training.check import check_studies
 
 NOTE = (
     "Epochs are those of all seeds: `written` with every training done by itself, `shared` as a sweep trains them, "
@@ -29,25 +28,11 @@ def studies(options: StudiesOptions) -> Result:
     if options.dataset is not None:
         dataset(options.dataset)
     found = find_studies(options.sweeps_dir, options.dataset)
+    check_studies(found)
     rows = [describe(source, len(options.seeds)) for source in found]
     shown = [{**_shown(row), "published": _published(source.study)} for row, source in zip(rows, found, strict=True)]
     table = pd.DataFrame(shown)
     return Result(rows, f"{tables.markdown(table)}\n\n{NOTE}")
-
-
-def find_studies(sweeps_dir: Path, dataset_name: str | None) -> list[StudyFile]:
-    """The study files of one data set, or of all, by name.
-
-    Raises:
-        StudyError: where there is none, or one of them cannot be run.
-    """
-    names = [dataset_name] if dataset_name else list(DATASETS)
-    found = [load_study(file) for name in names for file in sorted((sweeps_dir / name).glob("*.yaml"))]
-    if not found:
-        raise StudyError(f"sweeps_dir: no study file in {sweeps_dir / names[0] if dataset_name else sweeps_dir}/")
-    for source in found:
-        check_trials(source, plan(source.study, source.study.first_config({})), check_settings)
-    return found
 
 
 def describe(source: StudyFile, seeds: int) -> dict[str, Any]:

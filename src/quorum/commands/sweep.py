@@ -11,33 +11,34 @@ from typing import Any
 
 import pandas as pd
 
-from quorum.commands.check import check_settings, check_trials
-from quorum.commands.effort import Effort
-from quorum.commands.job import environment
-from quorum.commands.kept_states import KeptStates
-from quorum.commands.kept_weights import KeptWeights
+from quorum.commands.opening import open_data
 from quorum.commands.options import SweepOptions
-from quorum.commands.progress import say
-from quorum.commands.resolve import resolve
 from quorum.commands.result import Result
-from quorum.commands.seed_votes import RULE, SeedVotes, log_vote, vote_data, vote_of_study, vote_table
-from quorum.commands.setup import exclusively, load_data, use_device
-from quorum.commands.stored_trainings import protocol
-from quorum.commands.sweep_runs import SweepRuns, describe, title
-from quorum.commands.sweep_trials import SweepTrials
-from quorum.commands.training_run import Bench, check_trainable
+from quorum.comparison.trainings import protocol
 from quorum.config import TrialConfig, digest_of
-from quorum.errors import StudyError, unknown
+from quorum.console import say
+from quorum.engine.device import use_device
 from quorum.report import figures, tables
-from quorum.study.file import StudyFile, load_study
+from quorum.study.find import find_study
 from quorum.study.model import Study, canonical
 from quorum.study.plan import PlannedTrial, plan
 from quorum.study.results import StageResult, TrialResult
-from quorum.study.stages import open_storage, run_study
-from quorum.tracking import tags
+from quorum.sweep.checkpoints import KeptStates
+from quorum.sweep.cost import Effort
+from quorum.sweep.optuna_stages import open_storage, run_study
+from quorum.sweep.runs import SweepRuns, describe, title
+from quorum.sweep.seed_votes import RULE, SeedVotes, log_vote, vote_data, vote_of_study, vote_table
+from quorum.sweep.trials import SweepTrials
+from quorum.sweep.weights import KeptWeights
+from quorum.tracking import schema
+from quorum.tracking.lock import exclusively
 from quorum.tracking.queries import history_frame, unfinished
 from quorum.tracking.runs import RunLog, begin_run
 from quorum.tracking.store import Store
+from quorum.training.check import check_settings, check_trials
+from quorum.training.job import environment
+from quorum.training.resolve import resolve
+from quorum.training.run import Bench, check_trainable
 from quorum.versions import code_version
 
 
@@ -49,14 +50,14 @@ def sweep(options: SweepOptions, overrides: Mapping[str, Any], store: Store) -> 
         overrides: settings of a trial that replace those of the study's base.
         store: the tracking store.
     """
-    source = find_study(options, overrides)
+    source = find_study(options.sweeps_dir, options.study, overrides)
     study, name = source.study, source.file.stem
     given = {key: value for key, value in overrides.items() if key != "dataset"}
     first = study.first_config(given)
     planned = plan(study, first)
     check_trials(source, planned, check_settings, given)
-    device = use_device(options)
-    bench = Bench(load_data(options, study.dataset, first.split_seed), device, options.work_dir)
+    device = use_device(options.device, options.threads)
+    bench = Bench(open_data(options, study.dataset, first.split_seed), device, options.work_dir)
     check_trials(source, planned, lambda config: check_trainable(resolve(config, device, store), bench), given)
     pixels = bench.data.batches(resolve(planned[0].config, device, store).config, device).store
     digest = pixels.digest
@@ -65,10 +66,10 @@ def sweep(options: SweepOptions, overrides: Mapping[str, Any], store: Store) -> 
     settings = [study.model_dump(mode="json"), first.model_dump(), options.seeds, options.keep, options.reuse]
     key = digest_of([*settings, digest, code_version()])
     values = {
-        tags.KEY: key,
-        tags.DATASET: study.dataset,
-        tags.DATA_DIGEST: digest,
-        tags.CODE_VERSION: code_version(),
+        schema.KEY: key,
+        schema.DATASET: study.dataset,
+        schema.DATA_DIGEST: digest,
+        schema.CODE_VERSION: code_version(),
     }
     with (
         exclusively(options.work_dir, key, "sweep"),
@@ -115,24 +116,6 @@ def sweep_trials(options: SweepOptions, bench: Bench, log: RunLog) -> SweepTrial
     threads = options.threads or max(1, (os.cpu_count() or 1) // options.jobs)
     runs = SweepRuns(bench, log, options.seeds, options.reuse)
     return SweepTrials(runs, options.jobs, threads, states, weights)
-
-
-def find_study(options: SweepOptions, overrides: Mapping[str, Any]) -> StudyFile:
-    """The study that is meant, by file or by name. Raises StudyError where there is none."""
-    dataset = overrides.get("dataset")
-    name = options.study or str(overrides.get("model", TrialConfig.model_fields["model"].default))
-    if Path(name).suffix in (".yaml", ".yml"):
-        file = Path(name)
-    else:
-        folder = options.sweeps_dir / str(dataset or TrialConfig.model_fields["dataset"].default)
-        file = folder / f"{name}.yaml"
-        if not file.is_file():
-            known = [path.stem for path in folder.glob("*.yaml")]
-            raise StudyError(f"study: {unknown('study', name, known)} (files in {folder}/)")
-    source = load_study(file)
-    if dataset is not None and dataset != source.study.dataset:
-        raise StudyError(f"{source.at(('dataset',))}: its dataset is {source.study.dataset}, not {dataset}")
-    return source
 
 
 def _write_stage(study: Study, results: list[StageResult], log: RunLog) -> None:

@@ -4,14 +4,27 @@ from __future__ import annotations
 
 import contextlib
 
-from quorum.commands.job import Trained
-from quorum.commands.job import train as do_job
+from quorum.commands.opening import open_data
 from quorum.commands.options import TrainOptions
-from quorum.commands.progress import TrainingProgress, say
-from quorum.commands.resolve import Resolved, resolve
 from quorum.commands.result import Result
-from quorum.commands.setup import example_image, exclusively, load_data, use_device
-from quorum.commands.training_run import (
+from quorum.config import TrialConfig, digest_of
+from quorum.console import say
+from quorum.data.opened import example_image
+from quorum.engine.device import use_device
+from quorum.engine.state import discard_state
+from quorum.engine.training import States
+from quorum.study.results import SeedResult
+from quorum.tracking import schema
+from quorum.tracking.lock import exclusively
+from quorum.tracking.logged_models import log_classifier
+from quorum.tracking.queries import finished_training, unfinished
+from quorum.tracking.runs import Run, RunLog, begin_run, point_adopted
+from quorum.tracking.store import Store
+from quorum.training.job import Trained
+from quorum.training.job import train as do_job
+from quorum.training.progress import TrainingProgress
+from quorum.training.resolve import Resolved, resolve
+from quorum.training.run import (
     Bench,
     check_trainable,
     log_beginning,
@@ -20,22 +33,13 @@ from quorum.commands.training_run import (
     trained_result,
     training_tags,
 )
-from quorum.config import TrialConfig, digest_of
-from quorum.engine.state import discard_state
-from quorum.engine.training import States
-from quorum.study.results import SeedResult
-from quorum.tracking import tags
-from quorum.tracking.models import log_classifier
-from quorum.tracking.queries import finished_training, unfinished
-from quorum.tracking.runs import Run, RunLog, begin_run, point_adopted
-from quorum.tracking.store import Store
 from quorum.versions import code_version
 
 
 def train(options: TrainOptions, config: TrialConfig, store: Store) -> Result:
     """Train a configuration, go on with it where it was interrupted, or return the run that holds it already."""
-    device = use_device(options)
-    bench = Bench(load_data(options, config.dataset, config.split_seed), device, options.work_dir)
+    device = use_device(options.device, options.threads)
+    bench = Bench(open_data(options, config.dataset, config.split_seed), device, options.work_dir)
     resolved = resolve(config, device, store)
     check_trainable(resolved, bench)
     digest = bench.data.batches(resolved.config, device).store.digest
@@ -51,12 +55,12 @@ def train(options: TrainOptions, config: TrialConfig, store: Store) -> Result:
 def _finished(store: Store, config: TrialConfig, digest: str) -> Run | None:
     """A finished training of the same settings on the same data that kept its weights."""
     run = finished_training(store, config.fingerprint(), digest, code_version())
-    return run if run is not None and tags.MODEL_ID in run.data.tags else None
+    return run if run is not None and schema.MODEL_ID in run.data.tags else None
 
 
 def _train(bench: Bench, resolved: Resolved, store: Store, digest: str, key: str) -> SeedResult:
     config = resolved.config
-    values = {**training_tags(config, digest), tags.KEY: key}
+    values = {**training_tags(config, digest), schema.KEY: key}
     previous = unfinished(store, "train", key)
     name = f"{config.model} on {config.dataset}, seed {config.seed}"
     with begin_run(store, "train", name, values, previous=previous) as log:
@@ -73,7 +77,7 @@ def _train(bench: Bench, resolved: Resolved, store: Store, digest: str, key: str
         bundle = bench.bundle_folder(log.run_id)
         pixels = bench.data.batches(config, bench.device).store
         model_id = log_classifier(log, bundle, example_image(pixels), config.model_dump())
-        log.tags({tags.MODEL_ID: model_id, tags.BEST_RUN: log.run_id})
+        log.tags({schema.MODEL_ID: model_id, schema.BEST_RUN: log.run_id})
         discard_state(bundle)
     return result
 

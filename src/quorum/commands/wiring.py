@@ -44,7 +44,7 @@ class Command:
     tracked: bool = True
 
 
-WORK = ("quorum.commands.job",)  # what workers have to import
+WORK = ("quorum.training.job",)  # what workers have to import
 
 # The modules that do the work import torch and MLflow, which takes seconds: only the one that is called is imported.
 
@@ -57,7 +57,7 @@ def _train(options: TrainOptions, given: dict[str, str], store: Store) -> Result
 
 def _sweep(options: SweepOptions, given: dict[str, str], store: Store) -> Result:
     if options.jobs > 1:
-        from quorum.study.executor import start_server
+        from quorum.sweep.executors.pool import start_server
 
         start_server(WORK)
     from quorum.commands.sweep import sweep

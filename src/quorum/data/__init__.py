@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from quorum.data import caltech101, cifar10, digits, folder
 from quorum.data.catalogue import SPLITS, Catalogue
+from quorum.data.sources import caltech101, cifar10, digits, folder
 from quorum.errors import DataError, unknown
 
 __all__ = ["DATASETS", "SPLITS", "Catalogue", "Dataset", "dataset", "load_catalogue"]

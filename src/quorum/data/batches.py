@@ -9,14 +9,14 @@ from typing import Self
 import numpy as np
 import torch
 
-from quorum.data.augment import POLICIES, Policy, to_float
+from quorum.data.augment.draws import upload
+from quorum.data.augment.policies import POLICIES, Policy, to_float
 from quorum.data.catalogue import Indices
 from quorum.data.crop import centre_starts, random_starts
-from quorum.data.pixels import Windows, pixels_on, read_resized
-from quorum.data.prepared import upload
+from quorum.data.pixel_store import PixelStore
 from quorum.data.preprocess import Preprocess
 from quorum.data.resize import resized_shape
-from quorum.data.store import PixelStore
+from quorum.data.windows import Windows, pixels_on, read_resized
 from quorum.errors import DataError, unknown
 from quorum.randomness import generator
 

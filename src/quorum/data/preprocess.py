@@ -12,9 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from quorum.config import AUTO, TrialConfig
+from quorum.data.augment.draws import upload
 from quorum.data.crop import centre_starts, gather
 from quorum.data.images import Pixels
-from quorum.data.prepared import upload
 from quorum.data.resize import resize_shorter_side
 
 # Channel means and standard deviations by name, for values 0..1. ImageNet's are torchvision's; CIFAR-10's are the
@@ -74,3 +75,10 @@ def _constants(normalize: str, device: torch.device) -> tuple[torch.Tensor, torc
 def to_channels_last(batch: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> torch.Tensor:
     """uint8 [n, h, w, 3] as a tensor [n, 3, h, w] of the same memory."""
     return torch.from_numpy(batch).permute(0, 3, 1, 2)
+
+
+def preprocess_of(config: TrialConfig) -> Preprocess:
+    """The preprocessing of images that are not trained on, which resolved settings ask for."""
+    resize = config.resize if config.eval_resize == AUTO else config.eval_resize
+    assert isinstance(config.input_size, int) and isinstance(resize, int), "settings are not resolved"
+    return Preprocess(config.input_size, resize, config.normalize)

@@ -27,6 +27,12 @@ def resolve_device(name: str) -> torch.device:
     return device
 
 
+def use_device(name: str, threads: int) -> torch.device:
+    """The device to compute on, with torch's threads set. Raises ConfigError for one that is not there."""
+    set_up(threads)
+    return resolve_device(name)
+
+
 def set_up(threads: int) -> None:
     """Make this process ready to compute.
 

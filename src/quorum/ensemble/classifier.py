@@ -12,10 +12,10 @@ from typing import Self
 import torch
 from torch import nn
 
-from quorum.config import AUTO, TrialConfig, parse_config
+from quorum.config import TrialConfig, parse_config
 from quorum.data.batches import EVALUATION_BATCH
 from quorum.data.images import Pixels
-from quorum.data.preprocess import Preprocess
+from quorum.data.preprocess import Preprocess, preprocess_of
 from quorum.ensemble.vote import Probabilities
 from quorum.errors import ModelError
 from quorum.models import build
@@ -90,10 +90,3 @@ class Classifier:
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=self.config.precision == "bf16"):
             logits = [self.model(batch.to(device)).float() for batch in batches]
         return torch.cat(logits).softmax(dim=1).cpu().numpy()
-
-
-def preprocess_of(config: TrialConfig) -> Preprocess:
-    """The preprocessing of images that are not trained on, which resolved settings ask for."""
-    resize = config.resize if config.eval_resize == AUTO else config.eval_resize
-    assert isinstance(config.input_size, int) and isinstance(resize, int), "settings are not resolved"
-    return Preprocess(config.input_size, resize, config.normalize)

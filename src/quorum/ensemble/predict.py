@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from quorum.data.batches import EVALUATION_BATCH, Batches
 from quorum.data.images import ImageSource, Pixels, refuse_bad
-from quorum.data.store import PixelStore
+from quorum.data.pixel_store import PixelStore
 from quorum.ensemble.classifier import Classifier
 from quorum.ensemble.vote import Probabilities, agreement, majority_vote, member_votes
 from quorum.errors import DataError, ModelError

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from quorum.config import TrialConfig
 from quorum.study.model import PublishedRow, Range, Settings, Stage, Study, canonical
-from quorum.study.tree import Path
+from quorum.study.prefix import TrainingPath
 
 POSSIBLE = 500  # trials that later stages may ask for, at most this many in one stage, are looked ahead at
 
@@ -89,7 +89,7 @@ def epochs_shared(planned: list[PlannedTrial]) -> int:
 
     The trials of an open search are not known before it has run, so each of them counts in full.
     """
-    nodes = {node for trial in planned if trial.listed and trial.count for node in Path(trial.config).nodes}
+    nodes = {node for trial in planned if trial.listed and trial.count for node in TrainingPath(trial.config).nodes}
     return len(nodes) + sum(trial.config.epochs * trial.count for trial in planned if not trial.listed)
 
 

@@ -14,11 +14,11 @@ from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
 from quorum.errors import RegistryError
-from quorum.tracking import tags
+from quorum.tracking import schema
 from quorum.tracking.runs import FINISHED
 from quorum.tracking.store import Store
 
-TRAINING = f"tags.`{tags.FINGERPRINT}` LIKE '%'"  # a condition: the run is a training, not a trial or a sweep
+TRAINING = f"tags.`{schema.FINGERPRINT}` LIKE '%'"  # a condition: the run is a training, not a trial or a sweep
 _PAGES = (10, 50, 200, 1000)  # runs of the first pages, and of all further ones: many callers want the first run alone
 
 
@@ -74,12 +74,12 @@ def _no_collection() -> Iterator[None]:
 def unfinished(store: Store, kind: str, key: str) -> Run | None:
     """The newest run of a kind and key that was begun and not finished, and did not diverge."""
     having = [f"attributes.status != '{FINISHED}'"]
-    return next(search(store, {tags.KIND: kind, tags.KEY: key}, having=having), None)
+    return next(search(store, {schema.KIND: kind, schema.KEY: key}, having=having), None)
 
 
 def finished_training(store: Store, fingerprint: str, digest: str, code: str) -> Run | None:
     """The newest FINISHED training of a configuration, seed included, on the same data by the same code."""
-    wanted = {tags.FINGERPRINT: fingerprint, tags.DATA_DIGEST: digest, tags.CODE_VERSION: code}
+    wanted = {schema.FINGERPRINT: fingerprint, schema.DATA_DIGEST: digest, schema.CODE_VERSION: code}
     return next(search(store, wanted, status=FINISHED), None)
 
 
@@ -88,16 +88,16 @@ def finished_trainings(store: Store, trial_fingerprint: str, digest: str, code: 
 
     It costs as much as `finished_training` does for one seed.
     """
-    wanted = {tags.TRIAL_FINGERPRINT: trial_fingerprint, tags.DATA_DIGEST: digest, tags.CODE_VERSION: code}
+    wanted = {schema.TRIAL_FINGERPRINT: trial_fingerprint, schema.DATA_DIGEST: digest, schema.CODE_VERSION: code}
     found: dict[int, Run] = {}
     for run in search(store, wanted, having=[TRAINING], status=FINISHED):
-        found.setdefault(int(run.data.tags[tags.SEED]), run)
+        found.setdefault(int(run.data.tags[schema.SEED]), run)
     return found
 
 
 def family(store: Store, sweep_run_id: str) -> dict[str, Run]:
     """The trial and seed runs of a sweep by their key."""
-    return {run.data.tags[tags.KEY]: run for run in search(store, {tags.SWEEP: sweep_run_id})}
+    return {run.data.tags[schema.KEY]: run for run in search(store, {schema.SWEEP: sweep_run_id})}
 
 
 def get_run(store: Store, run_id: str) -> Run:

@@ -13,7 +13,7 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from quorum.errors import RegistryError
-from quorum.tracking import tags
+from quorum.tracking import schema
 from quorum.tracking.queries import search
 from quorum.tracking.runs import FINISHED
 from quorum.tracking.store import Store
@@ -21,6 +21,11 @@ from quorum.tracking.store import Store
 MODELS = "models:/"
 LEDGER = "quorum.promotion."  # tags of a registered model: one entry for each promotion that changed an alias
 Aliases = dict[str, str]  # alias -> version
+
+
+def model_name(dataset_name: str) -> str:
+    """Name of the registered model of a data set."""
+    return f"quorum-{dataset_name}"
 
 
 @dataclass(frozen=True)
@@ -38,7 +43,7 @@ class Candidate:
     @property
     def model_id(self) -> str | None:
         """The logged model of its best seed, if its weights were kept."""
-        return self.run.data.tags.get(tags.MODEL_ID)
+        return self.run.data.tags.get(schema.MODEL_ID)
 
 
 def candidates(store: Store, dataset: str, metric: str, count: int) -> tuple[list[Candidate], int]:
@@ -62,14 +67,14 @@ def candidates(store: Store, dataset: str, metric: str, count: int) -> tuple[lis
     lower = "loss" in metric
     order = f"metrics.`{metric}` {'ASC' if lower else 'DESC'}"
     newest = next(_trials(store, dataset, metric, None), None)
-    digest = newest.data.tags[tags.DATA_DIGEST] if newest else ""
+    digest = newest.data.tags[schema.DATA_DIGEST] if newest else ""
     found: dict[str, Candidate] = {}
     others = 0
     for run in _trials(store, dataset, metric, order):
-        if run.data.tags[tags.DATA_DIGEST] != digest:
+        if run.data.tags[schema.DATA_DIGEST] != digest:
             others += 1
         else:
-            found.setdefault(run.data.tags[tags.TRIAL_FINGERPRINT], Candidate(run, run.data.metrics[metric]))
+            found.setdefault(run.data.tags[schema.TRIAL_FINGERPRINT], Candidate(run, run.data.metrics[metric]))
             if len(found) == count:
                 break
     if len(found) < count:
@@ -83,8 +88,8 @@ def candidates(store: Store, dataset: str, metric: str, count: int) -> tuple[lis
 def _trials(store: Store, dataset: str, metric: str, order: str | None) -> Iterator[Run]:
     """Finished trials and single trainings that have a metric. A trial's seeds have none of its means."""
     having = [f"metrics.`{metric}` >= 0"]
-    for run in search(store, {tags.DATASET: dataset}, having=having, status=FINISHED, order_by=order):
-        if run.data.tags.get(tags.KIND) in ("trial", "train"):
+    for run in search(store, {schema.DATASET: dataset}, having=having, status=FINISHED, order_by=order):
+        if run.data.tags.get(schema.KIND) in ("trial", "train"):
             yield run
 
 
@@ -240,9 +245,9 @@ def _create(store: Store, name: str, candidate: Candidate) -> ModelVersion:
         "mean": repr(metrics["val_accuracy/mean"]),
         "std": repr(metrics["val_accuracy/std"]) if "val_accuracy/std" in metrics else "none: one seed",
         "n": str(int(metrics["val_accuracy/n"])),
-        "run": run.data.tags.get(tags.BEST_RUN, run.info.run_id),
+        "run": run.data.tags.get(schema.BEST_RUN, run.info.run_id),
         "trial_run": run.info.run_id,
-        "data_digest": run.data.tags[tags.DATA_DIGEST],
+        "data_digest": run.data.tags[schema.DATA_DIGEST],
         "configuration": json.dumps(run.data.params, sort_keys=True),
     }
     version = store.client.create_model_version(

@@ -15,7 +15,7 @@ from mlflow.tracking import MlflowClient
 
 from quorum.engine.history import EpochRecord
 from quorum.errors import QuorumError
-from quorum.tracking import tags
+from quorum.tracking import schema
 from quorum.tracking.store import Store
 
 __all__ = [
@@ -137,7 +137,7 @@ class RunLog:
 
     def note(self, text: str) -> None:
         """Set the run's description, Markdown, as the UI shows it."""
-        self.tags({tags.NOTE: text})
+        self.tags({schema.NOTE: text})
 
     def artifacts(self, folder: Path, where: str | None = None) -> None:
         """Log all files of a folder, into a folder of the run's artifacts if one is named."""
@@ -163,9 +163,9 @@ class RunLog:
         self.client.log_inputs(self.run_id, models=[LoggedModelInput(model_id)])
         origin = self.client.get_run(run_id)
         link = f"#/experiments/{origin.info.experiment_id}/runs/{run_id}"
-        trained_on = origin.data.tags.get(tags.DATASET, "another data set")
+        trained_on = origin.data.tags.get(schema.DATASET, "another data set")
         note = f"First weights: `{uri}`, trained on {trained_on} in run [{origin.info.run_name}]({link}), `{run_id}`."
-        self.tags({tags.WEIGHTS_RUN: run_id, tags.NOTE: note})
+        self.tags({schema.WEIGHTS_RUN: run_id, schema.NOTE: note})
 
 
 def begin_run(
@@ -181,7 +181,7 @@ def begin_run(
 
     Args:
         store: where. A run without a parent takes over the run that `mlflow run` made.
-        kind: what it is, see `tags.KIND`.
+        kind: what it is, see `schema.KIND`.
         name: shown in the UI.
         values: further tags, set when it is made.
         parent: run id of the run that it belongs to.
@@ -215,7 +215,7 @@ def close_run(log: RunLog, error: BaseException | None) -> None:
 def end_run(log: RunLog, status: str, reason: str) -> None:
     """End a run that did not finish, with the reason as its note."""
     log.flush()
-    log.tags({tags.REASON: reason, tags.NOTE: reason})
+    log.tags({schema.REASON: reason, schema.NOTE: reason})
     log.client.set_terminated(log.run_id, status)
 
 
@@ -232,19 +232,19 @@ def _begin(
     adopted = store.adopted if parent is None else None
     if previous is not None:
         client.update_run(previous.info.run_id, status=RUNNING)
-        if tags.REASON in previous.data.tags:
-            client.delete_tag(previous.info.run_id, tags.REASON)
-            client.set_tag(previous.info.run_id, tags.NOTE, "")
+        if schema.REASON in previous.data.tags:
+            client.delete_tag(previous.info.run_id, schema.REASON)
+            client.set_tag(previous.info.run_id, schema.NOTE, "")
         if adopted is not None and adopted.info.run_id != previous.info.run_id:
             _point(store, adopted, previous)
         return previous
-    everything = {tags.KIND: kind, **{key: _text(value) for key, value in values.items()}}
+    everything = {schema.KIND: kind, **{key: _text(value) for key, value in values.items()}}
     if adopted is not None:
         client.update_run(adopted.info.run_id, name=name)
         client.log_batch(adopted.info.run_id, tags=[RunTag(key, value) for key, value in everything.items()])
         return adopted
     if parent is not None:
-        everything[tags.PARENT] = parent
+        everything[schema.PARENT] = parent
     return client.create_run(store.experiment_id, tags=everything, run_name=name)
 
 
@@ -257,7 +257,7 @@ def point_adopted(store: Store, target: Run) -> None:
 def _point(store: Store, adopted: Run, target: Run) -> None:
     link = f"#/experiments/{target.info.experiment_id}/runs/{target.info.run_id}"
     log = RunLog(store, adopted)
-    log.tags({tags.KIND: "continued", tags.CONTINUES: target.info.run_id})
+    log.tags({schema.KIND: "continued", schema.CONTINUES: target.info.run_id})
     log.note(f"This command's work is in run [{target.info.run_name}]({link}), `{target.info.run_id}`.")
 
 

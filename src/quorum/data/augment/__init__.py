@@ -1,0 +1,1 @@
+"""Augmentation: policies, their operations, and the draws of an epoch."""

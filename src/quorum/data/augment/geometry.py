@@ -1,0 +1,141 @@
+"""Operations that move pixels: flips, rotations, shifts and changes of perspective.
+
+Formulas follow torchvision's transforms of the same name on float tensors, which the tests compare with. A grid of
+sampling points is laid out as [n, 2, h, w], which grid_sample reads faster on a CPU than [n, h, w, 2].
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+
+from quorum.data.augment.draws import Prepared, Subset
+from quorum.data.augment.operation import Draws, Images, pick, replace, uniform
+
+
+@dataclass(frozen=True)
+class Flip:
+    """RandomHorizontalFlip (axis -1) or RandomVerticalFlip (axis -2); of bytes as well as of floats."""
+
+    axis: int
+    p: float = 0.5
+
+    def draw(self, n: int, size: int, generator: torch.Generator) -> Draws:
+        return {"chosen": torch.rand(n, generator=generator) < self.p}
+
+    def prepare(self, draws: Draws, size: int) -> Prepared:
+        return Prepared({"chosen": draws["chosen"].long()})
+
+    def apply(self, images: Images, prepared: Prepared) -> Images:
+        n = len(images)
+        source = prepared.values["chosen"] * n + torch.arange(n, device=images.device)
+        return pick(torch.cat([images, images.flip(self.axis)]), source)
+
+
+@dataclass(frozen=True)
+class Affine:
+    """RandomRotation(degrees), RandomAffine(0, translate) or RandomAffine(0, translate, scale); nearest, zeros.
+
+    Attributes:
+        degrees: rotations are drawn from -degrees to degrees (counter-clockwise, as RandomRotation's).
+        translate: largest shift as a fraction of the side; shifts are whole pixels.
+        scale: smallest and largest factor.
+    """
+
+    degrees: float = 0.0
+    translate: float = 0.0
+    scale: tuple[float, float] = (1.0, 1.0)
+
+    def draw(self, n: int, size: int, generator: torch.Generator) -> Draws:
+        reach = self.translate * size
+        return {
+            "degrees": uniform(n, -self.degrees, self.degrees, generator),
+            "shift": torch.stack([uniform(n, -reach, reach, generator).round() for _ in "xy"], dim=1),
+            "scale": uniform(n, *self.scale, generator),
+        }
+
+    def prepare(self, draws: Draws, size: int) -> Prepared:
+        """The inverse map `theta` [n, 2, 3]: from pixels about the centre to grid_sample's -1..1."""
+        angle = torch.deg2rad(-draws["degrees"])  # images have y downwards
+        cos, sin = torch.cos(angle) / draws["scale"], torch.sin(angle) / draws["scale"]
+        x, y = draws["shift"].unbind(1)
+        inverse = torch.stack([cos, sin, -(cos * x + sin * y), -sin, cos, sin * x - cos * y], dim=1)
+        return Prepared({"theta": inverse.reshape(-1, 2, 3) * (2 / size)})
+
+    def apply(self, images: Images, prepared: Prepared) -> Images:
+        size = images.shape[-1]
+        by_column, by_row, constant = prepared.values["theta"].unbind(2)  # each [n, 2]
+        place = torch.arange(size, device=images.device) - (size - 1) / 2
+        columns = by_column[:, :, None] * place
+        rows = by_row[:, :, None] * place + constant[:, :, None]
+        grid = columns[:, :, None, :] + rows[:, :, :, None]
+        return F.grid_sample(
+            images, grid.permute(0, 2, 3, 1), mode="nearest", padding_mode="zeros", align_corners=False
+        )
+
+
+@dataclass(frozen=True)
+class Perspective:
+    """RandomPerspective(distortion, p) with zeros outside. The corners move inwards by whole pixels.
+
+    Attributes:
+        distortion: how far corners move at most, as a fraction of half the side.
+        p: share of images that are changed.
+        mode: interpolation. torch's bicubic kernel (a = -0.75) is a little sharper than Pillow's (a = -0.5).
+    """
+
+    distortion: float = 0.5
+    p: float = 0.5
+    mode: str = "bicubic"
+
+    def draw(self, n: int, size: int, generator: torch.Generator) -> Draws:
+        reach = int(self.distortion * (size // 2))
+        inward = torch.randint(0, reach + 1, (n, 4, 2), generator=generator)
+        far = torch.tensor([[0, 0], [1, 0], [1, 1], [0, 1]], dtype=torch.bool)  # corners as (x, y), clockwise
+        return {
+            "chosen": torch.rand(n, generator=generator) < self.p,
+            "corners": torch.where(far, size - 1 - inward, inward).double(),
+        }
+
+    def prepare(self, draws: Draws, size: int) -> Prepared:
+        """The coefficients [n, 8] of the inverse map of pixels (left alone where an image is)."""
+        chosen, last = draws["chosen"], size - 1
+        start = torch.tensor([[0, 0], [last, 0], [last, last], [0, last]], dtype=torch.float64)
+        coefficients = torch.zeros(len(chosen), 8)
+        coefficients[chosen] = homography(draws["corners"][chosen], start).float()
+        return Prepared({"coefficients": coefficients}, {"chosen": Subset.of(chosen)})
+
+    def apply(self, images: Images, prepared: Prepared) -> Images:
+        chosen = prepared.subsets["chosen"]
+        if not len(chosen):
+            return images
+        size = images.shape[-1]
+        a = prepared.values["coefficients"].index_select(0, chosen.there)[:, :, None, None]
+        columns = torch.arange(size, device=images.device) + 0.5
+        rows = columns[:, None]
+        denominator = a[:, 6] * columns + (a[:, 7] * rows + 1)
+        by_column, by_row, constant = (a[:, :6].reshape(-1, 2, 3, 1, 1) * (2 / size)).unbind(2)
+        grid = (by_column * columns + (by_row * rows + constant)).div_(denominator[:, None]).sub_(1)
+        warped = F.grid_sample(
+            pick(images, chosen.there),
+            grid.permute(0, 2, 3, 1),
+            mode=self.mode,
+            padding_mode="zeros",
+            align_corners=False,
+        )
+        return replace(images, chosen.there, warped.clamp_(0, 1))
+
+
+def homography(source: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """Coefficients [n, 8] of the projective map that takes four points `source` [n, 4, 2] to `target` [4, 2].
+
+    x' = (a x + b y + c) / (g x + h y + 1), y' = (d x + e y + f) / (g x + h y + 1); solved in float64.
+    """
+    x, y = source.unbind(-1)
+    u, v = target.expand_as(source).unbind(-1)
+    one, zero = torch.ones_like(x), torch.zeros_like(x)
+    top = torch.stack([x, y, one, zero, zero, zero, -u * x, -u * y], dim=-1)
+    bottom = torch.stack([zero, zero, zero, x, y, one, -v * x, -v * y], dim=-1)
+    return torch.linalg.solve(torch.cat([top, bottom], dim=1), torch.cat([u, v], dim=1))

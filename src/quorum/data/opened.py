@@ -1,0 +1,88 @@
+"""One data set on disk, its pixel stores opened as they are asked for."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from PIL import Image
+
+from quorum.config import TrialConfig
+from quorum.console import decoding_bar, say
+from quorum.data import Catalogue, dataset, load_catalogue
+from quorum.data.batches import Batches
+from quorum.data.pixel_store import PixelStore, open_store
+from quorum.data.preprocess import preprocess_of
+
+
+@dataclass
+class OpenDataset:
+    """A data set on disk.
+
+    Attributes:
+        catalogue: its list of images.
+        source: where they come from, for the record.
+        stores: folder of the pixel stores.
+        skip_bad: whether unreadable images are left out instead of refused.
+    """
+
+    catalogue: Catalogue
+    source: str
+    stores: Path
+    skip_bad: bool = False
+    _opened: dict[int, PixelStore] = field(default_factory=dict)
+
+    def pixels(self, resize: int = 0) -> PixelStore:
+        """The pixel store, with images resized where their sizes differ. Images of one size are stored as they are and
+        resized batch by batch, which keeps the store small where they grow."""
+        return self._open(0 if dataset(self.catalogue.name).one_size else resize)
+
+    def batches(self, config: TrialConfig, device: torch.device) -> Batches:
+        """Batches for resolved settings."""
+        preprocess = preprocess_of(config)
+        assert isinstance(config.resize, int), "settings are not resolved"
+        return Batches(self.pixels(preprocess.resize), preprocess, device, self.pixels(config.resize), config.resize)
+
+    def _open(self, resize: int) -> PixelStore:
+        if resize not in self._opened:
+            name = self.catalogue.name
+            bar, advance = decoding_bar(name)
+            with contextlib.closing(bar):
+                opened = open_store(
+                    self.catalogue, self.stores, resize=resize, skip_bad=self.skip_bad, progress=advance
+                )
+            self._opened[resize] = opened
+            if skipped := len(opened.skipped):
+                say(f"{name}: {skipped} unreadable images are left out")
+        return self._opened[resize]
+
+
+def open_dataset(
+    name: str, *, data_dir: Path, path: Path | None, split_seed: int, work_dir: Path, skip_bad: bool
+) -> OpenDataset:
+    """A data set by name.
+
+    Args:
+        name: of the data set.
+        data_dir: folder that holds one folder per data set.
+        path: the data set's own folder, if it stands elsewhere.
+        split_seed: of the split, where the data set has none of its own.
+        work_dir: pixel stores are kept in its `pixels/`.
+        skip_bad: leave unreadable images out instead of refusing the data set.
+
+    Raises:
+        DataError: where it is missing.
+    """
+    catalogue = load_catalogue(name, data_dir, path, split_seed)
+    folder = str((path or data_dir / name).resolve()) if dataset(name).needs_folder else "sklearn.datasets.load_digits"
+    return OpenDataset(catalogue, folder, work_dir / "pixels", skip_bad)
+
+
+def example_image(pixels: PixelStore) -> bytes:
+    """The first test image, encoded as PNG."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels.image(int(pixels.splits["test"][0]))).save(buffer, "PNG")
+    return buffer.getvalue()

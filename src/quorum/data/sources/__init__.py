@@ -1,0 +1,1 @@
+"""One data set a file, and the archives they come in."""

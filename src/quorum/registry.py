@@ -1,0 +1,67 @@
+"""Things that have a name: networks, data sets, augmentation operations, optimizers, schedules, losses, metrics.
+
+Every kind is one `Registry`. The package fills it with one decorator a thing, and so does a user's own file (see
+`quorum.plugins`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import TypeVar
+
+from quorum.errors import ConfigError, QuorumError, unknown
+
+T = TypeVar("T")
+
+
+class Registry(Mapping[str, T]):
+    """Things of one kind by name, in the order in which they were added.
+
+    Attributes:
+        kind: what they are, for messages: "optimizer".
+        setting: the trial's setting that names one, or "".
+        error: the class of error for a name that is unknown.
+    """
+
+    def __init__(self, kind: str, setting: str = "", error: type[QuorumError] = ConfigError) -> None:
+        self.kind, self.setting, self.error = kind, setting, error
+        self._things: dict[str, T] = {}
+
+    def __getitem__(self, name: str) -> T:
+        return self._things[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._things)
+
+    def __len__(self) -> int:
+        return len(self._things)
+
+    def add(self, name: str, thing: T) -> T:
+        """Add a thing.
+
+        Raises:
+            ConfigError: where the name is taken by another thing or is no name.
+        """
+        if not name or not all(part.isidentifier() for part in name.replace("-", "_").replace(".", "_").split("/")):
+            raise ConfigError(f"{self.kind} {name!r}: is not a name (letters, digits, - and _)")
+        if self._things.setdefault(name, thing) is not thing:
+            raise ConfigError(f"{self.kind} {name!r}: is registered already")
+        return thing
+
+    def register(self, name: str) -> Callable[[T], T]:
+        """A decorator that adds what it stands over and leaves it as it is."""
+        return lambda thing: self.add(name, thing)
+
+    def named(self, name: str) -> T:
+        """The thing of a name.
+
+        Raises:
+            QuorumError: of the kind `error`, for a name that is unknown, with the nearest one.
+        """
+        if name not in self._things:
+            raise self.error(unknown(self.kind, name, self._things), setting=self.setting)
+        return self._things[name]
+
+    def remove(self, name: str) -> None:
+        """Take a thing out, as tests do with what they have added."""
+        del self._things[name]

@@ -1,0 +1,1 @@
+"""Many trainings: the trials of a study over its seeds, each epoch trained once."""

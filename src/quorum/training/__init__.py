@@ -1,0 +1,1 @@
+"""One tracked training: settings resolved, weights and data opened, its job, its run."""

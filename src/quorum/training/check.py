@@ -1,0 +1,58 @@
+"""Everything about a study that can be known to be wrong before it is run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+
+from quorum.config import TrialConfig
+from quorum.engine.training import check_groups
+from quorum.errors import QuorumError, StudyError
+from quorum.models import on_meta, parameter_groups
+from quorum.study.file import StudyFile
+from quorum.study.plan import PlannedTrial, plan
+from quorum.training.resolve import settle
+
+
+def check_settings(config: TrialConfig) -> None:
+    """Raise a QuorumError for a data set, model, policy, input size or parameter group that there is none of.
+
+    Needs neither images nor weights.
+    """
+    settle(config)
+    check_groups(config, parameter_groups(on_meta(config.model)))
+
+
+def check_trials(
+    source: StudyFile,
+    planned: list[PlannedTrial],
+    check: Callable[[TrialConfig], None],
+    overrides: Collection[str] = (),
+) -> None:
+    """Check every trial that a study lists.
+
+    Args:
+        source: the study.
+        planned: its trials.
+        check: raises a QuorumError for settings that cannot be run.
+        overrides: settings that the command line gave in the place of the file's.
+
+    Raises:
+        StudyError: for the first trial that cannot be run, with the file and the line of the setting at fault.
+    """
+    for trial in planned:
+        try:
+            check(trial.config)
+        except QuorumError as error:
+            if not error.setting or error.setting in overrides:
+                raise
+            raise StudyError(f"{source.at_setting(trial.stage, trial.settings, error.setting)}: {error}") from error
+
+
+def check_studies(sources: Sequence[StudyFile]) -> None:
+    """Check every trial that some studies list, as far as that needs neither images nor weights.
+
+    Raises:
+        StudyError: for the first that cannot be run, with file and line.
+    """
+    for source in sources:
+        check_trials(source, plan(source.study, source.study.first_config({})), check_settings)

@@ -1,0 +1,95 @@
+"""The pixel store: whole or absent, keyed by content, and firm about bad images."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from quorum.data import load_catalogue
+from quorum.data.pixel_store import open_store
+from quorum.errors import DataError
+
+
+def test_it_holds_every_image_as_pil_decodes_it(image_tree: Path, tmp_path: Path) -> None:
+    store = open_store(load_catalogue("folder", Path(), image_tree), tmp_path / "stores")
+    assert store.size is None
+    for i, file in enumerate(store.files):
+        np.testing.assert_array_equal(store.image(i), np.asarray(Image.open(image_tree / file).convert("RGB")))
+        assert store.classes[store.labels[i]] == file.partition("/")[0]
+
+
+def test_images_of_one_size_are_read_together(tmp_path: Path) -> None:
+    store = open_store(load_catalogue("digits", Path()), tmp_path / "stores")
+    positions = store.splits["val"][[3, 0, 2, 0]]
+    np.testing.assert_array_equal(store.stack(positions), np.stack([store.image(int(i)) for i in positions]))
+
+
+def test_it_is_built_once(image_tree: Path, tmp_path: Path) -> None:
+    calls: list[int] = []
+    for _ in range(2):
+        catalogue = load_catalogue("folder", Path(), image_tree)
+        open_store(catalogue, tmp_path / "stores", progress=lambda done, _total: calls.append(done))
+    assert calls == list(range(1, 41))
+
+
+def test_a_changed_image_makes_another_store_and_digest(image_tree: Path, tmp_path: Path) -> None:
+    before = open_store(load_catalogue("folder", Path(), image_tree), tmp_path / "stores")
+    Image.new("RGB", (9, 9)).save(image_tree / "red" / "00.png")
+    after = open_store(load_catalogue("folder", Path(), image_tree), tmp_path / "stores")
+    assert before.digest != after.digest
+    assert open_store(load_catalogue("folder", Path(), image_tree), tmp_path / "other").digest == after.digest
+
+
+def test_the_digest_is_of_content_not_of_times(image_tree: Path, tmp_path: Path) -> None:
+    first = open_store(load_catalogue("folder", Path(), image_tree), tmp_path / "stores")
+    for file in image_tree.rglob("*.png"):
+        content = file.read_bytes()
+        time.sleep(0.001)
+        file.write_bytes(content)
+    second = open_store(load_catalogue("folder", Path(), image_tree), tmp_path / "stores")
+    assert first.digest == second.digest
+
+
+def test_resizing_sets_the_shorter_side(image_tree: Path, tmp_path: Path) -> None:
+    store = open_store(load_catalogue("folder", Path(), image_tree), tmp_path / "stores", resize=16)
+    assert (np.minimum(store.heights, store.widths) == 16).all()
+
+
+def break_images(tree: Path) -> None:
+    whole = (tree / "red" / "03.png").read_bytes()
+    (tree / "red" / "03.png").write_bytes(whole[: len(whole) // 2])
+    (tree / "blue" / "07.png").write_text("no image")
+    (tree / "blue" / "08.png").write_bytes(b"")
+
+
+def test_bad_images_are_named_counted_and_refused(image_tree: Path, tmp_path: Path) -> None:
+    break_images(image_tree)
+    for _ in range(2):  # the second time from the store that stands
+        with pytest.raises(DataError, match=r"3 of 40 images cannot be used: blue/07.png: .*skip_bad=true"):
+            open_store(load_catalogue("folder", Path(), image_tree), tmp_path / "stores")
+
+
+def test_bad_images_are_left_out_on_request(image_tree: Path, tmp_path: Path) -> None:
+    break_images(image_tree)
+    store = open_store(load_catalogue("folder", Path(), image_tree), tmp_path / "stores", skip_bad=True)
+    assert len(store.files) == 37
+    assert len(store.skipped) == 3
+    assert sum(store.counts().values()) == 37
+    for i, file in enumerate(store.files):
+        assert store.classes[store.labels[i]] == file.partition("/")[0]
+
+
+def test_an_interrupted_build_leaves_nothing(image_tree: Path, tmp_path: Path) -> None:
+    def stop(done: int, _total: int) -> None:
+        if done == 10:
+            raise KeyboardInterrupt
+
+    catalogue = load_catalogue("folder", Path(), image_tree)
+    with pytest.raises(KeyboardInterrupt):
+        open_store(catalogue, tmp_path / "stores", progress=stop)
+    assert [path.suffix for path in (tmp_path / "stores").iterdir()] == [".lock"]
+    assert len(open_store(catalogue, tmp_path / "stores").files) == 40
