@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from quorum import __version__
-from quorum.commands.options import Options, SweepOptions
+from quorum.api.options import Options, SweepOptions
 from quorum.commands.wiring import COMMANDS, Command
 from quorum.config import TrialConfig, describe, parse_config
 from quorum.errors import ConfigError, QuorumError, unknown

@@ -1,127 +1,24 @@
-"""`quorum data`: unpack, download or verify a data set, and picture it."""
+"""`quorum data`: prints what `quorum.prepare` returns."""
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping
 
-import pandas as pd
-
-from quorum.commands.opening import open_data
-from quorum.commands.options import PrepareOptions
+from quorum.api.data import run_preparation
+from quorum.api.options import PrepareOptions
 from quorum.commands.result import Result
-from quorum.console import say
-from quorum.data import Catalogue, dataset, load_catalogue
-from quorum.data.pixel_store import PixelStore
-from quorum.data.sources.archives import unpack
-from quorum.data.summary import class_counts, mean_images
-from quorum.errors import ConfigError, DataError
-from quorum.report import figures, tables
-from quorum.tracking import schema
-from quorum.tracking.runs import RunLog, begin_run
-from quorum.tracking.store import Store
+from quorum.tracking.store import TrackingStore
 
 
-def data(options: PrepareOptions, store: Store) -> Result:
-    """Make a data set ready, verify it, and log what it consists of."""
-    kind = dataset(options.dataset)
-    if options.archive and options.download:
-        raise ConfigError("download: cannot be combined with archive=")
-    if (options.archive or options.download) and not kind.needs_folder:
-        raise ConfigError(f"archive: {options.dataset} comes with scikit-learn and needs none")
-    with begin_run(store, "data", f"data {options.dataset}", {schema.DATASET: options.dataset}) as log:
-        log.params({"dataset": options.dataset, "split_seed": options.split_seed})
-        if options.archive:
-            _install(options, lambda target: unpack(options.archive, target))
-        elif options.download:
-            _install(options, lambda target: _download(options.dataset, target))
-        loaded = open_data(options, options.dataset, options.split_seed)
-        pixels = loaded.pixels()
-        log.dataset(pixels.name, pixels.digest, loaded.source, pixels.counts(), "preparation")
-        log.tags({schema.DATA_DIGEST: pixels.digest})
-        for line in pixels.skipped:
-            say(f"left out: {line}")
-        return _describe(pixels, log)
-
-
-def _install(options: PrepareOptions, fill: Any) -> None:
-    """Fill a folder beside the data set's place, verify it there, and put it in place only then."""
-    place = options.path or options.data_dir / options.dataset
-    place.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(prefix=f".{place.name}-", dir=place.parent))
-    try:
-        fill(part)
-        root = _root(options.dataset, part)
-        new = _verify(options, root, part)
-        if place.exists():
-            _refuse_other(options, place, {image.name for image in new.images})
-            say(f"{place} holds this data set already; it stays as it is")
-        else:
-            root.chmod(0o755)
-            root.rename(place)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-
-
-def _root(name: str, part: Path) -> Path:
-    """The folder of the data set in what was unpacked: for `folder`, the one at its top if there is just one."""
-    entries = list(part.iterdir())
-    return entries[0] if name == "folder" and len(entries) == 1 and entries[0].is_dir() else part
-
-
-def _verify(options: PrepareOptions, root: Path, part: Path) -> Catalogue:
-    try:
-        return load_catalogue(options.dataset, options.data_dir, root, options.split_seed)
-    except DataError as error:
-        raise DataError(str(error).replace(str(part), "what was unpacked")) from error
-
-
-def _refuse_other(options: PrepareOptions, place: Path, names: set[str]) -> None:
-    """Raise DataError where the folder holds something else than the images of those names."""
-    try:
-        old = load_catalogue(options.dataset, options.data_dir, place, options.split_seed)
-        same = {image.name for image in old.images} == names
-    except DataError:
-        same = False
-    if not same:
-        raise DataError(f"{place} holds something else; move it away first, nothing was overwritten")
-
-
-def _download(name: str, target: Path) -> None:
-    import torchvision.datasets
-
-    kinds = {"caltech101": torchvision.datasets.Caltech101, "cifar10": torchvision.datasets.CIFAR10}
-    if name not in kinds:
-        raise DataError(f"download: there is nothing to download for {name}")
-    try:
-        kinds[name](root=str(target), download=True)
-    except (OSError, RuntimeError, ImportError) as error:
-        raise DataError(f"download: {name} cannot be fetched ({' '.join(str(error).split())[:200]})") from error
-
-
-def _describe(pixels: PixelStore, log: RunLog) -> Result:
-    counts = class_counts(pixels)
-    with tempfile.TemporaryDirectory(prefix="quorum-") as temporary:
-        folder = Path(temporary)
-        counts.rename_axis("class").to_csv(folder / "classes.csv")
-        title = f"{pixels.name}: images per class"
-        figures.save(figures.class_distribution(counts, title), folder / "class_distribution.png")
-        figure = figures.mean_images(mean_images(pixels), f"{pixels.name}: average image of each class")
-        figures.save(figure, folder / "mean_images.png")
-        log.artifacts(folder)
-    summary = pd.DataFrame([{"split": split, "images": count} for split, count in pixels.counts().items()])
-    head = f"{pixels.name}: {len(pixels.classes)} classes, digest {pixels.digest}"
-    log.metrics({f"images/{split}": count for split, count in pixels.counts().items()})
-    log.note(f"{head}\n\n{tables.markdown(summary)}")
-    listed = ", ".join(pixels.classes)
+def data(options: PrepareOptions, _given: Mapping[str, str], store: TrackingStore) -> Result:
+    """Unpack, download or verify a data set, and picture it."""
+    ready = run_preparation(options, store)
     answer = {
-        "run_id": log.run_id,
-        "dataset": pixels.name,
-        "classes": list(pixels.classes),
-        "splits": pixels.counts(),
-        "digest": pixels.digest,
-        "skipped": list(pixels.skipped),
+        "run_id": ready.run_id,
+        "dataset": ready.dataset,
+        "classes": list(ready.classes),
+        "splits": ready.splits,
+        "digest": ready.digest,
+        "skipped": list(ready.skipped),
     }
-    return Result(answer, f"{head}\n\n{tables.markdown(summary)}\n\nclasses: {listed}")
+    return Result(answer, f"{ready.summary}\n\nclasses: {', '.join(ready.classes)}")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
-from quorum.commands.options import StudiesOptions
+from quorum.api.options import StudiesOptions
 from quorum.commands.result import Result
 from quorum.data import dataset
 from quorum.report import tables
@@ -15,7 +15,7 @@ from quorum.study.file import StudyFile
 from quorum.study.find import find_studies
 from quorum.study.model import PublishedRow, Study
 from quorum.study.plan import epochs_shared, epochs_written, plan
-from quorum.training.check import check_studies
+from quorum.training.check import check_study
 
 NOTE = (
     "Epochs are those of all seeds: `written` with every training done by itself, `shared` as a sweep trains them, "
@@ -23,12 +23,13 @@ NOTE = (
 )
 
 
-def studies(options: StudiesOptions) -> Result:
+def studies(options: StudiesOptions, _given: Mapping[str, str], _store: None) -> Result:
     """List the study files, each checked as far as that needs neither images nor weights."""
     if options.dataset is not None:
         dataset(options.dataset)
     found = find_studies(options.sweeps_dir, options.dataset)
-    check_studies(found)
+    for source in found:
+        check_study(source)
     rows = [describe(source, len(options.seeds)) for source in found]
     shown = [{**_shown(row), "published": _published(source.study)} for row, source in zip(rows, found, strict=True)]
     table = pd.DataFrame(shown)

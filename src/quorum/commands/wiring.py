@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from quorum.commands.options import (
+from quorum.api.options import (
     EnsembleOptions,
     Options,
     PrepareOptions,

@@ -1,65 +1,84 @@
-"""The rows of a report: what was published beside what stands in the store."""
+"""The rows of a comparison: what was published beside what is stored."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
-from quorum.comparison.trainings import Trainings
-from quorum.comparison.verdicts import Row
+from quorum.comparison.trainings import StoredTrainings
+from quorum.comparison.verdicts import NO_NUMBER, NOT_RUN, verdict
 from quorum.config import TrialConfig
+from quorum.ensemble.seed_votes import SPLITS, VOTE, SeedVotes
 from quorum.models import architecture, imagenet_file
-from quorum.study.model import PublishedRow, Settings
+from quorum.study.model import PublishedRow
 from quorum.study.plan import PlannedTrial
-from quorum.study.results import SeedResult
-from quorum.sweep.seed_votes import VOTE, SeedVotes
+from quorum.summary import Summary, summarize
+from quorum.tracking import schema
 
 
-def accuracies(stands: Trainings) -> list[float]:
-    """Validation accuracies of the trainings that finished."""
-    return [seed.val_accuracy for seed in stands.finished.values() if seed.val_accuracy is not None]
+@dataclass(frozen=True)
+class Row:
+    """A published row, or a trial for which nothing was published, beside what came out.
+
+    Attributes:
+        settings: what it varies.
+        published: the published row; without numbers where nothing was published.
+        ours: our validation accuracy over the seeds.
+        test: our test accuracy over the seeds.
+        reason: why it was not run, or why seeds of it failed.
+    """
+
+    settings: Mapping[str, Any]
+    published: PublishedRow = field(default_factory=lambda: PublishedRow(id=""))
+    ours: Summary = summarize([])
+    test: Summary = summarize([])
+    reason: str = ""
+
+    @property
+    def verdict(self) -> str:
+        """One of VERDICTS."""
+        if self.ours.mean is None:
+            return NOT_RUN
+        if self.published.val_accuracy is None:
+            return NO_NUMBER
+        return verdict(self.published.val_accuracy, self.published.std, self.ours)
 
 
-def best_seed(stands: Trainings) -> SeedResult | None:
-    """The first of the seeds with the highest validation accuracy; None where none finished."""
-    return max(stands.finished.values(), key=lambda seed: seed.val_accuracy or 0.0, default=None)
-
-
-def trial_row(published: PublishedRow | None, trial: PlannedTrial, stands: Trainings) -> Row:
+def trial_row(published: PublishedRow | None, trial: PlannedTrial, stored: StoredTrainings) -> Row:
     """A trial beside what was published for it, if anything was."""
-    reasons = [f"seed {seed} failed: {reason}" for seed, reason in sorted(stands.failed.items())]
-    tested = [seed.test_accuracy for seed in stands.finished.values() if seed.test_accuracy is not None]
-    reason = "; ".join(reasons) if stands.finished or reasons else _why_not(trial.config, stands)
-    return _row(published, trial.settings, accuracies(stands), tested, reason)
+    reasons = [f"seed {seed} failed: {reason}" for seed, reason in sorted(stored.failed.items())]
+    reason = "; ".join(reasons) if stored.finished or reasons else _why_not(trial.config, stored)
+    test = summarize(stored.values(schema.TEST_ACCURACY))
+    return Row(trial.settings, published or PublishedRow(id=""), stored.accuracy, test, reason)
 
 
 def vote_row(published: PublishedRow | None, vote: SeedVotes | None, reason: str) -> Row:
     """A study's vote beside what was published for it; with the reason where there is no vote."""
-    scores: dict[str, list[float]] = {"val": [], "test": []}
-    if vote is not None:
-        of = vote.accuracies.groupby("split")[VOTE]
-        scores = {split: list(of.get_group(split)) for split in scores}
-    return _row(published, {}, scores["val"], scores["test"], reason)
+    ours, test = (vote.of(VOTE, split) if vote else summarize([]) for split in SPLITS)
+    return Row({}, published or PublishedRow(id=""), ours, test, reason)
 
 
-def _row(
-    published: PublishedRow | None, settings: Settings, values: Sequence[float], tested: Sequence[float], reason: str
-) -> Row:
-    return Row(
-        id=published.id if published else "",
-        settings=settings,
-        published=published.val_accuracy if published else None,
-        published_std=published.std if published else None,
-        published_test=published.test_accuracy if published else None,
-        figure=published.figure if published else None,
-        values=values,
-        test_values=tested,
-        reason=reason,
-    )
+def row_data(study: str, table: str, row: Row) -> dict[str, Any]:
+    """A row as a JSON value."""
+    return {
+        "study": study,
+        "table": table,
+        "id": row.published.id,
+        "settings": dict(row.settings),
+        "published": row.published.val_accuracy,
+        "published_std": row.published.std,
+        "mean": row.ours.mean,
+        "std": row.ours.std,
+        "n": row.ours.n,
+        "verdict": row.verdict,
+        "reason": row.reason,
+    }
 
 
-def _why_not(config: TrialConfig, stands: Trainings) -> str:
+def _why_not(config: TrialConfig, stored: StoredTrainings) -> str:
     """Why there is no finished training of a configuration."""
-    if stands.begun:
+    if stored.begun:
         return "begun, not finished"
     if config.weights == "imagenet" and not (file := imagenet_file(architecture(config.model))).is_file():
         return f"needs ImageNet weights: {file.name} is not here"

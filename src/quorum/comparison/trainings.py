@@ -1,27 +1,23 @@
-"""The trainings of a data set that stand in the store, by what they repeat."""
+"""The stored trainings of a data set, by what they repeat."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 
 from quorum.config import TrialConfig, parse_config
 from quorum.errors import QuorumError
-from quorum.study.results import SeedResult
+from quorum.study.results import SeedResult, best_seed
+from quorum.summary import Summary, summarize
 from quorum.tracking import schema
-from quorum.tracking.queries import TRAINING, search
-from quorum.tracking.runs import FAILED, FINISHED, Run
-from quorum.tracking.store import Store
-from quorum.training.resolve import settle
-from quorum.training.run import seed_result
-
-# What does not make another protocol of a training: seeds are repetitions, and the machine decides the others.
-_FREE = ("seed", "precision", "weights_digest")
+from quorum.tracking.queries import trainings
+from quorum.tracking.records import TrainingRecord
+from quorum.tracking.store import TrackingStore
+from quorum.training.resolve import protocol
 
 
 @dataclass
-class Trainings:
-    """What stands of one protocol.
+class StoredTrainings:
+    """The stored trainings of one protocol.
 
     Attributes:
         digest: of the data of its newest finished training; those on other data are left out.
@@ -35,37 +31,46 @@ class Trainings:
     failed: dict[int, str] = field(default_factory=dict)
     begun: bool = False
 
+    def values(self, metric: str) -> list[float]:
+        """A metric of the finished trainings, one a seed."""
+        return [seed.metrics[metric] for seed in self.finished.values() if metric in seed.metrics]
 
-def protocol(config: TrialConfig) -> str:
-    """What two configurations have in common if one repeats the other: all but seed, arithmetic and weights file."""
-    return json.dumps(settle(config).model_dump(exclude=set(_FREE)), sort_keys=True)
+    @property
+    def accuracy(self) -> Summary:
+        """Validation accuracy of the best epoch over the seeds that finished."""
+        return summarize(self.values(schema.BEST_VAL_ACCURACY))
+
+    @property
+    def best_seed(self) -> SeedResult | None:
+        """The first of the seeds with the highest validation accuracy; None where none finished."""
+        return best_seed(self.finished.values())
 
 
-def find_trainings(store: Store, dataset: str) -> dict[str, Trainings]:
-    """All trainings of a data set by their protocol. Reads each run once, newest first."""
-    found: dict[str, Trainings] = {}
+def find_trainings(store: TrackingStore, dataset: str) -> dict[str, StoredTrainings]:
+    """All stored trainings of a data set by their protocol. Reads each run once, newest first."""
+    found: dict[str, StoredTrainings] = {}
     protocols: dict[tuple[tuple[str, str], ...], str | None] = {}
-    for run in search(store, {schema.DATASET: dataset}, having=[TRAINING]):
-        settings = {k: v for k, v in run.data.params.items() if k in TrialConfig.model_fields and k != "seed"}
+    for training in trainings(store, dataset):
+        settings = {k: v for k, v in training.params.items() if k in TrialConfig.model_fields and k != "seed"}
         key = tuple(sorted(settings.items()))
         if key not in protocols:
             protocols[key] = _protocol(settings)
         if (name := protocols[key]) is not None:
-            _add(found.setdefault(name, Trainings()), run, int(run.data.tags[schema.SEED]))
+            _add(found.setdefault(name, StoredTrainings()), training)
     return found
 
 
-def _add(trainings: Trainings, run: Run, seed: int) -> None:
-    if run.info.status == FINISHED and "best/val_accuracy" in run.data.metrics:
-        digest = run.data.tags.get(schema.DATA_DIGEST, "")
-        trainings.digest = trainings.digest or digest
-        if digest == trainings.digest and seed not in trainings.failed:
-            trainings.finished.setdefault(seed, seed_result(run, seed, reused=False))
-    elif run.info.status == FAILED:
-        if seed not in trainings.finished:
-            trainings.failed.setdefault(seed, run.data.tags.get(schema.REASON, "failed"))
+def _add(stored: StoredTrainings, training: TrainingRecord) -> None:
+    seed = training.seed
+    if training.finished and schema.BEST_VAL_ACCURACY in training.metrics:
+        stored.digest = stored.digest or training.data_digest
+        if training.data_digest == stored.digest and seed not in stored.failed:
+            stored.finished.setdefault(seed, training.result(reused=False))
+    elif training.status == schema.FAILED:
+        if seed not in stored.finished:
+            stored.failed.setdefault(seed, training.reason or "failed")
     else:
-        trainings.begun = True
+        stored.begun = True
 
 
 def _protocol(settings: dict[str, str]) -> str | None:

@@ -91,7 +91,7 @@ def predict_files(
 
 
 @dataclass(frozen=True)
-class Verdict:
+class VoteOutcome:
     """What the members and their vote say.
 
     Attributes:
@@ -137,9 +137,9 @@ def decide(
     probabilities: Sequence[Probabilities],
     files: Sequence[str],
     labels: NDArray[np.int64] | None,
-) -> Verdict:
+) -> VoteOutcome:
     """Let members vote, best first."""
     votes = member_votes(probabilities)
     names = tuple(member.name for member in members)
     classes = members[0].classifier.classes
-    return Verdict(files, classes, names, probabilities, votes, majority_vote(votes), labels)
+    return VoteOutcome(files, classes, names, probabilities, votes, majority_vote(votes), labels)

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-RULE = (
+VOTE_RULE = (
     "The class with the most votes wins; where classes tie, the best member among those who voted for one of them "
     "decides. So the better of two decides when they differ, and the best of three when all three do."
 )

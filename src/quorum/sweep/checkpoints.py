@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from quorum.config import TrialConfig
-from quorum.models import on_meta
+from quorum.engine.optimizers import state_bytes
 
 LIMIT_OF_FREE = 0.5  # of the disk's free space at most, whatever limit is given
 RUN = "run.txt"
 
 
 @dataclass
-class KeptStates:
+class Checkpoints:
     """One folder for each node of the tree whose state is kept.
 
     Attributes:
-        folder: of the sweep's kept states. What an interrupted sweep has left there is used.
+        folder: of the sweep's states. What an interrupted sweep has left there is used.
         limit: bytes to use at most. What finds no room is not kept: its epochs are trained again.
         peak: bytes that were used at most.
         refused: states that found no room.
@@ -29,37 +29,41 @@ class KeptStates:
     limit: float
     peak: int = 0
     refused: int = 0
-    _sizes: dict[str, int] = field(default_factory=dict)  # bytes by node; those of running trainings are estimates
+    _written: dict[str, int] = field(default_factory=dict)  # bytes by node
+    _reserved: dict[str, int] = field(default_factory=dict)  # bytes by node, estimated
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.limit = min(self.limit, LIMIT_OF_FREE * shutil.disk_usage(self.folder).free)
         for path in self.folder.iterdir():
-            self._sizes[path.name] = _size(path)
-            if not (path / RUN).is_file():  # killed while it was written
-                self.drop([path.name])
+            if (path / RUN).is_file():
+                self._written[path.name] = _size(path)
+            else:  # killed while it was written
+                shutil.rmtree(path, ignore_errors=True)
 
-    def found(self) -> set[str]:
-        """Nodes whose states an interrupted sweep has left."""
-        return set(self._sizes)
+    @property
+    def nodes(self) -> Set[str]:
+        """Nodes whose states are kept."""
+        return self._written.keys()
 
     def place(self, node: str) -> Path:
         """The folder of a node's state."""
         return self.folder / node
 
     def reserve(self, node: str, config: TrialConfig) -> bool:
-        """Find room for the state of a training after an epoch. False where there is none."""
+        """Find room for the state of a training at a node. False where there is none."""
         size = state_bytes(config)
-        if sum(self._sizes.values()) + size > self.limit:
+        if sum(self._written.values()) + sum(self._reserved.values()) + size > self.limit:
             self.refused += 1
             return False
-        self._sizes[node] = size
+        self._reserved[node] = size
         return True
 
     def written(self, node: str, run_id: str) -> None:
         """A state has been written by the training of a run."""
         (self.place(node) / RUN).write_text(run_id)
-        self._sizes[node] = _size(self.place(node))
+        self._reserved.pop(node, None)
+        self._written[node] = _size(self.place(node))
         self.peak = max(self.peak, sum(_size(path) for path in self.folder.iterdir()))
 
     def origin(self, node: str) -> str:
@@ -67,20 +71,15 @@ class KeptStates:
         return (self.place(node) / RUN).read_text()
 
     def drop(self, nodes: Iterable[str]) -> None:
-        """Delete states that nothing will begin from, and give back room that was not needed."""
+        """Delete states, and give back room that was reserved and not used."""
         for node in list(nodes):
             shutil.rmtree(self.place(node), ignore_errors=True)
-            self._sizes.pop(node, None)
+            self._written.pop(node, None)
+            self._reserved.pop(node, None)
 
     def clear(self) -> None:
         """Delete all of them."""
         shutil.rmtree(self.folder, ignore_errors=True)
-
-
-def state_bytes(config: TrialConfig) -> int:
-    """Size of a training's state, nearly: weights, the best epoch's weights, and what the optimiser holds."""
-    slots = 2 if config.optimizer == "adam" else 1 if config.momentum else 0
-    return (2 + slots) * sum(tensor.numel() * tensor.element_size() for tensor in on_meta(config.model).parameters())
 
 
 def _size(folder: Path) -> int:

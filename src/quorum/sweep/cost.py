@@ -1,4 +1,4 @@
-"""What a sweep cost: epochs that were trained, and those that need not be."""
+"""What a sweep cost: epochs that were trained, and those that did not have to be."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from quorum.study.results import StageResult
 
 
 @dataclass(frozen=True)
-class Effort:
+class Cost:
     """Epochs of all finished trainings of a sweep.
 
     Attributes:

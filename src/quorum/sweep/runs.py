@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 
-from quorum.config import TrialConfig
 from quorum.errors import TrainingError
 from quorum.study.prefix import TrainingPath
 from quorum.study.results import SeedResult, TrialRequest, TrialResult
 from quorum.tracking import schema
-from quorum.tracking.queries import family, finished_trainings, get_run
-from quorum.tracking.runs import FINISHED, Run, RunLog, begin_run, close_run
-from quorum.training.resolve import Resolved
-from quorum.training.run import Bench, seed_result, training_tags, trial_tags
+from quorum.tracking.queries import family, finished_trainings, get_training
+from quorum.tracking.records import TrainingRecord, TrialRecord, training_identity, trial_identity
+from quorum.tracking.runs import RunLog, begin_run, close_run
+from quorum.training.prepared import PreparedTraining
+from quorum.training.run import trial_metrics
 from quorum.versions import code_version
-
-MEASURES = ("val_accuracy", "test_accuracy", "val_loss")
 
 
 @dataclass
@@ -25,13 +22,13 @@ class OpenTrial:
 
     Attributes:
         request: what is asked for.
-        resolved: its settings.
-        results: what is known of its seeds.
+        prepared: its training, whatever the seed.
+        results: of the seeds that have ended.
         log: its run, once it has been begun.
     """
 
     request: TrialRequest
-    resolved: Resolved
+    prepared: PreparedTraining
     results: dict[int, SeedResult] = field(default_factory=dict)
     log: RunLog | None = None
 
@@ -45,8 +42,8 @@ class OpenTrial:
         return f"{self.key}/seed-{seed}"
 
     def path(self, seed: int) -> TrainingPath:
-        """A seed's way through the tree."""
-        return TrainingPath(self.resolved.config.replace(seed=seed))
+        """The path of a seed's training."""
+        return TrainingPath(self.prepared.config.replace(seed=seed))
 
 
 @dataclass
@@ -54,124 +51,110 @@ class SweepRuns:
     """The runs below a sweep's.
 
     Attributes:
-        bench: data, device and folders.
         log: the sweep's run.
         seeds: of every trial.
         reuse: whether trainings of other sweeps are linked instead of repeated.
     """
 
-    bench: Bench
     log: RunLog
     seeds: tuple[int, ...]
     reuse: bool
-    _runs: dict[str, Run] = field(init=False)  # of an interrupted sweep, by key
+    _runs: dict[str, TrainingRecord] = field(init=False)  # of an interrupted sweep, by key
 
     def __post_init__(self) -> None:
         self._runs = family(self.log.store, self.log.run_id)
 
-    def standing(self, trial: OpenTrial) -> TrialResult | None:
+    def stored_result(self, trial: OpenTrial) -> TrialResult | None:
         """The result of a trial all of whose seeds have ended, or None."""
         run = self._runs.get(trial.key)
-        seed_runs = json.loads(run.data.tags.get(schema.SEED_RUNS, "{}")) if run is not None else {}
-        if run is None or not run.info.end_time or set(seed_runs) != {str(seed) for seed in self.seeds}:
+        if run is None or not run.ended or set(run.seed_runs) != {str(seed) for seed in self.seeds}:
             return None
         results = []
         for seed in self.seeds:
-            ended = get_run(self.log.store, seed_runs[str(seed)])
-            own = (self.log.run_id, trial.seed_key(seed))
-            foreign = (ended.data.tags.get(schema.SWEEP), ended.data.tags.get(schema.KEY)) != own
-            result = _ended(ended, seed, reused=foreign)
+            training = get_training(self.log.store, run.seed_runs[str(seed)])
+            own = (training.sweep_run_id, training.key) == (self.log.run_id, trial.seed_key(seed))
+            result = _stored_seed(training, reused=not own)
             if result is None:
                 return None
             results.append(result)
-        found = TrialResult(trial.request, run.info.run_id, tuple(results))
-        return found if found.failed or run.info.status == FINISHED else None
+        found = TrialResult(trial.request, run.run_id, tuple(results))
+        return found if found.failed or run.finished else None
 
-    def known(self, trial: OpenTrial) -> dict[int, SeedResult]:
+    def stored_seeds(self, trial: OpenTrial) -> dict[int, SeedResult]:
         """The seeds that need not be trained: they have been, in this sweep or, if that may be, elsewhere."""
-        known = {}
         begun = {seed: run for seed in self.seeds if (run := self._runs.get(trial.seed_key(seed))) is not None}
-        for seed, run in begun.items():
-            if (result := _ended(run, seed, reused=False)) is not None:
-                known[seed] = result
+        found = {
+            seed: result for seed, run in begun.items() if (result := _stored_seed(run, reused=False)) is not None
+        }
         if len(begun) == len(self.seeds):
-            return known
-        config = trial.resolved.config
-        done = finished_trainings(self.log.store, config.trial_fingerprint(), self._digest(config), code_version())
-        for seed, run in done.items():
-            linkable = self.reuse or run.data.tags.get(schema.SWEEP) == self.log.run_id
+            return found
+        fingerprint, digest = trial.prepared.config.trial_fingerprint(), trial.prepared.data_digest
+        for seed, training in finished_trainings(self.log.store, fingerprint, digest, code_version()).items():
+            linkable = self.reuse or training.sweep_run_id == self.log.run_id
             if seed in self.seeds and seed not in begun and linkable:
-                known[seed] = seed_result(run, seed, reused=True)
-        return known
+                found[seed] = training.result(reused=True)
+        return found
 
     def begin_trial(self, trial: OpenTrial) -> RunLog:
         """The run of a trial: begun, or gone on with."""
         if trial.log is not None:
             return trial.log
-        config = trial.resolved.config
-        values = {
-            **trial_tags(config, self._digest(config)),
-            schema.KEY: trial.key,
-            schema.SWEEP: self.log.run_id,
-            schema.STAGE: trial.request.stage,
-            schema.TRIAL: str(trial.request.number),
-        }
-        if trial.resolved.origin is not None:
-            values[schema.WEIGHTS_RUN] = trial.resolved.origin.run_id
-        previous = self._runs.get(trial.key)
-        trial.log = begin_run(
-            self.log.store, "trial", title(trial.request), values, parent=self.log.run_id, previous=previous
+        prepared, request = trial.prepared, trial.request
+        origin = prepared.weights.origin if prepared.weights else None
+        record = TrialRecord(
+            **trial_identity(prepared.config, prepared.data_digest),
+            kind=schema.TRIAL_KIND,
+            key=trial.key,
+            sweep_run_id=self.log.run_id,
+            stage=request.stage,
+            number=request.number,
+            weights_run_id=origin.run_id if origin else "",
         )
-        trial.log.params({k: v for k, v in config.model_dump().items() if k != "seed"})
+        previous = self._runs.get(trial.key)
+        trial.log = begin_run(self.log.store, title(request), record, parent=self.log.run_id, previous=previous)
+        trial.log.params({k: v for k, v in prepared.config.model_dump().items() if k != "seed"})
         return trial.log
 
     def begin_seed(
-        self, trial: OpenTrial, config: TrialConfig, name: str, start: int, origin: str | None
-    ) -> tuple[RunLog, int]:
+        self, trial: OpenTrial, prepared: PreparedTraining, name: str, start: int, origin: str | None
+    ) -> RunLog:
         """The run of a seed: begun, or gone on with.
 
         Args:
             trial: its trial.
-            config: its settings, seed included.
+            prepared: its training.
             name: of the run.
             start: epochs that its training takes over.
-            origin: the run whose training has done them.
-
-        Returns:
-            The run, and how many of its first epochs another training has done. That was settled when it was begun:
-            a kept state from which it goes on later may be its own.
+            origin: the run whose training has done them. Both are kept from when the run was first begun: a state from
+                which it goes on later may be its own.
         """
-        key = trial.seed_key(config.seed)
-        values = {**training_tags(config, self._digest(config)), schema.KEY: key, schema.SWEEP: self.log.run_id}
-        previous = self._runs.get(key)
-        if previous is not None:
-            start = int(previous.data.tags.get(schema.SHARED_EPOCHS, 0))
-        elif origin is not None:
-            values |= {schema.SHARED_EPOCHS: str(start), schema.SHARED_WITH: origin}
+        seed = prepared.config.seed
+        record = TrainingRecord(
+            **training_identity(prepared.config, prepared.data_digest),
+            kind=schema.SEED_KIND,
+            key=trial.seed_key(seed),
+            sweep_run_id=self.log.run_id,
+            shared_epochs=start if origin else 0,
+            shared_with=origin or "",
+        )
         parent = self.begin_trial(trial).run_id
-        return begin_run(self.log.store, "seed", name, values, parent=parent, previous=previous), start
+        return begin_run(self.log.store, name, record, parent=parent, previous=self._runs.get(record.key))
 
     def finish(self, trial: OpenTrial) -> TrialResult:
-        """Write down a trial all of whose seeds have ended."""
+        """Log the results of a trial all of whose seeds have ended."""
         log = self.begin_trial(trial)
         result = TrialResult(trial.request, log.run_id, tuple(trial.results[seed] for seed in self.seeds))
-        spreads = {measure: result.of(measure) for measure in MEASURES}
-        log.results(
-            {f"{name}/{part}": getattr(s, part) for name, s in spreads.items() for part in ("mean", "std", "n")},
-            {schema.SEED_RUNS: {str(seed.seed): seed.run_id for seed in result.seeds}},
-        )
+        finished = [seed.metrics for seed in result.seeds if not seed.reason]
+        log.metrics(trial_metrics(finished), seed_runs={str(seed.seed): seed.run_id for seed in result.seeds})
         reasons = [f"seed {seed.seed}: {seed.reason}" for seed in result.seeds if seed.reason]
         close_run(log, TrainingError("; ".join(reasons)) if reasons else None)
         return result
 
-    def _digest(self, config: TrialConfig) -> str:
-        return self.bench.data.batches(config, self.bench.device).store.digest
-
 
 def close_as_failed(log: RunLog, reason: str, *, diverged: bool) -> None:
-    """End the run of a training that came to nothing. One that diverged would do so again, so it is not repeated."""
+    """End the run of a training that failed. One that diverged would do so again, so it is not repeated."""
     if diverged:
-        log.tags({schema.DIVERGED: reason})
+        log.set(diverged=reason)
     close_run(log, TrainingError(reason))
 
 
@@ -186,10 +169,6 @@ def title(request: TrialRequest) -> str:
     return settings if request.stage.replace("-", "_") in request.settings else f"{request.stage}: {settings}"
 
 
-def _ended(run: Run, seed: int, *, reused: bool) -> SeedResult | None:
+def _stored_seed(training: TrainingRecord, *, reused: bool) -> SeedResult | None:
     """The result of a training that finished or diverged; None of one that has to be gone on with."""
-    if run.info.status == FINISHED:
-        return seed_result(run, seed, reused=reused)
-    if (reason := run.data.tags.get(schema.DIVERGED)) is not None:
-        return SeedResult(seed, run.info.run_id, reason=reason)
-    return None
+    return training.result(reused=reused) if training.finished or training.diverged else None

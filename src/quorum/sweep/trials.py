@@ -2,75 +2,74 @@
 
 from __future__ import annotations
 
-import functools
+import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
 from quorum.config import TrialConfig
-from quorum.engine.device import set_up
 from quorum.engine.state import discard_state
 from quorum.engine.training import Progress, States
 from quorum.errors import QuorumError
 from quorum.study.prefix import TrainingPath
 from quorum.study.results import SeedResult, TrialRequest, TrialResult
-from quorum.sweep.checkpoints import KeptStates
-from quorum.sweep.executors.pool import Executor, Failed, make_executor
+from quorum.sweep.checkpoints import Checkpoints
+from quorum.sweep.executors import Executor, Failed
 from quorum.sweep.runs import OpenTrial, SweepRuns, close_as_failed, title
 from quorum.sweep.schedule import Running, Schedule
 from quorum.sweep.weights import KeptWeights
+from quorum.tracking.records import TrainingRecord
 from quorum.tracking.runs import RunLog, close_run
-from quorum.training.job import Job, Trained, train
+from quorum.training.folders import WorkFolders
+from quorum.training.job import Job, Trained
+from quorum.training.prepare import Preparer
 from quorum.training.progress import TrainingProgress
-from quorum.training.resolve import Resolved, resolve
-from quorum.training.run import check_trainable, log_beginning, log_end, trained_result
+from quorum.training.run import log_beginning, log_end, make_job, trained_result
+
+Trials = list[OpenTrial]  # that one training serves: settings that differ as written may resolve to the same
 
 
 @dataclass
-class OpenSeed:
+class OpenTraining:
     """A training that is under way, with its run."""
 
-    trial: OpenTrial
-    running: Running
+    running: Running[Trials]
     log: RunLog
     progress: TrainingProgress
-    shared_epochs: int
+
+    @property
+    def shared_epochs(self) -> int:
+        """Epochs at its beginning that another training has trained."""
+        record = self.log.record
+        assert isinstance(record, TrainingRecord)
+        return record.shared_epochs
 
 
 @dataclass
-class SweepTrials:
+class TrialRunner:
     """Runs the trials of one sweep, as a context: all that is running ends with it.
 
     Attributes:
+        preparer: prepares their trainings.
         runs: the runs that hold them.
-        jobs: trainings side by side.
-        threads: torch's threads for each of them, where there are several.
-        states: the states that are kept for trainings to begin from.
+        folders: where trainings keep what is not tracked yet.
+        checkpoints: the states that are kept for trainings to begin from.
         weights: the weights that are kept.
+        executor: does the trainings.
     """
 
+    preparer: Preparer
     runs: SweepRuns
-    jobs: int
-    threads: int
-    states: KeptStates
+    folders: WorkFolders
+    checkpoints: Checkpoints
     weights: KeptWeights
-    _schedule: Schedule = field(init=False)
-    _trials: list[OpenTrial] = field(default_factory=list)  # that are not finished
-    _waiting: dict[TrainingPath, OpenTrial] = field(
-        default_factory=dict
-    )  # the trials of the trainings that have to be done
-    _open: dict[str, OpenSeed] = field(default_factory=dict)  # by run id
+    executor: Executor[Job, Progress | Trained]
+    _schedule: Schedule[Trials] = field(init=False)
+    _trials: Trials = field(default_factory=list)  # that are not finished
+    _open: dict[str, OpenTraining] = field(default_factory=dict)  # by run id
 
     def __post_init__(self) -> None:
-        self._bench, self._seeds = self.runs.bench, self.runs.seeds
-        self._schedule = Schedule(kept=self.states.found())
-        self._executor: Executor[Job, Progress | Trained] = make_executor(
-            train,
-            lambda job, images: self._open[job.run_id].progress.on_batch(images),
-            self.jobs,
-            functools.partial(set_up, self.threads),
-            preload=(train.__module__,),
-        )
+        self._schedule = Schedule(self.checkpoints)
 
     def execute(self, requests: Sequence[TrialRequest], possible: Sequence[TrialConfig]) -> Iterator[TrialResult]:
         """Trials over all their seeds: trained, gone on with, or read from the runs that hold them.
@@ -83,31 +82,27 @@ class SweepTrials:
             Their results, each when it is known.
         """
         for request in requests:
-            resolved = resolve(request.config, self._bench.device, self.runs.log.store)
-            trial = OpenTrial(request, resolved)
-            if (stands := self.runs.standing(trial)) is not None:
-                self.weights.add(stands)
-                yield stands
+            trial = OpenTrial(request, self.preparer.prepare(request.config))
+            if (stored := self.runs.stored_result(trial)) is not None:
+                self.weights.add(stored)
+                yield stored
                 continue
-            check_trainable(resolved, self._bench)
-            trial.results = self.runs.known(trial)
+            trial.results = self.runs.stored_seeds(trial)
             self._trials.append(trial)
-        self._plan(possible)
-        yield from (self._finish(trial) for trial in list(self._trials) if len(trial.results) == len(self._seeds))
-        for job, told in self._executor.run(self._next_job):
-            trial = self._open[job.run_id].trial
-            self._hear(job, told)
-            if len(trial.results) == len(self._seeds):
-                yield self._finish(trial)
+        self._schedule.plan(self._wanted(), self._paths_ahead(possible))
+        yield from self._finish_complete()
+        for job, event in self.executor.run(self._next_job, self._on_batch):
+            self._on_event(job, event)
+            yield from self._finish_complete()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         """End what is running. With an error, the runs that are open end with it."""
-        self._executor.close()
+        self.executor.close()
         if error is None:
-            self.states.clear()
+            self.checkpoints.clear()
             return
         for opened in self._open.values():
             opened.progress.close()
@@ -116,86 +111,82 @@ class SweepTrials:
             if trial.log is not None:
                 close_run(trial.log, error)
 
-    def _plan(self, possible: Sequence[TrialConfig]) -> None:
-        """Put the seeds that have to be trained into the schedule, and look ahead at those of later stages."""
-        ahead = [config for one in possible if (config := self._look_at(one)) is not None]
-        self._waiting = {
-            trial.path(seed): trial for trial in self._trials for seed in self._seeds if seed not in trial.results
-        }
-        self._schedule.waiting = list(self._waiting)
-        self._schedule.possible = [TrainingPath(config.replace(seed=seed)) for config in ahead for seed in self._seeds]
-        self._tidy()
+    def _wanted(self) -> dict[TrainingPath, Trials]:
+        """The trainings that have to be done, each with the trials that it is for."""
+        wanted: dict[TrainingPath, Trials] = {}
+        for trial in self._trials:
+            for seed in self.runs.seeds:
+                if seed not in trial.results:
+                    wanted.setdefault(trial.path(seed), []).append(trial)
+        return wanted
 
-    def _look_at(self, config: TrialConfig) -> TrialConfig | None:
-        """Settings of a trial that may come, resolved; None where they could not be run, if it came to that."""
-        try:
-            return resolve(config, self._bench.device, self.runs.log.store).config
-        except QuorumError:
-            return None
+    def _paths_ahead(self, possible: Sequence[TrialConfig]) -> list[TrainingPath]:
+        """Paths of the trainings that later stages may ask for, without those that could not be run."""
+        paths = []
+        for config in possible:
+            try:
+                resolved = self.preparer.resolve(config)
+            except QuorumError:
+                continue
+            paths += [TrainingPath(resolved.replace(seed=seed)) for seed in self.runs.seeds]
+        return paths
 
     def _next_job(self) -> Job | None:
         """Begin the next training that need not wait for another."""
         running = self._schedule.start()
         if running is None:
             return None
-        path, trial = running.path, self._waiting[running.path]
-        running.keep = frozenset(
-            epoch for epoch in running.keep if self.states.reserve(path.nodes[epoch - 1], path.config)
-        )
-        seed = path.config.seed
-        resolved = Resolved(path.config, trial.resolved.weights, trial.resolved.origin)
+        trial, seed = running.task[0], running.path.config.seed
+        prepared = trial.prepared.with_seed(seed)
         name = f"seed {seed}, {title(trial.request)}"
-        origin = self.states.origin(path.nodes[running.start - 1]) if running.start else None
-        log, shared = self.runs.begin_seed(trial, path.config, name, running.start, origin)
-        log_beginning(log, resolved, self._bench)
-        job = self._bench.job(name, resolved, log.run_id, self._folders(running, log.run_id))
-        self._open[log.run_id] = OpenSeed(trial, running, log, TrainingProgress(job, log), shared)
+        origin = self.checkpoints.origin(running.path.nodes[running.start - 1]) if running.start else None
+        log = self.runs.begin_seed(trial, prepared, name, running.start, origin)
+        log_beginning(log, prepared)
+        job = make_job(name, prepared, log.run_id, self._states(running, log.run_id), self.folders)
+        self._open[log.run_id] = OpenTraining(running, log, TrainingProgress(job, log))
         return job
 
-    def _folders(self, running: Running, run_id: str) -> States:
+    def _states(self, running: Running[Trials], run_id: str) -> States:
         nodes = running.path.nodes
         return States(
-            own=self._bench.state_folder(run_id),
-            start=self.states.place(nodes[running.start - 1]) if running.start else None,
-            keep={epoch: self.states.place(nodes[epoch - 1]) for epoch in running.keep},
+            own=self.folders.state(run_id),
+            start=self.checkpoints.place(nodes[running.start - 1]) if running.start else None,
+            keep={epoch: self.checkpoints.place(nodes[epoch - 1]) for epoch in running.keep},
         )
 
-    def _hear(self, job: Job, told: Progress | Trained | Failed) -> None:
-        """Take down what a training tells."""
+    def _on_batch(self, job: Job, images: int) -> None:
+        self._open[job.run_id].progress.on_batch(images)
+
+    def _on_event(self, job: Job, event: Progress | Trained | Failed) -> None:
         opened = self._open[job.run_id]
-        if isinstance(told, Progress):
-            opened.progress.tell(told)
-            opened.running.epoch = told.records[-1].epoch
-            if told.kept:
-                node = opened.running.path.nodes[opened.running.epoch - 1]
-                self.states.written(node, job.run_id)
-                self._schedule.kept.add(node)
-            return
-        if isinstance(told, Trained):
-            log_end(opened.log, job, told)
+        if isinstance(event, Progress):
+            opened.progress.on_progress(event)
+            opened.running.epoch = event.records[-1].epoch
+            if event.kept:
+                self.checkpoints.written(opened.running.node, job.run_id)
+        elif isinstance(event, Trained):
+            log_end(opened.log, job, event)
             close_run(opened.log, None)
-            result = trained_result(job, told, opened.shared_epochs)
+            self._on_end(opened, trained_result(job, event, opened.shared_epochs))
         else:
-            discard_state(self._bench.state_folder(job.run_id))
-            close_as_failed(opened.log, told.reason, diverged=told.diverged)
-            result = SeedResult(job.config.seed, job.run_id, reason=told.reason, shared_epochs=opened.shared_epochs)
+            discard_state(self.folders.state(job.run_id))
+            close_as_failed(opened.log, event.reason, diverged=event.diverged)
+            seed = opened.running.path.config.seed
+            failed = SeedResult(seed, job.run_id, reason=event.reason, shared_epochs=opened.shared_epochs)
+            self._on_end(opened, failed)
+
+    def _on_end(self, opened: OpenTraining, result: SeedResult) -> None:
+        """A training has ended: hand its result to the trials that it is for."""
         opened.progress.close()
-        opened.trial.results[job.config.seed] = result
-        del self._open[job.run_id]
+        for number, trial in enumerate(opened.running.task):
+            trial.results[result.seed] = dataclasses.replace(result, reused=number > 0)
+        del self._open[result.run_id]
         self._schedule.end(opened.running)
-        nodes = opened.running.path.nodes
-        self.states.drop({nodes[epoch - 1] for epoch in opened.running.keep} - self._schedule.kept)
-        self._tidy()
 
-    def _tidy(self) -> None:
-        """Delete the states that no training to come will begin from."""
-        superfluous = self._schedule.superfluous()
-        self._schedule.kept -= superfluous
-        self.states.drop(superfluous)
-
-    def _finish(self, trial: OpenTrial) -> TrialResult:
-        """Write down a trial all of whose seeds have ended."""
-        result = self.runs.finish(trial)
-        self._trials.remove(trial)
-        self.weights.add(result)
-        return result
+    def _finish_complete(self) -> Iterator[TrialResult]:
+        """Finish the trials all of whose seeds have ended."""
+        for trial in [one for one in self._trials if len(one.results) == len(self.runs.seeds)]:
+            result = self.runs.finish(trial)
+            self._trials.remove(trial)
+            self.weights.add(result)
+            yield result

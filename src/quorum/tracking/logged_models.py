@@ -21,7 +21,7 @@ from mlflow.types.schema import Array
 
 from quorum.errors import RegistryError
 from quorum.tracking.runs import RunLog
-from quorum.tracking.store import Store
+from quorum.tracking.store import TrackingStore
 
 PACKAGE = Path(__file__).parents[1]
 NEEDED = (
@@ -89,7 +89,7 @@ def _log(
     params: Mapping[str, Any],
     kind: str,
 ) -> str:
-    client = log.client
+    client = log.store.client
     model = client.create_logged_model(
         log.store.experiment_id,
         name="model",
@@ -121,7 +121,7 @@ def _log(
 
 
 @dataclass(frozen=True)
-class Fetched:
+class FetchedModel:
     """A model of ours on this machine.
 
     Attributes:
@@ -137,7 +137,7 @@ class Fetched:
     bundles: tuple[Path, ...]
 
 
-def fetch_bundles(store: Store, uri: str) -> Fetched:
+def fetch_bundles(store: TrackingStore, uri: str) -> FetchedModel:
     """A model of ours with local folders of its networks.
 
     Args:
@@ -156,10 +156,10 @@ def fetch_bundles(store: Store, uri: str) -> Fetched:
     except (MlflowException, OSError, KeyError) as error:
         raise RegistryError(f"{uri}: no such model of quorum's ({' '.join(str(error).split())[:200]})") from error
     bundles = tuple(folder / entry["path"] for _, entry in sorted(artifacts.items()))
-    return Fetched(uri, str(loaded.run_id), str(loaded.model_id), bundles)
+    return FetchedModel(uri, str(loaded.run_id), str(loaded.model_id), bundles)
 
 
-def delete_model(store: Store, model_id: str) -> bool:
+def delete_model(store: TrackingStore, model_id: str) -> bool:
     """Delete a logged model and its files, unless a registered version needs it.
 
     Returns:

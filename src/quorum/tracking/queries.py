@@ -5,41 +5,45 @@ from __future__ import annotations
 import contextlib
 import gc
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import pandas as pd
-from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
 from quorum.errors import RegistryError
 from quorum.tracking import schema
-from quorum.tracking.runs import FINISHED
-from quorum.tracking.store import Store
+from quorum.tracking.records import Record, TrainingRecord, TrialRecord
+from quorum.tracking.store import TrackingStore
+
+R = TypeVar("R", bound=Record)
 
 TRAINING = f"tags.`{schema.FINGERPRINT}` LIKE '%'"  # a condition: the run is a training, not a trial or a sweep
 _PAGES = (10, 50, 200, 1000)  # runs of the first pages, and of all further ones: many callers want the first run alone
 
 
 def search(
-    store: Store,
-    wanted: Mapping[str, str],
+    store: TrackingStore,
+    record: type[R],
     *,
     having: Sequence[str] = (),
     status: str | None = None,
     order_by: str | None = None,
-) -> Iterator[Run]:
-    """Runs of all experiments, newest first unless told otherwise, read page by page.
+    **wanted: str,
+) -> Iterator[R]:
+    """Runs of all experiments as records, newest first unless another order is asked for, read page by page.
 
     Args:
         store: the tracking store.
-        wanted: tags that they carry.
+        record: the class of records.
         having: further conditions in MLflow's language. One on a metric leaves out the runs that have none.
         status: their status, if it matters.
         order_by: an order in MLflow's language.
+        wanted: fields of the record and their values.
     """
-    clauses = [f"tags.`{key}` = '{value}'" for key, value in wanted.items()] + [*having]
+    clauses = [f"tags.`{record.tag_of(name)}` = '{value}'" for name, value in wanted.items()] + [*having]
     if status is not None:
         clauses.append(f"attributes.status = '{status}'")
     experiments = [experiment.experiment_id for experiment in store.client.search_experiments()]
@@ -53,7 +57,7 @@ def search(
                 order_by=[order_by or "attributes.start_time DESC"],
                 page_token=token,
             )
-        yield from page
+        yield from map(record.of, page)
         token = page.token
         if not token:
             return
@@ -71,44 +75,88 @@ def _no_collection() -> Iterator[None]:
             gc.enable()
 
 
-def unfinished(store: Store, kind: str, key: str) -> Run | None:
-    """The newest run of a kind and key that was begun and not finished, and did not diverge."""
-    having = [f"attributes.status != '{FINISHED}'"]
-    return next(search(store, {schema.KIND: kind, schema.KEY: key}, having=having), None)
+def unfinished(store: TrackingStore, record: type[R], kind: str, key: str) -> R | None:
+    """The newest run of a kind and key that was begun and not finished."""
+    having = [f"attributes.status != '{schema.FINISHED}'"]
+    return next(search(store, record, having=having, kind=kind, key=key), None)
 
 
-def finished_training(store: Store, fingerprint: str, digest: str, code: str) -> Run | None:
+def finished_training(store: TrackingStore, fingerprint: str, digest: str, code: str) -> TrainingRecord | None:
     """The newest FINISHED training of a configuration, seed included, on the same data by the same code."""
-    wanted = {schema.FINGERPRINT: fingerprint, schema.DATA_DIGEST: digest, schema.CODE_VERSION: code}
-    return next(search(store, wanted, status=FINISHED), None)
+    found = search(
+        store,
+        TrainingRecord,
+        status=schema.FINISHED,
+        fingerprint=fingerprint,
+        data_digest=digest,
+        code_version=code,
+    )
+    return next(found, None)
 
 
-def finished_trainings(store: Store, trial_fingerprint: str, digest: str, code: str) -> dict[int, Run]:
+def finished_trainings(
+    store: TrackingStore, trial_fingerprint: str, digest: str, code: str
+) -> dict[int, TrainingRecord]:
     """The newest FINISHED training of each seed of a configuration on the same data by the same code.
 
     It costs as much as `finished_training` does for one seed.
     """
-    wanted = {schema.TRIAL_FINGERPRINT: trial_fingerprint, schema.DATA_DIGEST: digest, schema.CODE_VERSION: code}
-    found: dict[int, Run] = {}
-    for run in search(store, wanted, having=[TRAINING], status=FINISHED):
-        found.setdefault(int(run.data.tags[schema.SEED]), run)
+    found: dict[int, TrainingRecord] = {}
+    for training in search(
+        store,
+        TrainingRecord,
+        having=[TRAINING],
+        status=schema.FINISHED,
+        trial_fingerprint=trial_fingerprint,
+        data_digest=digest,
+        code_version=code,
+    ):
+        found.setdefault(training.seed, training)
     return found
 
 
-def family(store: Store, sweep_run_id: str) -> dict[str, Run]:
-    """The trial and seed runs of a sweep by their key."""
-    return {run.data.tags[schema.KEY]: run for run in search(store, {schema.SWEEP: sweep_run_id})}
+def trainings(store: TrackingStore, dataset: str) -> Iterator[TrainingRecord]:
+    """All trainings of a data set, newest first."""
+    return search(store, TrainingRecord, having=[TRAINING], dataset=dataset)
 
 
-def get_run(store: Store, run_id: str) -> Run:
+def trials(
+    store: TrackingStore, dataset: str, *, metric: str | None = None, order_by: str | None = None
+) -> Iterator[TrialRecord]:
+    """Trials and single trainings of a data set, newest first unless another order is asked for.
+
+    Args:
+        store: the tracking store.
+        dataset: its name.
+        metric: only finished ones that have this metric. A trial's seeds have none of its means.
+        order_by: an order in MLflow's language.
+    """
+    having = [] if metric is None else [f"metrics.`{metric}` >= 0"]
+    status = None if metric is None else schema.FINISHED
+    for record in search(store, TrialRecord, having=having, status=status, order_by=order_by, dataset=dataset):
+        if record.kind in (schema.TRIAL_KIND, schema.TRAIN_KIND):
+            yield record
+
+
+def family(store: TrackingStore, sweep_run_id: str) -> dict[str, TrainingRecord]:
+    """The trial and seed runs of a sweep by their key. A trial leaves the fields of a training empty."""
+    return {record.key: record for record in search(store, TrainingRecord, sweep_run_id=sweep_run_id)}
+
+
+def get_training(store: TrackingStore, run_id: str) -> TrainingRecord:
+    """A training by the id of its run. Raises RegistryError where there is none."""
+    return get_record(store, TrainingRecord, run_id)
+
+
+def get_record(store: TrackingStore, record: type[R], run_id: str) -> R:
     """A run by id. Raises RegistryError where there is none."""
     try:
-        return store.client.get_run(run_id)
+        return record.of(store.client.get_run(run_id))
     except MlflowException as error:
         raise RegistryError(f"no run {run_id!r} in {store.uri}") from error
 
 
-def artifact(store: Store, run_id: str, path: str) -> Path | None:
+def artifact(store: TrackingStore, run_id: str, path: str) -> Path | None:
     """A local copy of one of a run's artifacts, or None where it has none by that path."""
     try:
         uri = store.client.get_run(run_id).info.artifact_uri
@@ -117,10 +165,30 @@ def artifact(store: Store, run_id: str, path: str) -> Path | None:
         return None
 
 
-def history_frame(store: Store, run_id: str) -> pd.DataFrame:
-    """The epochs that a training logged: epoch, train_loss, train_accuracy, val_loss and val_accuracy."""
-    columns = {
-        name.replace("/", "_"): {m.step: m.value for m in store.client.get_metric_history(run_id, name)}
-        for name in ("train/loss", "train/accuracy", "val/loss", "val/accuracy")
-    }
+def predictions(store: TrackingStore, run_id: str) -> pd.DataFrame:
+    """What a training predicted for each image of its validation and test split: split, file, true, predicted and
+    probability.
+
+    Raises:
+        RegistryError: where it did not keep them.
+    """
+    file = artifact(store, run_id, schema.PREDICTIONS)
+    if file is None:
+        raise RegistryError(f"run {run_id} has no {schema.PREDICTIONS}; train it again with reuse=false")
+    return pd.read_csv(file, dtype={"split": str, "file": str, "true": str, "predicted": str}, keep_default_na=False)
+
+
+def history_frame(store: TrackingStore, run_id: str, names: Sequence[str] | None = None) -> pd.DataFrame:
+    """The epochs that a training logged: `epoch`, and a column for each metric.
+
+    Args:
+        store: the tracking store.
+        run_id: of the training.
+        names: the metrics; by default all that it logged by epoch.
+    """
+    if names is None:
+        logged = get_training(store, run_id).metrics
+        names = [name for name in logged if name.startswith(schema.EPOCH_METRICS)]
+    histories = {name: store.client.get_metric_history(run_id, name) for name in names}
+    columns = {name: {metric.step: metric.value for metric in history} for name, history in histories.items()}
     return pd.DataFrame(columns).rename_axis("epoch").reset_index().sort_values("epoch")

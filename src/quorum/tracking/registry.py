@@ -5,21 +5,20 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from mlflow.entities import Run
-from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from quorum.errors import RegistryError
 from quorum.tracking import schema
-from quorum.tracking.queries import search
-from quorum.tracking.runs import FINISHED
-from quorum.tracking.store import Store
+from quorum.tracking.queries import trials
+from quorum.tracking.records import TrialRecord, VersionRecord
+from quorum.tracking.store import TrackingStore
 
 MODELS = "models:/"
-LEDGER = "quorum.promotion."  # tags of a registered model: one entry for each promotion that changed an alias
+CURRENT = "current"  # alias of the registered vote that was taken last
+LEDGER = f"{schema.PROMOTION}."  # tags of a registered model: one entry for each promotion that changed an alias
 Aliases = dict[str, str]  # alias -> version
 
 
@@ -33,20 +32,15 @@ class Candidate:
     """A finished trial that can be promoted.
 
     Attributes:
-        run: its run.
+        trial: its record.
         value: the metric it is ranked by.
     """
 
-    run: Run
+    trial: TrialRecord
     value: float
 
-    @property
-    def model_id(self) -> str | None:
-        """The logged model of its best seed, if its weights were kept."""
-        return self.run.data.tags.get(schema.MODEL_ID)
 
-
-def candidates(store: Store, dataset: str, metric: str, count: int) -> tuple[list[Candidate], int]:
+def candidates(store: TrackingStore, dataset: str, metric: str, count: int) -> tuple[list[Candidate], int]:
     """The best finished trials of a data set, over all sweeps, models and single trainings.
 
     A configuration counts once, however often it was run. All candidates saw the same data: that of the trial that
@@ -66,15 +60,15 @@ def candidates(store: Store, dataset: str, metric: str, count: int) -> tuple[lis
     """
     lower = "loss" in metric
     order = f"metrics.`{metric}` {'ASC' if lower else 'DESC'}"
-    newest = next(_trials(store, dataset, metric, None), None)
-    digest = newest.data.tags[schema.DATA_DIGEST] if newest else ""
+    newest = next(trials(store, dataset, metric=metric), None)
+    digest = newest.data_digest if newest else ""
     found: dict[str, Candidate] = {}
     others = 0
-    for run in _trials(store, dataset, metric, order):
-        if run.data.tags[schema.DATA_DIGEST] != digest:
+    for trial in trials(store, dataset, metric=metric, order_by=order):
+        if trial.data_digest != digest:
             others += 1
         else:
-            found.setdefault(run.data.tags[schema.TRIAL_FINGERPRINT], Candidate(run, run.data.metrics[metric]))
+            found.setdefault(trial.trial_fingerprint, Candidate(trial, trial.metrics[metric]))
             if len(found) == count:
                 break
     if len(found) < count:
@@ -83,14 +77,6 @@ def candidates(store: Store, dataset: str, metric: str, count: int) -> tuple[lis
             f"wanted; run a sweep first{f', or give top={len(found)}' if found else ''}"
         )
     return list(found.values()), others
-
-
-def _trials(store: Store, dataset: str, metric: str, order: str | None) -> Iterator[Run]:
-    """Finished trials and single trainings that have a metric. A trial's seeds have none of its means."""
-    having = [f"metrics.`{metric}` >= 0"]
-    for run in search(store, {schema.DATASET: dataset}, having=having, status=FINISHED, order_by=order):
-        if run.data.tags.get(schema.KIND) in ("trial", "train"):
-            yield run
 
 
 @dataclass(frozen=True)
@@ -112,7 +98,7 @@ class Promotion:
         return self.before != self.after
 
 
-def promote(store: Store, name: str, description: str, chosen: Sequence[Candidate]) -> Promotion:
+def point_aliases(store: TrackingStore, name: str, description: str, chosen: Sequence[Candidate]) -> Promotion:
     """Point `best-1`, `best-2`, ... of a registered model at candidates, best first.
 
     A candidate that has a version keeps it, so that promoting twice changes nothing. What the aliases pointed at
@@ -122,9 +108,9 @@ def promote(store: Store, name: str, description: str, chosen: Sequence[Candidat
         RegistryError: where a candidate's weights were not kept.
     """
     for place, candidate in enumerate(chosen, 1):
-        if candidate.model_id is None:
+        if not candidate.trial.model_id:
             raise RegistryError(
-                f"the trial in place {place}, run {candidate.run.info.run_id}, kept no weights; run its sweep again "
+                f"the trial in place {place}, run {candidate.trial.run_id}, kept no weights; run its sweep again "
                 f"with a higher keep= and reuse=false"
             )
     client = store.client
@@ -132,9 +118,9 @@ def promote(store: Store, name: str, description: str, chosen: Sequence[Candidat
         client.create_registered_model(name)
     if client.get_registered_model(name).description != description:
         client.update_registered_model(name, description)
-    versions = {version.source.removeprefix(MODELS): version for version in _versions(store, name)}
+    known = {version.model_id: version for version in versions(store, name)}
     after = {
-        f"best-{place}": str((versions.get(candidate.model_id or "") or _create(store, name, candidate)).version)
+        f"best-{place}": (known.get(candidate.trial.model_id) or _create(store, name, candidate.trial)).version
         for place, candidate in enumerate(chosen, 1)
     }
     promotion = Promotion(name, best_aliases(store, name), after)
@@ -144,7 +130,7 @@ def promote(store: Store, name: str, description: str, chosen: Sequence[Candidat
     return promotion
 
 
-def rollback(store: Store, name: str) -> Promotion:
+def rollback(store: TrackingStore, name: str) -> Promotion:
     """Put the aliases back to what they were before the last promotion that has not been rolled back.
 
     Raises:
@@ -165,19 +151,19 @@ def rollback(store: Store, name: str) -> Promotion:
     return promotion
 
 
-def ledger_entries(store: Store, name: str) -> dict[str, Mapping[str, Aliases]]:
+def ledger_entries(store: TrackingStore, name: str) -> dict[str, Mapping[str, Aliases]]:
     """The promotions of a registered model that have not been rolled back, by tag, the oldest first."""
     entries = store.client.get_registered_model(name).tags
     return {key: json.loads(entries[key]) for key in sorted(entries) if key.startswith(LEDGER)}
 
 
-def best_aliases(store: Store, name: str) -> Aliases:
+def best_aliases(store: TrackingStore, name: str) -> Aliases:
     """The aliases `best-N` of a registered model and their versions."""
     aliases = store.client.get_registered_model(name).aliases
     return {alias: str(aliases[alias]) for alias in sorted(aliases) if re.fullmatch(r"best-\d+", alias)}
 
 
-def best_members(store: Store, name: str) -> list[str]:
+def best_members(store: TrackingStore, name: str) -> list[str]:
     """URIs of the versions that the aliases `best-1`, `best-2`, ... point at.
 
     Raises:
@@ -189,27 +175,40 @@ def best_members(store: Store, name: str) -> list[str]:
     return [f"{MODELS}{name}/{aliases[alias]}" for alias in ordered]
 
 
-def register(store: Store, name: str, model_id: str, run_id: str, values: Mapping[str, str], description: str) -> str:
-    """A version of a registered model from a logged one, the registered model made if it is not there.
-
-    Returns:
-        The version.
-    """
-    if not store.client.search_registered_models(f"name = '{name}'"):
-        store.client.create_registered_model(name)
-    version = store.client.create_model_version(
-        name, MODELS + model_id, run_id, tags=dict(values), description=description, model_id=model_id
+def register(store: TrackingStore, version: VersionRecord) -> VersionRecord:
+    """Register a logged model as a version, and the registered model if there is none. Returns it with its number."""
+    if not store.client.search_registered_models(f"name = '{version.name}'"):
+        store.client.create_registered_model(version.name)
+    made = store.client.create_model_version(
+        version.name,
+        MODELS + version.model_id,
+        version.run_id,
+        tags=version.tags(),
+        description=version.description,
+        model_id=version.model_id,
     )
-    return str(version.version)
+    return VersionRecord.of(made)
 
 
-def version_with_tag(store: Store, name: str, key: str, value: str) -> ModelVersion | None:
-    """The newest version of a registered model that carries a tag with that value."""
-    found = [version for version in _versions(store, name) if version.tags.get(key) == value]
+def vote_name(dataset_name: str) -> str:
+    """Name of the registered vote of a data set."""
+    return f"{model_name(dataset_name)}-vote"
+
+
+def register_vote(store: TrackingStore, version: VersionRecord) -> VersionRecord:
+    """Register a vote, unless it has a version already, and point the alias `current` at it."""
+    registered = version if version.version else register(store, version)
+    store.client.set_registered_model_alias(registered.name, CURRENT, registered.version)
+    return registered
+
+
+def vote_version(store: TrackingStore, name: str, members: Sequence[str]) -> VersionRecord | None:
+    """The newest version of a registered vote that has these members, in this order."""
+    found = [version for version in versions(store, name) if version.members == tuple(members)]
     return max(found, key=lambda version: int(version.version), default=None)
 
 
-def version_of(store: Store, uri: str) -> ModelVersion | None:
+def version_of(store: TrackingStore, uri: str) -> VersionRecord | None:
     """The version that `models:/NAME/VERSION` or `models:/NAME@ALIAS` names; None for a URI of another kind.
 
     Raises:
@@ -220,50 +219,51 @@ def version_of(store: Store, uri: str) -> ModelVersion | None:
         return None
     try:
         if at:
-            return store.client.get_model_version_by_alias(name, alias)
-        return store.client.get_model_version(*name.split("/", 1))
+            return VersionRecord.of(store.client.get_model_version_by_alias(name, alias))
+        return VersionRecord.of(store.client.get_model_version(*name.split("/", 1)))
     except MlflowException as error:
         raise RegistryError(f"{uri}: no such model version ({' '.join(str(error).split())[:160]})") from error
 
 
-def _versions(store: Store, name: str) -> list[ModelVersion]:
-    found: list[ModelVersion] = []
+def versions(store: TrackingStore, name: str) -> list[VersionRecord]:
+    """All versions of a registered model; none where there is no such model."""
+    found: list[VersionRecord] = []
     token = None
     while True:
         page = store.client.search_model_versions(f"name = '{name}'", page_token=token)
-        found += page
+        found += map(VersionRecord.of, page)
         token = page.token
         if not token:
             return found
 
 
-def _create(store: Store, name: str, candidate: Candidate) -> ModelVersion:
-    run, model_id = candidate.run, candidate.model_id
-    assert model_id is not None
-    metrics = run.data.metrics
-    values = {
-        "mean": repr(metrics["val_accuracy/mean"]),
-        "std": repr(metrics["val_accuracy/std"]) if "val_accuracy/std" in metrics else "none: one seed",
-        "n": str(int(metrics["val_accuracy/n"])),
-        "run": run.data.tags.get(schema.BEST_RUN, run.info.run_id),
-        "trial_run": run.info.run_id,
-        "data_digest": run.data.tags[schema.DATA_DIGEST],
-        "configuration": json.dumps(run.data.params, sort_keys=True),
-    }
-    version = store.client.create_model_version(
-        name, MODELS + model_id, values["run"], tags=values, model_id=model_id, description=run.info.run_name
+def _create(store: TrackingStore, name: str, trial: TrialRecord) -> VersionRecord:
+    metrics = trial.metrics
+    return register(
+        store,
+        VersionRecord(
+            name=name,
+            version="",
+            model_id=trial.model_id,
+            description=trial.name,
+            mean=metrics["val_accuracy/mean"],
+            std=metrics.get("val_accuracy/std"),
+            n=int(metrics["val_accuracy/n"]),
+            run_id=trial.best_seed_run or trial.run_id,
+            trial_run_id=trial.run_id,
+            data_digest=trial.data_digest,
+            settings=trial.params,
+        ),
     )
-    assert isinstance(version, ModelVersion)
-    return version
 
 
-def _write_ledger(store: Store, promotion: Promotion) -> None:
+def _write_ledger(store: TrackingStore, promotion: Promotion) -> None:
     entry = {"before": promotion.before, "after": promotion.after}
     key = f"{LEDGER}{time.time_ns():020d}"  # sorts by time
     store.client.set_registered_model_tag(promotion.name, key, json.dumps(entry))
 
 
-def _set_aliases(store: Store, promotion: Promotion) -> None:
+def _set_aliases(store: TrackingStore, promotion: Promotion) -> None:
     for alias, version in promotion.after.items():
         if promotion.before.get(alias) != version:
             store.client.set_registered_model_alias(promotion.name, alias, version)

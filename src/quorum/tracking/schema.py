@@ -1,9 +1,10 @@
-"""Names of the tags and metrics that quorum's runs, models and versions carry."""
+"""Every name that runs, models and versions have in MLflow: tags, metrics and files. Each is written here once."""
 
-KIND = "quorum.kind"  # sweep, trial, seed, train, data, promote, ensemble or continued
+# Tags. `records.py` says which kind of run carries which.
+KIND = "quorum.kind"  # one of the kinds below
 DATASET = "quorum.dataset"
 DATA_DIGEST = "quorum.data_digest"
-FINGERPRINT = "quorum.fingerprint"  # of a seed run: its configuration, seed included
+FINGERPRINT = "quorum.fingerprint"  # of a training: its configuration, seed included
 TRIAL_FINGERPRINT = "quorum.trial_fingerprint"  # of its configuration whatever the seed
 CODE_VERSION = "quorum.code_version"
 KEY = "quorum.key"  # what a repeated command finds its unfinished run by
@@ -19,7 +20,43 @@ REASON = "quorum.reason"  # why a run failed
 DIVERGED = "quorum.diverged"  # of a training whose loss was no longer finite: in which epoch
 CONTINUES = "quorum.continued_in"  # of a run that `mlflow run` made for work that goes on in another
 WEIGHTS_RUN = "quorum.weights_run_id"  # of a training: the run that its first weights come from
-SHARED_EPOCHS = "quorum.shared_epochs"  # of a seed run: epochs at its beginning that another run has trained
-SHARED_WITH = "quorum.shared_with"  # of a seed run: the run that trained them
+SHARED_EPOCHS = "quorum.shared_epochs"  # of a training: epochs at its beginning that another run has trained
+SHARED_WITH = "quorum.shared_with"  # of a training: the run that trained them
+PROMOTION = "quorum.promotion"  # of a promotion's run, and, with a number, of the registered model: the ledger's entry
 NOTE = "mlflow.note.content"
 PARENT = "mlflow.parentRunId"
+
+# Kinds of runs.
+SWEEP_KIND, TRIAL_KIND, SEED_KIND, TRAIN_KIND = "sweep", "trial", "seed", "train"
+DATA_KIND, PROMOTE_KIND, ENSEMBLE_KIND, REPORT_KIND, CONTINUED_KIND = (
+    "data",
+    "promote",
+    "ensemble",
+    "report",
+    "continued",
+)
+
+# Status of a run, as MLflow has it.
+RUNNING, FINISHED, FAILED, KILLED = "RUNNING", "FINISHED", "FAILED", "KILLED"
+
+# Metrics of a training, by epoch: SPLIT/METRIC, and these.
+LR, EPOCH_SECONDS, IMAGES_PER_SECOND = "lr", "epoch_seconds", "images_per_second"
+EPOCH_METRICS = ("train/", "val/", LR, EPOCH_SECONDS, IMAGES_PER_SECOND)  # beginnings of their names
+TRAIN_LOSS, TRAIN_ACCURACY, VAL_LOSS, VAL_ACCURACY = "train/loss", "train/accuracy", "val/loss", "val/accuracy"
+# Metrics of a finished training: best/val_METRIC and test/METRIC of the best epoch's weights, last/val_METRIC.
+BEST_EPOCH = "best/epoch"
+BEST, LAST, TEST = "best/val_", "last/val_", "test/"
+BEST_VAL_ACCURACY, BEST_VAL_LOSS, LAST_VAL_ACCURACY = f"{BEST}accuracy", f"{BEST}loss", f"{LAST}accuracy"
+TEST_ACCURACY, TEST_LOSS = f"{TEST}accuracy", f"{TEST}loss"
+# Metrics of a trial: each of those over the seeds.
+MEAN, STD, N = "/mean", "/std", "/n"
+
+# Files of runs.
+CONFIG, ENVIRONMENT, CURVES = "config.json", "environment.json", "curves.csv"
+PREDICTIONS, CONFUSION, PER_CLASS = "predictions.csv", "confusion_matrix.csv", "per_class.csv"
+
+
+def trial_metric(metric: str) -> str:
+    """What a training's metric is called on its trial: `best/val_accuracy` is `val_accuracy`, `test/loss` `test_loss`,
+    `last/val_accuracy` `last_val_accuracy`; followed by MEAN, STD or N."""
+    return metric.removeprefix("best/").replace("/", "_")

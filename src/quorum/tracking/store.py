@@ -12,7 +12,6 @@ from pathlib import Path
 
 import mlflow
 from filelock import FileLock
-from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 from sqlalchemy import event
@@ -20,6 +19,7 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from quorum.errors import RegistryError
+from quorum.tracking.records import Record
 
 SQLITE = "sqlite:///"
 # Where SQLite's write-ahead log works: its index is memory that the processes share, which network folders lack.
@@ -28,7 +28,7 @@ _logged_ahead: set[str] = set()  # files of the stores that this process has ope
 
 
 @dataclass(frozen=True)
-class Store:
+class TrackingStore:
     """An open tracking store.
 
     Attributes:
@@ -41,7 +41,7 @@ class Store:
     client: MlflowClient
     uri: str
     experiment_id: str
-    adopted: Run | None
+    adopted: Record | None
 
     @property
     def folder(self) -> Path:
@@ -49,7 +49,7 @@ class Store:
         return Path(self.uri.removeprefix(SQLITE)).resolve().parent if self.uri.startswith(SQLITE) else Path.cwd()
 
 
-def connect(adopted_run_id: str | None = None, experiment: str | None = None) -> Store:
+def connect(adopted_run_id: str | None = None, experiment: str | None = None) -> TrackingStore:
     """Open the store that MLflow's own settings name, and adopt the run that `mlflow run` made, if there is one.
 
     Without an adopted run, new runs go to the experiment of that name (made if it is not there), or to MLflow's
@@ -65,11 +65,11 @@ def connect(adopted_run_id: str | None = None, experiment: str | None = None) ->
     uri = mlflow.get_tracking_uri()
     try:
         client = _open_sqlite(uri) if uri.startswith(SQLITE) else MlflowClient(uri)
-        adopted = client.get_run(adopted_run_id) if adopted_run_id else None
-        experiment_id = adopted.info.experiment_id if adopted else _experiment(client, experiment)
+        adopted = Record.of(client.get_run(adopted_run_id)) if adopted_run_id else None
+        experiment_id = adopted.experiment_id if adopted else _experiment(client, experiment)
     except (MlflowException, SQLAlchemyError, OSError) as error:
         raise RegistryError(f"tracking store {uri}: {' '.join(str(error).split())}") from error
-    return Store(client, uri, experiment_id, adopted)
+    return TrackingStore(client, uri, experiment_id, adopted)
 
 
 def _open_sqlite(uri: str) -> MlflowClient:
@@ -82,7 +82,7 @@ def _open_sqlite(uri: str) -> MlflowClient:
     return client
 
 
-def settle(store: Store) -> None:
+def checkpoint_wal(store: TrackingStore) -> None:
     """Write what a SQLite store's log holds into its file, as far as nobody reads: the file alone is the store then."""
     if store.uri.startswith(SQLITE):
         with contextlib.suppress(sqlite3.Error), contextlib.closing(_open(store.uri.removeprefix(SQLITE))) as database:

@@ -10,22 +10,22 @@ from quorum.errors import QuorumError, StudyError
 from quorum.models import on_meta, parameter_groups
 from quorum.study.file import StudyFile
 from quorum.study.plan import PlannedTrial, plan
-from quorum.training.resolve import settle
+from quorum.training.resolve import resolve_static
 
 
 def check_settings(config: TrialConfig) -> None:
-    """Raise a QuorumError for a data set, model, policy, input size or parameter group that there is none of.
+    """Raise a QuorumError for an unknown data set, model, policy or parameter group, or an input that does not fit.
 
     Needs neither images nor weights.
     """
-    settle(config)
+    resolve_static(config)
     check_groups(config, parameter_groups(on_meta(config.model)))
 
 
 def check_trials(
     source: StudyFile,
-    planned: list[PlannedTrial],
-    check: Callable[[TrialConfig], None],
+    planned: Sequence[PlannedTrial],
+    check: Callable[[TrialConfig], object],
     overrides: Collection[str] = (),
 ) -> None:
     """Check every trial that a study lists.
@@ -48,11 +48,10 @@ def check_trials(
             raise StudyError(f"{source.at_setting(trial.stage, trial.settings, error.setting)}: {error}") from error
 
 
-def check_studies(sources: Sequence[StudyFile]) -> None:
-    """Check every trial that some studies list, as far as that needs neither images nor weights.
+def check_study(source: StudyFile) -> None:
+    """Check every trial that a study lists, as far as that needs neither images nor weights.
 
     Raises:
         StudyError: for the first that cannot be run, with file and line.
     """
-    for source in sources:
-        check_trials(source, plan(source.study, source.study.first_config({})), check_settings)
+    check_trials(source, plan(source.study, source.study.first_config({})), check_settings)

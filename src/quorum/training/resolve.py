@@ -1,45 +1,23 @@
-"""Settings with no `auto` left, and the first weights that they ask for."""
+"""Settings with no `auto` left."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-from pathlib import Path
-
-import torch
 
 from quorum.config import AUTO, TrialConfig
 from quorum.data import dataset
 from quorum.data.batches import policy
-from quorum.engine.device import resolve_precision
-from quorum.ensemble.classifier import DESCRIPTION, WEIGHTS
-from quorum.errors import ModelError
-from quorum.models import architecture, check_input, fetch_imagenet, file_digest, usual_input
-from quorum.tracking.logged_models import Fetched, fetch_bundles
-from quorum.tracking.store import Store
+from quorum.models import architecture, check_input, usual_input
 
 OURS = ("models:/", "runs:/")  # beginnings of URIs of models of ours
+# What does not make another protocol of a training: seeds are repetitions, and the machine decides the others.
+_FREE = {"seed", "precision", "weights_digest"}
 
 
-@dataclass(frozen=True)
-class Resolved:
-    """Settings with nothing left open.
-
-    Attributes:
-        config: the settings.
-        weights: file of the first weights, or None.
-        origin: the model of ours that they come from, if it is one.
-    """
-
-    config: TrialConfig
-    weights: Path | None
-    origin: Fetched | None = None
-
-
-def settle(config: TrialConfig) -> TrialConfig:
+def resolve_static(config: TrialConfig) -> TrialConfig:
     """Put a value in the place of every `auto` that follows from the model and the data set.
 
-    What depends on the machine (the precision) or on a trained model (its normalisation) stays open.
+    What depends on the machine (the precision) or on a trained model (its normalization) stays open.
 
     Raises:
         QuorumError: for an unknown data set, model or policy, or an input that the model cannot take.
@@ -60,43 +38,6 @@ def settle(config: TrialConfig) -> TrialConfig:
     )
 
 
-def resolve(config: TrialConfig, device: torch.device, store: Store) -> Resolved:
-    """Put a value in the place of every `auto` and find the first weights.
-
-    Raises:
-        QuorumError: as `settle`, and for weights that are not there.
-    """
-    settled = settle(config)
-    origin = fetch_bundles(store, config.weights) if config.weights.startswith(OURS) else None
-    weights = _find_weights(config, origin)
-    normalize = settled.normalize
-    if origin is not None and normalize == AUTO:
-        # A network goes on with the scale of input that it was trained on.
-        normalize = json.loads((origin.bundles[0] / DESCRIPTION).read_text())["config"]["normalize"]
-    resolved = settled.replace(
-        normalize=normalize,
-        precision=resolve_precision(config.precision, device),
-        weights_digest=file_digest(weights) if weights else "",
-    )
-    return Resolved(resolved, weights, origin)
-
-
-def _find_weights(config: TrialConfig, origin: Fetched | None) -> Path | None:
-    if origin is not None:
-        if len(origin.bundles) > 1:
-            raise ModelError(
-                f"weights: {config.weights} is a vote of {len(origin.bundles)} networks, not one network",
-                setting="weights",
-            )
-        return origin.bundles[0] / WEIGHTS
-    if config.weights == "none":
-        return None
-    if config.weights == "imagenet":
-        return fetch_imagenet(architecture(config.model))
-    file = Path(config.weights)
-    if not file.is_file():
-        raise ModelError(
-            f"weights: no file {file}; none, imagenet, a state file, models:/NAME/VERSION or runs:/RUN/model",
-            setting="weights",
-        )
-    return file
+def protocol(config: TrialConfig) -> str:
+    """What two configurations have in common if one repeats the other: all but seed, precision and weights file."""
+    return json.dumps(resolve_static(config).model_dump(exclude=_FREE), sort_keys=True)

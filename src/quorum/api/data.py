@@ -1,0 +1,163 @@
+"""`quorum.prepare`: unpack, download or verify a data set, and picture it."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from quorum.api.options import PrepareOptions
+from quorum.api.session import divide, documented, open_data, tracking
+from quorum.console import say
+from quorum.data import Catalogue, load_catalogue
+from quorum.data import dataset as dataset_named
+from quorum.data.pixel_store import PixelStore
+from quorum.data.sources.archives import unpack
+from quorum.data.summary import class_counts, mean_images
+from quorum.errors import ConfigError, DataError
+from quorum.report import figures, tables
+from quorum.tracking import schema
+from quorum.tracking.records import Record
+from quorum.tracking.runs import RunLog, begin_run
+from quorum.tracking.store import TrackingStore
+
+
+@dataclass(frozen=True)
+class PreparedData:
+    """A data set that is ready.
+
+    Attributes:
+        run_id: of the MLflow run that pictures it.
+        dataset, digest: its name, and the digest of its images, labels and splits.
+        classes: class names by label.
+        splits: images in `train`, `val` and `test`.
+        skipped: a line for each unreadable image that was left out.
+    """
+
+    run_id: str
+    dataset: str
+    digest: str
+    classes: tuple[str, ...]
+    splits: dict[str, int]
+    skipped: tuple[str, ...]
+
+    @property
+    def summary(self) -> str:
+        """Classes, digest and splits, Markdown."""
+        table = pd.DataFrame([{"split": split, "images": count} for split, count in self.splits.items()])
+        return f"{self.dataset}: {len(self.classes)} classes, digest {self.digest}\n\n{tables.markdown(table)}"
+
+
+@documented(PrepareOptions, "dataset")
+def prepare(dataset: str = "digits", **settings: Any) -> PreparedData:
+    """Make a data set ready, verify it, and log what it consists of.
+
+    Args:
+        dataset: its name.
+
+    Raises:
+        QuorumError: for a setting that is wrong, an archive that is refused, or images that are missing.
+    """
+    options, _ = divide(PrepareOptions, {"dataset": dataset, **settings}, trial=False)
+    with tracking() as store:
+        return run_preparation(options, store)
+
+
+def run_preparation(options: PrepareOptions, store: TrackingStore) -> PreparedData:
+    """`prepare` with its options checked and its store open."""
+    kind = dataset_named(options.dataset)
+    if options.archive and options.download:
+        raise ConfigError("download: cannot be combined with archive=")
+    if (options.archive or options.download) and not kind.needs_folder:
+        raise ConfigError(f"archive: {options.dataset} comes with scikit-learn and needs none")
+    with begin_run(store, f"data {options.dataset}", Record(kind=schema.DATA_KIND, dataset=options.dataset)) as log:
+        log.params({"dataset": options.dataset, "split_seed": options.split_seed})
+        if options.archive:
+            _install(options, lambda target: unpack(options.archive, target))
+        elif options.download:
+            _install(options, lambda target: _download(options.dataset, target))
+        data = open_data(options, options.dataset, options.split_seed)
+        pixels = data.pixels()
+        log.dataset(pixels.name, pixels.digest, data.source, pixels.counts(), "preparation")
+        log.set(data_digest=pixels.digest)
+        for line in pixels.skipped:
+            say(f"left out: {line}")
+        prepared = PreparedData(
+            log.run_id, pixels.name, pixels.digest, pixels.classes, pixels.counts(), pixels.skipped
+        )
+        _log_pictures(pixels, log)
+        log.note(prepared.summary)
+        return prepared
+
+
+def _install(options: PrepareOptions, fill: Callable[[Path], None]) -> None:
+    """Fill a folder beside the data set's place, verify it there, and put it in place only then."""
+    place = options.path or options.data_dir / options.dataset
+    place.parent.mkdir(parents=True, exist_ok=True)
+    part = Path(tempfile.mkdtemp(prefix=f".{place.name}-", dir=place.parent))
+    try:
+        fill(part)
+        root = _root(options.dataset, part)
+        new = _verify(options, root, part)
+        if place.exists():
+            _refuse_other(options, place, {image.name for image in new.images})
+            say(f"{place} holds this data set already; it stays as it is")
+        else:
+            root.chmod(0o755)
+            root.rename(place)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _root(name: str, part: Path) -> Path:
+    """The folder of the data set in what was unpacked: for `folder`, the one at its top if there is just one."""
+    entries = list(part.iterdir())
+    return entries[0] if name == "folder" and len(entries) == 1 and entries[0].is_dir() else part
+
+
+def _verify(options: PrepareOptions, root: Path, part: Path) -> Catalogue:
+    try:
+        return load_catalogue(options.dataset, options.data_dir, root, options.split_seed)
+    except DataError as error:
+        raise DataError(str(error).replace(str(part), "what was unpacked")) from error
+
+
+def _refuse_other(options: PrepareOptions, place: Path, names: set[str]) -> None:
+    """Raise DataError where the folder holds something else than the images of those names."""
+    try:
+        old = load_catalogue(options.dataset, options.data_dir, place, options.split_seed)
+        same = {image.name for image in old.images} == names
+    except DataError:
+        same = False
+    if not same:
+        raise DataError(f"{place} holds something else; move it away first, nothing was overwritten")
+
+
+def _download(name: str, target: Path) -> None:
+    import torchvision.datasets
+
+    kinds = {"caltech101": torchvision.datasets.Caltech101, "cifar10": torchvision.datasets.CIFAR10}
+    if name not in kinds:
+        raise DataError(f"download: there is nothing to download for {name}")
+    try:
+        kinds[name](root=str(target), download=True)
+    except (OSError, RuntimeError, ImportError) as error:
+        raise DataError(f"download: {name} cannot be fetched ({' '.join(str(error).split())[:200]})") from error
+
+
+def _log_pictures(pixels: PixelStore, log: RunLog) -> None:
+    counts = class_counts(pixels)
+    with tempfile.TemporaryDirectory(prefix="quorum-") as temporary:
+        folder = Path(temporary)
+        counts.rename_axis("class").to_csv(folder / "classes.csv")
+        title = f"{pixels.name}: images per class"
+        figures.save(figures.class_distribution(counts, title), folder / "class_distribution.png")
+        figure = figures.mean_images(mean_images(pixels), f"{pixels.name}: average image of each class")
+        figures.save(figure, folder / "mean_images.png")
+        log.artifacts(folder)
+    log.metrics({f"images/{split}": count for split, count in pixels.counts().items()})

@@ -1,0 +1,134 @@
+"""`quorum.load`: a trained network, or a vote of several, that predicts images."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from quorum.api.session import tracking
+from quorum.data.images import FileImage, Pixels, decode, find_images
+from quorum.ensemble.classifier import Classifier
+from quorum.ensemble.vote import Probabilities, agreement, majority_vote, member_votes
+from quorum.errors import DataError
+from quorum.tracking.logged_models import fetch_bundles
+from quorum.tracking.store import TrackingStore
+
+AnyImage = str | os.PathLike[str] | bytes | Image.Image | NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """One network, or several that vote, best first.
+
+    Attributes:
+        uri: of the model.
+        members: the networks.
+    """
+
+    uri: str
+    members: tuple[Classifier, ...]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names by output."""
+        return self.members[0].classes
+
+    def to(self, device: str | torch.device) -> Predictor:
+        """Move its networks to a device, in place."""
+        for member in self.members:
+            member.model.to(device)
+        return self
+
+    def predict(self, images: AnyImage | Iterable[AnyImage]) -> pd.DataFrame:
+        """Predict images.
+
+        Args:
+            images: a folder, or one or more of: a path, the bytes of an image file, a PIL image, uint8 [h, w, 3] RGB.
+
+        Returns:
+            A row for each image: `file` (for paths), `label`, `probability` (of that class: the network's, or the mean of
+            the members'), `probabilities` (of all classes, in the order of `classes`), and of a vote `agreement`
+            (fraction of the members that voted for the label) and `votes` (their labels, the best member's first).
+
+        Raises:
+            DataError: for what is not a readable image, or no image at all.
+        """
+        names, pixels = _read(images)
+        found = [member.probabilities(pixels) for member in self.members]
+        frame = self._answers(found)
+        if any(names):
+            frame.insert(0, "file", names)
+        return frame
+
+    def _answers(self, found: Sequence[Probabilities]) -> pd.DataFrame:
+        votes, mean = member_votes(found), np.mean(found, axis=0)
+        decided = majority_vote(votes)
+        frame = pd.DataFrame(
+            {
+                "label": [self.classes[i] for i in decided],
+                "probability": mean[np.arange(len(mean)), decided].astype(float),
+                "probabilities": mean.astype(float).tolist(),
+            }
+        )
+        if len(self.members) > 1:
+            frame["agreement"] = agreement(votes, decided)
+            frame["votes"] = [[self.classes[i] for i in row] for row in votes.T]
+        return frame
+
+
+def load(uri: str) -> Predictor:
+    """Load a model of quorum's: `models:/NAME/VERSION`, `models:/NAME@ALIAS` or `runs:/RUN/model`.
+
+    Nothing is unpickled.
+
+    Raises:
+        RegistryError: where there is no such model, or it is not one of quorum's.
+    """
+    with tracking() as store:
+        return load_model(store, uri)
+
+
+def load_model(store: TrackingStore, uri: str) -> Predictor:
+    """`load` from an open store."""
+    return Predictor(uri, tuple(Classifier.load(bundle) for bundle in fetch_bundles(store, uri).bundles))
+
+
+def _read(images: AnyImage | Iterable[AnyImage]) -> tuple[list[str], list[Pixels]]:
+    """Names ("" for what is no path) and pixels of images."""
+    if isinstance(images, str | os.PathLike) and Path(images).is_dir():
+        found = find_images(Path(images))
+        return [image.name for image in found], [image.decode(image.content()) for image in found]
+    single = isinstance(images, str | os.PathLike | bytes | Image.Image | np.ndarray)
+    listed = [images] if single else list(images)  # type: ignore[arg-type, list-item]
+    if not listed:
+        raise DataError("images: none was given")
+    return [_name(image) for image in listed], [_pixels(image, i) for i, image in enumerate(listed)]  # type: ignore[arg-type]
+
+
+def _name(image: AnyImage) -> str:
+    return os.fspath(image) if isinstance(image, str | os.PathLike) else ""
+
+
+def _pixels(image: AnyImage, number: int) -> Pixels:
+    if isinstance(image, bytes):
+        return decode(image, f"image {number}")
+    if isinstance(image, Image.Image):
+        return np.asarray(image.convert("RGB"))
+    if isinstance(image, str | os.PathLike):
+        file = FileImage(os.fspath(image), Path(image))
+        try:
+            return file.decode(file.content())
+        except OSError as error:
+            raise DataError(f"{file.name}: cannot be read ({error.strerror})") from error
+    array = np.asarray(image)
+    if array.ndim != 3 or array.shape[2] != 3 or array.dtype != np.uint8:
+        raise DataError(f"image {number}: an array is uint8 [height, width, 3], not {array.dtype} {array.shape}")
+    return array

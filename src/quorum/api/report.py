@@ -1,0 +1,127 @@
+"""`quorum.report`: every published row of a data set's studies, ours beside theirs, as one page."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from quorum.api.options import ReportOptions
+from quorum.api.session import divide, documented, open_data, tracking
+from quorum.comparison.builder import ReportBuilder
+from quorum.comparison.trainings import find_trainings
+from quorum.comparison.verdicts import VERDICT_RULE
+from quorum.data import dataset as dataset_named
+from quorum.errors import DataError, StudyError, unknown
+from quorum.report import tables
+from quorum.report.pages import ComparisonPage
+from quorum.study.file import StudyFile
+from quorum.study.find import find_studies
+from quorum.tracking import schema
+from quorum.tracking.records import Record
+from quorum.tracking.runs import RunLog, begin_run
+from quorum.tracking.store import TrackingStore
+from quorum.training.check import check_study
+
+
+@dataclass(frozen=True)
+class Report:
+    """Ours beside theirs.
+
+    Attributes:
+        run_id: of its MLflow run.
+        dataset: name of the data set.
+        rows: every row as a JSON value: study, table, id, settings, published, mean, std, n, verdict and reason.
+        verdicts: number of rows by verdict. A published row that two studies have counts once.
+        overview: all rows as one table of text.
+        head: the verdicts on one line.
+        html, markdown: the files of the page.
+    """
+
+    run_id: str
+    dataset: str
+    rows: list[dict[str, Any]]
+    verdicts: dict[str, int]
+    overview: pd.DataFrame
+    head: str
+    html: Path
+    markdown: Path
+
+
+@documented(ReportOptions, "dataset")
+def report(dataset: str = "digits", **settings: Any) -> Report:
+    """Compare the stored results of a data set's studies with what was published; write the page and log it.
+
+    Args:
+        dataset: its name.
+
+    Raises:
+        QuorumError: for a setting that is wrong, or a study that cannot be read.
+    """
+    options, _ = divide(ReportOptions, {"dataset": dataset, **settings}, trial=False)
+    with tracking() as store:
+        return run_report(options, store)
+
+
+def run_report(options: ReportOptions, store: TrackingStore) -> Report:
+    """`report` with its options checked and its store open."""
+    dataset_named(options.dataset)
+    if options.output.exists() and not options.output.is_dir():
+        raise DataError(f"output: {options.output} is not a folder")
+    sources = _studies(options)
+    record = Record(kind=schema.REPORT_KIND, dataset=options.dataset)
+    with (
+        begin_run(store, f"report {options.dataset}", record) as log,
+        tempfile.TemporaryDirectory(prefix="quorum-") as temporary,
+    ):
+        log.params({"dataset": options.dataset, "studies": " ".join(source.file.stem for source in sources)})
+        folder = Path(temporary, "page")
+        folder.mkdir()
+        builder = ReportBuilder(
+            store,
+            options.dataset,
+            folder,
+            find_trainings(store, options.dataset),
+            lambda: open_data(options, options.dataset, options.split_seed),
+        )
+        page = builder.page([builder.section(source) for source in sources])
+        _write(options, builder, page, log)
+        html, markdown = (options.output.resolve() / f"{options.dataset}.{kind}" for kind in ("html", "md"))
+        return Report(
+            log.run_id,
+            options.dataset,
+            builder.row_data(),
+            builder.counts(),
+            page.overview,
+            page.head,
+            html,
+            markdown,
+        )
+
+
+def _studies(options: ReportOptions) -> Sequence[StudyFile]:
+    sources = find_studies(options.sweeps_dir, options.dataset)
+    chosen = [source for source in sources if options.study in (None, source.file.stem)]
+    if not chosen:
+        raise StudyError(f"study: {unknown('study', str(options.study), [source.file.stem for source in sources])}")
+    for source in chosen:
+        check_study(source)
+    return chosen
+
+
+def _write(options: ReportOptions, builder: ReportBuilder, page: ComparisonPage, log: RunLog) -> None:
+    """Write the page in both forms with its figures and rows, and log all of it."""
+    folder, name = builder.folder, options.dataset
+    (folder / f"{name}.html").write_text(page.html())
+    (folder / f"{name}.md").write_text(page.markdown())
+    pd.DataFrame(builder.row_data()).to_csv(folder / f"{name}.csv", index=False)
+    log.artifacts(folder)
+    log.metrics({f"rows/{verdict.replace(' ', '_')}": count for verdict, count in builder.counts().items()})
+    log.note(f"{page.head}\n\n{tables.markdown(page.overview)}\n\n{VERDICT_RULE}")
+    options.output.mkdir(parents=True, exist_ok=True)
+    shutil.copytree(folder, options.output, dirs_exist_ok=True)

@@ -1,0 +1,76 @@
+"""`quorum.results`: what a store holds, as one data frame."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import pandas as pd
+
+from quorum.api.session import tracking
+from quorum.errors import ConfigError, unknown
+from quorum.tracking import schema
+from quorum.tracking.queries import history_frame, trainings, trials
+from quorum.tracking.records import TrialRecord
+from quorum.tracking.store import TrackingStore
+
+Level = Literal["trial", "seed", "epoch"]
+LEVELS: tuple[Level, ...] = ("trial", "seed", "epoch")
+
+
+def results(dataset: str = "digits", *, level: Level = "trial") -> pd.DataFrame:
+    """Every trial, seed or epoch of a data set that the store holds, newest first.
+
+    Args:
+        dataset: its name.
+        level: `trial`: a row for each trial (a single training is one of one seed), with mean, std and n of every metric;
+            `seed`: a row for each training with its metrics; `epoch`: a row for each epoch of each training.
+
+    Returns:
+        Columns: `run_id`, `name`, `status`, `stage`, `sweep_run_id` (and `seed`, `reason`), the settings by name, and the
+        metrics by the names that they have in MLflow: accuracies are fractions, losses mean cross-entropies in nats.
+
+    Raises:
+        ConfigError: for a level that is unknown.
+    """
+    if level not in LEVELS:
+        raise ConfigError(unknown("level", str(level), LEVELS))
+    with tracking() as store:
+        if level == "trial":
+            return pd.DataFrame([_row(trial, _trial_metrics(trial)) for trial in trials(store, dataset)])
+        if level == "seed":
+            rows = [
+                _row(training, training.metrics, seed=training.seed, reason=training.reason)
+                for training in trainings(store, dataset)
+            ]
+            return pd.DataFrame(rows)
+        frames = list(_epochs(store, dataset))
+        return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+
+
+def _row(record: TrialRecord, metrics: dict[str, float] | Any, **more: Any) -> dict[str, Any]:
+    place = {name: getattr(record, name) for name in ("run_id", "name", "status", "stage", "sweep_run_id")}
+    settings = {name: _number(value) for name, value in record.params.items() if name != "seed"}
+    return {**place, **more, **settings, **metrics}
+
+
+def _trial_metrics(trial: TrialRecord) -> dict[str, float]:
+    ends = (schema.MEAN, schema.STD, schema.N)
+    return {name: value for name, value in trial.metrics.items() if name.endswith(ends)}
+
+
+def _epochs(store: TrackingStore, dataset: str) -> Iterator[pd.DataFrame]:
+    for training in trainings(store, dataset):
+        frame = history_frame(store, training.run_id)
+        place = _row(training, {}, seed=training.seed)
+        yield pd.concat([pd.DataFrame([place] * len(frame)), frame.reset_index(drop=True)], axis=1)
+
+
+def _number(text: str) -> str | int | float:
+    """A setting as the number that it is, or as text."""
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text

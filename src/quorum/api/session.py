@@ -1,0 +1,115 @@
+"""What every function of the interface begins with: its options checked, its store, its data and its device opened."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar
+
+import torch
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
+
+from quorum.api.options import ComputeOptions, DataOptions, Options
+from quorum.config import TrialConfig, describe
+from quorum.data.opened import OpenDataset, open_dataset
+from quorum.engine.device import use_device
+from quorum.errors import ConfigError, unknown
+from quorum.plugins import load_plugins
+from quorum.tracking.store import TrackingStore, checkpoint_wal, connect
+from quorum.training.folders import WorkFolders
+from quorum.training.prepare import Preparer
+
+O = TypeVar("O", bound=Options)  # noqa: E741
+F = TypeVar("F", bound=Callable[..., Any])
+
+HIDDEN = ("json_", "weights_digest")  # what Python callers have no use for
+
+
+def divide(kind: type[O], values: Mapping[str, Any], *, trial: bool) -> tuple[O, dict[str, Any]]:
+    """A function's own options, checked, and the settings of a trial, as they were given.
+
+    Args:
+        kind: the class of options.
+        values: both, by name.
+        trial: whether it takes settings of a trial.
+
+    Raises:
+        ConfigError: for a name that is unknown or an option that is wrong.
+    """
+    own = {field.alias or name for name, field in kind.model_fields.items()}
+    known = own | (set(TrialConfig.model_fields) - {"weights_digest"} if trial else set())
+    for name in values:
+        if name not in known:
+            raise ConfigError(unknown("setting", name, known))
+    try:
+        options = kind.model_validate({name: value for name, value in values.items() if name in own})
+    except ValidationError as error:
+        raise ConfigError(describe(error)) from error
+    load_plugins(options.plugins)
+    return options, {name: value for name, value in values.items() if name not in own}
+
+
+@contextlib.contextmanager
+def tracking() -> Iterator[TrackingStore]:
+    """The tracking store that MLflow's own settings name, tidied up at the end."""
+    store = connect()
+    try:
+        yield store
+    finally:
+        checkpoint_wal(store)
+
+
+def open_data(options: DataOptions, name: str, split_seed: int) -> OpenDataset:
+    """The data set that the options name. Raises DataError where it is missing."""
+    return open_dataset(
+        name,
+        data_dir=options.data_dir,
+        path=options.path,
+        split_seed=split_seed,
+        work_dir=options.work_dir,
+        skip_bad=options.skip_bad,
+    )
+
+
+def device_of(options: ComputeOptions) -> torch.device:
+    """The device to compute on, with torch's threads set. Raises ConfigError for one that is not there."""
+    return use_device(options.device, options.threads)
+
+
+def preparer_of(options: ComputeOptions, config: TrialConfig, store: TrackingStore) -> Preparer:
+    """What prepares trainings on the data set and split of a configuration."""
+    device = device_of(options)
+    return Preparer(open_data(options, config.dataset, config.split_seed), device, store)
+
+
+def folders_of(options: Options) -> WorkFolders:
+    """Where trainings keep what is not tracked yet."""
+    return WorkFolders(options.work_dir)
+
+
+def documented(kind: type[Options], *positional: str, trial: bool = False) -> Callable[[F], F]:
+    """Give a function that takes `**settings` the signature of its options, so that help and completion show them.
+
+    Args:
+        kind: the class of its options.
+        positional: names of its own parameters, which stand first.
+        trial: whether it takes the settings of a trial too.
+    """
+    fields: dict[str, FieldInfo] = {**(TrialConfig.model_fields if trial else {}), **kind.model_fields}
+    shown = {name: field for name, field in fields.items() if name not in (*HIDDEN, *positional)}
+
+    def decorate(function: F) -> F:
+        own = [p for p in inspect.signature(function).parameters.values() if p.kind is not p.VAR_KEYWORD]
+        keywords = [
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=field.annotation)
+            for name, field in shown.items()
+        ]
+        hints = inspect.signature(function, eval_str=True)
+        function.__signature__ = hints.replace(parameters=[*own, *keywords])  # type: ignore[attr-defined]
+        listed = "\n".join(f"        {name}: {field.description}" for name, field in shown.items())
+        function.__doc__ = f"{inspect.getdoc(function)}\n\n    Settings:\n{listed}\n"
+        return function
+
+    return decorate

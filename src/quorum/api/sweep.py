@@ -1,0 +1,188 @@
+"""`quorum.sweep`: a study file, every configuration over its seeds."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from quorum.api.options import SweepOptions
+from quorum.api.session import divide, documented, folders_of, preparer_of, tracking
+from quorum.api.train import TrainedRun
+from quorum.config import TrialConfig
+from quorum.engine.training import Progress
+from quorum.plugins import loaded_plugins
+from quorum.study.file import StudyFile
+from quorum.study.find import find_study
+from quorum.study.plan import plan
+from quorum.study.results import StageResult, TrialResult
+from quorum.sweep.executors import Executor
+from quorum.sweep.executors.in_process import InProcess
+from quorum.sweep.executors.pool import WorkerPool
+from quorum.sweep.page import stage_table, sweep_page
+from quorum.sweep.run import SweepOutcome, SweepSettings, run_sweep
+from quorum.sweep.runs import describe
+from quorum.sweep.seed_votes import vote_data, vote_table
+from quorum.sweep.worker import WORK, set_up_worker
+from quorum.tracking import schema
+from quorum.tracking.store import TrackingStore
+from quorum.training.check import check_settings, check_trials
+from quorum.training.job import Job, Trained, train
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One table of a study, run.
+
+    Attributes:
+        name: of the stage.
+        table: a row for each trial: the varied settings, `mean` and `std` of the validation accuracy (best epoch) over the
+            seeds, `n`, `test mean`, `test std`, and `published`, `difference`, `reused`, `note` where there are any.
+    """
+
+    name: str
+    table: pd.DataFrame
+    _result: StageResult = field(repr=False)
+    _store: TrackingStore = field(repr=False)
+
+    @property
+    def best(self) -> dict[str, Any]:
+        """The varied settings of the trial with the highest mean. Empty where none finished."""
+        best = self._result.best
+        return dict(best.request.settings) if best else {}
+
+    def runs(self, number: int | None = None) -> list[TrainedRun]:
+        """The trainings of a trial, one a seed, without those that failed.
+
+        Args:
+            number: its row in `table`; by default the best trial's.
+        """
+        trial = self._result.best if number is None else self._result.trials[number]
+        return [TrainedRun.of(self._store, seed) for seed in (trial.seeds if trial else ()) if not seed.reason]
+
+
+@dataclass(frozen=True)
+class SweepRun:
+    """A finished sweep.
+
+    Attributes:
+        run_id: of its MLflow run.
+        stages: its tables by name, in the study's order.
+        vote: members and vote with mean and std over the seeds, or None for a study without a vote.
+        epochs: how many were `written` in the file, `trained`, `shared` and `reused`.
+        page: its description, Markdown.
+    """
+
+    run_id: str
+    stages: Mapping[str, Stage]
+    vote: pd.DataFrame | None
+    epochs: Mapping[str, int]
+    page: str
+    _outcome: SweepOutcome = field(repr=False)
+
+    @classmethod
+    def of(cls, store: TrackingStore, outcome: SweepOutcome) -> SweepRun:
+        """The run of an outcome."""
+        return cls(
+            run_id=outcome.run_id,
+            stages={r.stage.name: Stage(r.stage.name, stage_table(r), r, store) for r in outcome.results},
+            vote=None if outcome.vote is None else vote_table(outcome.study, outcome.vote),
+            epochs=outcome.cost.data()["epochs"],
+            page=sweep_page(outcome.study, outcome.results, outcome.vote, outcome.cost),
+            _outcome=outcome,
+        )
+
+    @property
+    def best(self) -> str:
+        """The best trial of the last stage and its mean, on one line."""
+        best = self._outcome.results[-1].best
+        assert best is not None, "a stage without a finished trial ends the sweep with an error"
+        return f"{describe(best.request)} at {best.of(schema.BEST_VAL_ACCURACY).mean:.4f}"
+
+    def data(self) -> dict[str, Any]:
+        """All of it as a JSON value."""
+        outcome = self._outcome
+        stages = [
+            {"name": result.stage.name, "trials": [_trial_data(trial) for trial in result.trials]}
+            for result in outcome.results
+        ]
+        data = {"run_id": self.run_id, "dataset": outcome.study.dataset, "stages": stages, **outcome.cost.data()}
+        return data if outcome.vote is None else {**data, "vote": vote_data(outcome.vote)}
+
+
+def _trial_data(trial: TrialResult) -> dict[str, Any]:
+    val, test, last = (
+        trial.of(name) for name in (schema.BEST_VAL_ACCURACY, schema.TEST_ACCURACY, schema.LAST_VAL_ACCURACY)
+    )
+    return {
+        "settings": trial.request.settings,
+        "mean": val.mean,
+        "std": val.std,
+        "n": val.n,
+        "last_mean": last.mean,
+        "last_std": last.std,
+        "test_mean": test.mean,
+        "test_std": test.std,
+        "run_id": trial.run_id,
+        "reused": sum(seed.reused for seed in trial.seeds),
+        "failed": [f"seed {seed.seed}: {seed.reason}" for seed in trial.seeds if seed.reason],
+    }
+
+
+@documented(SweepOptions, "study", trial=True)
+def sweep(study: str | Path | None = None, **settings: Any) -> SweepRun:
+    """Run a study, or go on with it where it was interrupted. Settings of a trial replace those of the study's base.
+
+    Args:
+        study: its file, or its name in `sweeps/DATASET/`; by default the name of the model.
+
+    Raises:
+        QuorumError: for a study or setting that is wrong, or data or weights that are missing.
+    """
+    given = settings if study is None else {"study": str(study), **settings}
+    options, trial = divide(SweepOptions, given, trial=True)
+    with tracking() as store:
+        return run_study_file(options, trial, store)
+
+
+def run_study_file(
+    options: SweepOptions,
+    overrides: Mapping[str, Any],
+    store: TrackingStore,
+    make_executor: Callable[[], Executor[Job, Progress | Trained]] | None = None,
+) -> SweepRun:
+    """`sweep` with its options checked and its store open.
+
+    Args:
+        options: which study, which seeds.
+        overrides: settings of a trial that replace those of the study's base.
+        store: the tracking store.
+        make_executor: makes what does the trainings; by default this process, or as many workers as there are jobs.
+    """
+    source = find_study(options.sweeps_dir, options.study, overrides)
+    given = {key: value for key, value in overrides.items() if key != "dataset"}
+    first = _check(source, given)
+    settings = SweepSettings(options.seeds, options.keep, options.reuse, options.state_gb)
+    preparer = preparer_of(options, first, store)
+    executor = make_executor or functools.partial(executor_of, options)
+    return SweepRun.of(store, run_sweep(source, given, settings, preparer, folders_of(options), executor))
+
+
+def executor_of(options: SweepOptions) -> Executor[Job, Progress | Trained]:
+    """What does the trainings: this process, or as many workers as there are jobs."""
+    if options.jobs == 1:
+        return InProcess(train)
+    threads = options.threads or max(1, (os.cpu_count() or 1) // options.jobs)
+    return WorkerPool(train, options.jobs, functools.partial(set_up_worker, threads, loaded_plugins()), WORK)
+
+
+def _check(source: StudyFile, overrides: Mapping[str, Any]) -> TrialConfig:
+    """Check a study as far as that needs neither images nor weights. Returns the settings that it starts from."""
+    first = source.study.first_config(overrides)
+    check_trials(source, plan(source.study, first), check_settings, overrides)
+    return first

@@ -1,0 +1,94 @@
+"""What a sweep's run shows: a table and a figure of each stage, its page, all curves in one figure."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from quorum.console import say
+from quorum.ensemble.seed_votes import SeedVotes
+from quorum.ensemble.vote import VOTE_RULE
+from quorum.report import figures, tables
+from quorum.study.model import Study, canonical
+from quorum.study.results import StageResult, TrialResult
+from quorum.sweep.cost import Cost
+from quorum.sweep.runs import title
+from quorum.sweep.seed_votes import vote_table
+from quorum.tracking import schema
+from quorum.tracking.queries import history_frame
+from quorum.tracking.runs import RunLog
+from quorum.training.job import environment
+
+MEAN_NOTE = "mean is the validation accuracy of the best epoch over n seeds."
+
+
+def stage_table(result: StageResult) -> pd.DataFrame:
+    """A stage's trials, a row each: the varied settings, `mean` and `std` of the validation accuracy, `n`, `test mean`,
+    `test std`, and where there is something to say `published`, `published std`, `difference`, `reused` and `note`."""
+    return tables.stage_table([_row(result, trial) for trial in result.trials])
+
+
+def _row(result: StageResult, trial: TrialResult) -> dict[str, Any]:
+    val, test = trial.of(schema.BEST_VAL_ACCURACY), trial.of(schema.TEST_ACCURACY)
+    row: dict[str, Any] = {**trial.request.settings}
+    row |= {"mean": val.mean, "std": val.std, "n": val.n, "test mean": test.mean, "test std": test.std}
+    published = next(
+        (p for p in result.stage.published if p.val_accuracy is not None and canonical(p.at) == trial.request.settings),
+        None,
+    )
+    if published is not None:
+        row |= {"published": published.val_accuracy, "published std": published.std}
+        row["difference"] = None if val.mean is None else val.mean - (published.val_accuracy or 0.0)
+    row["reused"] = sum(seed.reused for seed in trial.seeds)
+    reasons = "; ".join(dict.fromkeys(seed.reason for seed in trial.seeds if seed.reason))
+    row["note"] = "best" if trial is result.best else reasons
+    return row
+
+
+def sweep_page(
+    study: Study, results: Sequence[StageResult], vote: SeedVotes | None = None, cost: Cost | None = None
+) -> str:
+    """The sweep's description in the UI, Markdown: every stage's table, the vote's, and what it cost."""
+    stages = [
+        f"### Stage {result.stage.name}\n\n{tables.markdown(stage_table(result), result.stage.varied)}"
+        for result in results
+    ]
+    note = f"{MEAN_NOTE} {tables.STD_NOTE}"
+    votes = [] if vote is None else [f"### Vote\n\n{tables.markdown(vote_table(study, vote))}\n\n{VOTE_RULE}"]
+    parts = [study.description.strip(), *stages, *votes, note, str(cost or "")]
+    return "\n\n".join(part for part in parts if part)
+
+
+def log_stage(study: Study, results: Sequence[StageResult], log: RunLog) -> None:
+    """Log the last stage's table and figure, and the sweep's page as far as it is."""
+    result = results[-1]
+    name, table = result.stage.name, stage_table(result)
+    with tempfile.TemporaryDirectory(prefix="quorum-") as temporary:
+        folder = Path(temporary)
+        table.to_csv(folder / f"{name}.csv", index=False)
+        (folder / f"{name}.md").write_text(tables.markdown(table, result.stage.varied) + "\n")
+        figure = figures.error_bars(table, result.stage.varied, f"{study.dataset}: {name}")
+        figures.save(figure, folder / f"{name}.png")
+        log.artifacts(folder, "stages")
+    log.note(sweep_page(study, results))
+    if result.best is not None:
+        log.metrics({f"{name}/val_accuracy/mean": result.best.of(schema.BEST_VAL_ACCURACY).mean}, step=len(results))
+    say(f"\nstage {name}\n{tables.markdown(table, result.stage.varied)}\n")
+
+
+def log_end(study: Study, results: Sequence[StageResult], log: RunLog) -> None:
+    """Log all curves in one figure, and what the sweep was made with."""
+    trials = [trial for result in results for trial in result.trials]
+    histories = {title(t.request): history_frame(log.store, t.best_seed.run_id, figures.CURVES) for t in trials}
+    drawn = {name: history for name, history in histories.items() if len(history)}
+    with tempfile.TemporaryDirectory(prefix="quorum-") as temporary:
+        folder = Path(temporary)
+        (folder / schema.ENVIRONMENT).write_text(json.dumps(environment(), indent=2))
+        figure = figures.curves(drawn, f"{study.dataset}: every trial's best seed")
+        figures.save(figure, folder / "curves.png")
+        log.artifacts(folder)

@@ -1,0 +1,154 @@
+"""A study run whole: all its stages over all seeds, its vote, and the run that holds them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from quorum.config import TrialConfig, digest_of
+from quorum.engine.training import Progress
+from quorum.ensemble.seed_votes import SeedVotes
+from quorum.study.file import StudyFile
+from quorum.study.model import Study
+from quorum.study.plan import PlannedTrial, plan
+from quorum.study.results import StageResult
+from quorum.sweep import page
+from quorum.sweep.checkpoints import Checkpoints
+from quorum.sweep.cost import Cost
+from quorum.sweep.executors import Executor
+from quorum.sweep.optuna_stages import open_storage, run_study
+from quorum.sweep.runs import SweepRuns
+from quorum.sweep.seed_votes import log_vote, vote_of_study
+from quorum.sweep.trials import TrialRunner
+from quorum.sweep.weights import KeptWeights
+from quorum.tracking import schema
+from quorum.tracking.lock import exclusively
+from quorum.tracking.queries import unfinished
+from quorum.tracking.records import Record
+from quorum.tracking.runs import RunLog, begin_run
+from quorum.training.check import check_trials
+from quorum.training.folders import WorkFolders
+from quorum.training.job import Job, Trained
+from quorum.training.prepare import Preparer
+from quorum.training.resolve import protocol
+from quorum.versions import code_version
+
+GIGABYTE = 1e9
+
+
+@dataclass(frozen=True)
+class SweepSettings:
+    """How a study is run.
+
+    Attributes:
+        seeds: of every trial.
+        keep: trials whose best seed's weights are kept.
+        reuse: whether stored trainings are linked instead of repeated.
+        state_gb: gigabytes of disk for states that trainings share, at most.
+    """
+
+    seeds: tuple[int, ...] = (0, 1, 2)
+    keep: int = 3
+    reuse: bool = True
+    state_gb: float = 20.0
+
+
+@dataclass(frozen=True)
+class SweepOutcome:
+    """What a sweep gave.
+
+    Attributes:
+        run_id: of its run.
+        study: what was run; without published rows where it was given other settings than the file's.
+        results: its stages.
+        vote: its vote, if it has one.
+        cost: epochs written, trained, shared and reused.
+    """
+
+    run_id: str
+    study: Study
+    results: Sequence[StageResult]
+    vote: SeedVotes | None
+    cost: Cost
+
+
+def run_sweep(
+    source: StudyFile,
+    overrides: Mapping[str, Any],
+    settings: SweepSettings,
+    preparer: Preparer,
+    folders: WorkFolders,
+    make_executor: Callable[[], Executor[Job, Progress | Trained]],
+) -> SweepOutcome:
+    """Run a study, or go on with it where it was interrupted.
+
+    Args:
+        source: the study's file.
+        overrides: settings that replace those of its base.
+        settings: seeds and what is kept.
+        preparer: prepares its trainings.
+        folders: where they keep what is not tracked yet.
+        make_executor: makes what does the trainings, once it is known that the study can be run.
+
+    Raises:
+        QuorumError: for a study that cannot be run, or that another process works on.
+    """
+    first = source.study.first_config(overrides)
+    planned = plan(source.study, first)
+    check_trials(source, planned, preparer.prepare, overrides)
+    study, prepared = _as_run(source.study, planned, overrides), preparer.prepare(planned[0].config)
+    identity = [study.model_dump(mode="json"), first.model_dump(), settings.seeds, settings.keep, settings.reuse]
+    record = Record(
+        kind=schema.SWEEP_KIND,
+        key=digest_of([*identity, prepared.data_digest, code_version()]),
+        dataset=study.dataset,
+        data_digest=prepared.data_digest,
+        code_version=code_version(),
+    )
+    name, store = source.file.stem, preparer.store
+    with exclusively(folders.work_dir, record.key, "sweep"):
+        previous = unfinished(store, Record, schema.SWEEP_KIND, record.key)
+        with begin_run(store, f"sweep {study.dataset}/{name}", record, previous=previous) as log:
+            log.dataset(study.dataset, prepared.data_digest, prepared.source, prepared.counts, "training")
+            log.params({"study": name, "dataset": study.dataset, "seeds": ",".join(map(str, settings.seeds))})
+            checkpoints = Checkpoints(folders.checkpoints(log.run_id), settings.state_gb * GIGABYTE)
+            weights = KeptWeights(preparer, folders, log.store, log.run_id, settings.keep)
+            runs = SweepRuns(log, settings.seeds, settings.reuse)
+            with TrialRunner(preparer, runs, folders, checkpoints, weights, make_executor()) as runner:
+                results = _run_stages(study, first, runner, weights, log)
+            return _finish(study, results, Cost.of(results, checkpoints.peak), log)
+
+
+def _as_run(study: Study, planned: Sequence[PlannedTrial], overrides: Mapping[str, Any]) -> Study:
+    """The study, without its published rows where other settings make it another study than the file's."""
+    written = plan(study, study.first_config({}))
+    # Only listed trials are compared: the study's base alone may be no configuration that could be run.
+    same = [protocol(trial.config) for trial in planned] == [protocol(trial.config) for trial in written]
+    return study if same else study.changed_by(overrides)
+
+
+def _run_stages(
+    study: Study, first: TrialConfig, runner: TrialRunner, weights: KeptWeights, log: RunLog
+) -> list[StageResult]:
+    """Run all stages, and log each when it is done."""
+    results: list[StageResult] = []
+
+    def on_stage(result: StageResult) -> None:
+        results.append(result)
+        weights.log()
+        page.log_stage(study, results, log)
+
+    run_study(study, first, open_storage(log.store.folder / "optuna.db"), log.run_id, runner.execute, on_stage)
+    return results
+
+
+def _finish(study: Study, results: Sequence[StageResult], cost: Cost, log: RunLog) -> SweepOutcome:
+    """Take the study's vote if it has one, and log what belongs to all of the sweep."""
+    vote = vote_of_study(log.store, study, results)
+    if vote is not None:
+        log_vote(study, vote, log)
+    log.metrics(cost.metrics())
+    log.note(page.sweep_page(study, results, vote, cost))
+    page.log_end(study, results, log)
+    return SweepOutcome(log.run_id, study, results, vote, cost)

@@ -1,0 +1,139 @@
+"""Preparing trainings: settings resolved, first weights found, data opened, all of it checked."""
+
+from __future__ import annotations
+
+import functools
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+from quorum.config import AUTO, TrialConfig
+from quorum.data.opened import OpenDataset
+from quorum.engine.device import resolve_precision
+from quorum.engine.training import check_groups
+from quorum.ensemble.classifier import DESCRIPTION, WEIGHTS
+from quorum.errors import ModelError
+from quorum.models import architecture, build, fetch_imagenet, file_digest, parameter_groups
+from quorum.tracking.logged_models import FetchedModel, fetch_bundles
+from quorum.tracking.store import TrackingStore
+from quorum.training.prepared import FirstWeights, PreparedTraining, WeightsOrigin
+from quorum.training.resolve import OURS, resolve_static
+
+
+@dataclass
+class Preparer:
+    """Prepares trainings on one data set and one device. Each configuration is resolved, opened and checked once,
+    whatever its seed.
+
+    Attributes:
+        data: the data set.
+        device: where they are computed.
+        store: the tracking store, where models of ours are looked up.
+    """
+
+    data: OpenDataset
+    device: torch.device
+    store: TrackingStore
+    _resolved: dict[TrialConfig, tuple[TrialConfig, FirstWeights | None]] = field(default_factory=dict)
+    _prepared: dict[TrialConfig, PreparedTraining] = field(default_factory=dict)
+    _fetched: dict[str, FetchedModel] = field(default_factory=dict)
+    _fitting: set[tuple[str, str, int]] = field(default_factory=set)  # networks and weights that were seen to fit
+
+    def prepare(self, config: TrialConfig) -> PreparedTraining:
+        """The training of a configuration.
+
+        Raises:
+            QuorumError: for settings that cannot be trained on this data: an unknown name, an input, batch or parameter
+                group that does not fit, weights that are missing or of another network.
+        """
+        trial = config.replace(seed=0)
+        if trial not in self._prepared:
+            resolved, weights = self._resolve(trial)
+            batches = self.data.batches(resolved, self.device)
+            prepared = PreparedTraining(resolved, weights, batches, self.data.source)
+            self._check(prepared)
+            self._prepared[trial] = prepared
+        return self._prepared[trial].with_seed(config.seed)
+
+    def resolve(self, config: TrialConfig) -> TrialConfig:
+        """The settings of a configuration with nothing left open. Opens no images.
+
+        Raises:
+            QuorumError: for an unknown name, an input that does not fit, or weights that are missing.
+        """
+        return self._resolve(config.replace(seed=0))[0].replace(seed=config.seed)
+
+    def _resolve(self, trial: TrialConfig) -> tuple[TrialConfig, FirstWeights | None]:
+        if trial not in self._resolved:
+            static = resolve_static(trial)
+            weights = self._first_weights(trial)
+            resolved = static.replace(
+                normalize=_normalization(static, weights),
+                precision=resolve_precision(trial.precision, self.device),
+                weights_digest=weights.digest if weights else "",
+            )
+            self._resolved[trial] = resolved, weights
+        return self._resolved[trial]
+
+    def _first_weights(self, config: TrialConfig) -> FirstWeights | None:
+        if config.weights == "none":
+            return None
+        if config.weights.startswith(OURS):
+            model = self._fetch(config.weights)
+            file = model.bundles[0] / WEIGHTS
+            origin = WeightsOrigin(model.uri, model.run_id, model.model_id)
+            return FirstWeights(file, digest_once(file), origin)
+        if config.weights == "imagenet":
+            file = fetch_imagenet(architecture(config.model))
+        elif not (file := Path(config.weights)).is_file():
+            raise ModelError(
+                f"weights: no file {file}; none, imagenet, a state file, models:/NAME/VERSION or runs:/RUN/model",
+                setting="weights",
+            )
+        return FirstWeights(file, digest_once(file))
+
+    def _fetch(self, uri: str) -> FetchedModel:
+        if uri not in self._fetched:
+            model = fetch_bundles(self.store, uri)
+            if len(model.bundles) > 1:
+                raise ModelError(
+                    f"weights: {uri} is a vote of {len(model.bundles)} networks, not one network", setting="weights"
+                )
+            self._fetched[uri] = model
+        return self._fetched[uri]
+
+
+    def _check(self, prepared: PreparedTraining) -> None:
+        """Raise a QuorumError for settings that could not be trained: batch size, weights, parameter groups."""
+        config, weights = prepared.config, prepared.weights
+        prepared.batches.count(config.batch_size)
+        key = (config.model, config.weights_digest, len(prepared.classes))
+        # Without weights to try, the network's shape is enough.
+        file = weights.file if weights and key not in self._fitting else None
+        with torch.device("cpu" if file else "meta"):
+            model = build(config.model, len(prepared.classes), seed=config.seed, weights=file)
+        self._fitting.add(key)
+        check_groups(config, parameter_groups(model))
+
+
+def _normalization(config: TrialConfig, weights: FirstWeights | None) -> str:
+    """The normalization of an input: a network of ours goes on with the one that it was trained with."""
+    if config.normalize != AUTO:
+        return config.normalize
+    assert weights is not None and weights.origin is not None, "resolve_static leaves it open for models of ours alone"
+    description = json.loads(weights.file.with_name(DESCRIPTION).read_text())
+    return str(description["config"]["normalize"])
+
+
+def digest_once(file: Path) -> str:
+    """Digest of a file's content, read again only where its path, size, times or inode differ."""
+    status = file.stat()
+    stamp = (status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
+    return _digest(file.resolve(), stamp)
+
+
+@functools.lru_cache(maxsize=256)
+def _digest(file: Path, _stamp: tuple[int, ...]) -> str:
+    return file_digest(file)

@@ -1,0 +1,81 @@
+"""A training that is ready to run: everything about it that is fixed before its first epoch, found once.
+
+It is made by `quorum.training.prepare` and handed on: to the check, the schedule, the job and the run. It imports no MLflow,
+since worker processes receive it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from quorum.config import TrialConfig
+from quorum.data.batches import Batches
+from quorum.data.pixel_store import PixelStore
+
+
+@dataclass(frozen=True)
+class WeightsOrigin:
+    """A model of ours that weights come from: the URI as it was given, the run that trained it, and its id."""
+
+    uri: str
+    run_id: str
+    model_id: str
+
+
+@dataclass(frozen=True)
+class FirstWeights:
+    """The weights that a training starts from.
+
+    Attributes:
+        file: the state file.
+        digest: of its content.
+        origin: the model of ours that they come from, if it is one.
+    """
+
+    file: Path
+    digest: str
+    origin: WeightsOrigin | None = None
+
+
+@dataclass(frozen=True)
+class PreparedTraining:
+    """A training with nothing left open.
+
+    Attributes:
+        config: resolved settings, seed included.
+        weights: that it starts from; None for random ones.
+        batches: its data, opened.
+        source: where the images come from, for the record.
+    """
+
+    config: TrialConfig
+    weights: FirstWeights | None
+    batches: Batches
+    source: str
+
+    @property
+    def pixels(self) -> PixelStore:
+        """The images that it is evaluated on, with their class names and splits."""
+        return self.batches.store
+
+    @property
+    def data_digest(self) -> str:
+        """Of images, labels and splits."""
+        return self.pixels.digest
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names by label."""
+        return self.pixels.classes
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """Images in each split."""
+        return self.pixels.counts()
+
+    def with_seed(self, seed: int) -> PreparedTraining:
+        """The same trial's training with another seed."""
+        return dataclasses.replace(self, config=self.config.replace(seed=seed))

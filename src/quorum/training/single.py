@@ -1,0 +1,70 @@
+"""One configuration with one seed, trained in a run of its own."""
+
+from __future__ import annotations
+
+import contextlib
+
+from quorum.config import TrialConfig, digest_of
+from quorum.console import say
+from quorum.engine.state import discard_state
+from quorum.engine.training import States
+from quorum.study.results import SeedResult
+from quorum.tracking import schema
+from quorum.tracking.lock import exclusively
+from quorum.tracking.queries import finished_training, unfinished
+from quorum.tracking.records import TrainingRecord, training_identity
+from quorum.tracking.runs import RunLog, begin_run, point_adopted
+from quorum.training.folders import WorkFolders
+from quorum.training.job import Trained, train
+from quorum.training.prepare import Preparer
+from quorum.training.prepared import PreparedTraining
+from quorum.training.progress import TrainingProgress
+from quorum.training.run import log_beginning, log_end, log_model, make_job, trained_result, trial_metrics
+from quorum.versions import code_version
+
+
+def train_one(config: TrialConfig, preparer: Preparer, folders: WorkFolders, *, reuse: bool = True) -> SeedResult:
+    """Train a configuration, go on with it where it was interrupted, or return the run that holds it already.
+
+    Args:
+        config: the settings, seed included.
+        preparer: prepares the training.
+        folders: where it keeps what is not tracked yet.
+        reuse: whether a stored result is returned.
+
+    Raises:
+        QuorumError: for settings that cannot be trained, a training that failed, or one that another process works on.
+    """
+    prepared, store = preparer.prepare(config), preparer.store
+    fingerprint, digest = prepared.config.fingerprint(), prepared.data_digest
+    key = digest_of([fingerprint, digest, code_version()])
+    with exclusively(folders.work_dir, key, "training"):
+        stored = finished_training(store, fingerprint, digest, code_version()) if reuse else None
+        if stored is not None and stored.model_id:  # one whose weights were not kept is no answer
+            point_adopted(store, stored)
+            say(f"run {stored.run_id} holds this result already; reuse=false trains it again")
+            return stored.result(reused=True)
+        record = TrainingRecord(**training_identity(prepared.config, digest), kind=schema.TRAIN_KIND, key=key)
+        name = f"{config.model} on {config.dataset}, seed {config.seed}"
+        previous = unfinished(store, TrainingRecord, schema.TRAIN_KIND, key)
+        with begin_run(store, name, record, previous=previous) as log:
+            return _train(prepared, log, name, folders)
+
+
+def _train(prepared: PreparedTraining, log: RunLog, name: str, folders: WorkFolders) -> SeedResult:
+    log_beginning(log, prepared)
+    job = make_job(name, prepared, log.run_id, States(own=folders.state(log.run_id)), folders)
+    trained: Trained | None = None
+    with contextlib.closing(TrainingProgress(job, log)) as progress:
+        for event in train(job, progress.on_batch):
+            if isinstance(event, Trained):
+                trained = event
+                log_end(log, job, trained)
+            else:
+                progress.on_progress(event)
+    assert trained is not None
+    # A single training is a trial of one seed, so that it can be promoted like any other.
+    log.metrics(trial_metrics([trained.metrics]))
+    log.set(model_id=log_model(log, prepared, folders), best_seed_run=log.run_id)
+    discard_state(folders.bundle(log.run_id))
+    return trained_result(job, trained)
