@@ -22,7 +22,7 @@ from quorum.report import figures, tables
 from quorum.study.find import find_study
 from quorum.study.model import Study, canonical
 from quorum.study.plan import PlannedTrial, plan
-from quorum.study.results import StageResult, TrialResult
+from quorum.study.results import TEST_ACCURACY, VAL_ACCURACY, StageResult, TrialResult
 from quorum.sweep.checkpoints import KeptStates
 from quorum.sweep.cost import Effort
 from quorum.sweep.optuna_stages import open_storage, run_study
@@ -131,7 +131,7 @@ def _write_stage(study: Study, results: list[StageResult], log: RunLog) -> None:
         log.artifacts(folder, "stages")
     log.note(page(study, results))
     if result.best is not None:
-        log.metrics({f"{name}/val_accuracy/mean": result.best.of("val_accuracy").mean}, step=len(results))
+        log.metrics({f"{name}/val_accuracy/mean": result.best.of(VAL_ACCURACY).mean}, step=len(results))
     say(f"\nstage {name}\n{tables.markdown(table, result.stage.varied)}\n")
 
 
@@ -153,7 +153,7 @@ def stage_table(result: StageResult) -> pd.DataFrame:
 
 
 def _row(result: StageResult, trial: TrialResult) -> dict[str, Any]:
-    val, test = trial.of("val_accuracy"), trial.of("test_accuracy")
+    val, test = trial.of(VAL_ACCURACY), trial.of(TEST_ACCURACY)
     row: dict[str, Any] = {**trial.request.settings}
     row |= {"mean": val.mean, "std": val.std, "n": val.n, "test mean": test.mean, "test std": test.std}
     published = next(
@@ -188,7 +188,7 @@ def _answer(study: Study, results: list[StageResult], vote: SeedVotes | None, ef
     ]
     best = results[-1].best
     assert best is not None
-    mean = best.of("val_accuracy").mean
+    mean = best.of(VAL_ACCURACY).mean
     ending = f"sweep run {run_id}; best of the last stage: {describe(best.request)} at {mean:.4f}"
     text = f"{page(study, results, vote, effort)}\n\n{ending}"
     data: dict[str, Any] = {"run_id": run_id, "dataset": study.dataset, "stages": stages, **effort.data()}
@@ -198,7 +198,7 @@ def _answer(study: Study, results: list[StageResult], vote: SeedVotes | None, ef
 
 
 def _trial_data(trial: TrialResult) -> dict[str, Any]:
-    val, test = trial.of("val_accuracy"), trial.of("test_accuracy")
+    val, test = trial.of(VAL_ACCURACY), trial.of(TEST_ACCURACY)
     return {
         "settings": trial.request.settings,
         "mean": val.mean,

@@ -25,7 +25,7 @@ from quorum.report.pages import ComparisonPage, Part, Picture, Section
 from quorum.study.file import StudyFile
 from quorum.study.model import PublishedRow, Study
 from quorum.study.plan import PlannedTrial, plan
-from quorum.study.results import SeedResult, spread
+from quorum.study.results import SeedResult, summarize
 from quorum.sweep.seed_votes import RULE as VOTE_RULE
 from quorum.sweep.seed_votes import VOTE, Member, confusions, summary, vote_of_seeds
 from quorum.tracking.queries import artifact, history_frame
@@ -133,7 +133,7 @@ class Draft:
 
         def mean(trial: PlannedTrial) -> float:
             stands = self.standing(trial.config)
-            return 0.0 if stands.failed else spread(accuracies(stands)).mean or 0.0
+            return 0.0 if stands.failed else summarize(accuracies(stands)).mean or 0.0
 
         return max(trials, key=mean)
 
@@ -196,7 +196,7 @@ class Draft:
             stands = self.standing(self._best([t for t in planned if t.stage == names.index(member)]).config)
             runs = {seed: result.run_id for seed, result in stands.finished.items()}
             if runs:
-                members.append(Member(member, spread(accuracies(stands)).mean or 0.0, runs))
+                members.append(Member(member, summarize(accuracies(stands)).mean or 0.0, runs))
             else:
                 missing.append(member)
         vote = None if missing else vote_of_seeds(self.store, members)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from quorum.config import TrialConfig
 from quorum.errors import TrainingError
 from quorum.study.prefix import TrainingPath
-from quorum.study.results import SeedResult, TrialRequest, TrialResult
+from quorum.study.results import TEST_ACCURACY, VAL_ACCURACY, VAL_LOSS, SeedResult, TrialRequest, TrialResult
 from quorum.tracking import schema
 from quorum.tracking.queries import family, finished_trainings, get_run
 from quorum.tracking.runs import FINISHED, Run, RunLog, begin_run, close_run
@@ -16,7 +16,7 @@ from quorum.training.resolve import Resolved
 from quorum.training.run import Bench, seed_result, training_tags, trial_tags
 from quorum.versions import code_version
 
-MEASURES = ("val_accuracy", "test_accuracy", "val_loss")
+MEASURES = {"val_accuracy": VAL_ACCURACY, "test_accuracy": TEST_ACCURACY, "val_loss": VAL_LOSS}
 
 
 @dataclass
@@ -155,9 +155,9 @@ class SweepRuns:
         """Write down a trial all of whose seeds have ended."""
         log = self.begin_trial(trial)
         result = TrialResult(trial.request, log.run_id, tuple(trial.results[seed] for seed in self.seeds))
-        spreads = {measure: result.of(measure) for measure in MEASURES}
+        summaries = {name: result.of(metric) for name, metric in MEASURES.items()}
         log.results(
-            {f"{name}/{part}": getattr(s, part) for name, s in spreads.items() for part in ("mean", "std", "n")},
+            {f"{name}/{part}": getattr(s, part) for name, s in summaries.items() for part in ("mean", "std", "n")},
             {schema.SEED_RUNS: {str(seed.seed): seed.run_id for seed in result.seeds}},
         )
         reasons = [f"seed {seed.seed}: {seed.reason}" for seed in result.seeds if seed.reason]

@@ -16,7 +16,7 @@ from quorum.ensemble.vote import RULE, majority_vote
 from quorum.errors import StudyError
 from quorum.report import figures, tables
 from quorum.study.model import Study
-from quorum.study.results import StageResult, spread
+from quorum.study.results import VAL_ACCURACY, StageResult, summarize
 from quorum.tracking.queries import artifact
 from quorum.tracking.runs import RunLog
 from quorum.tracking.store import Store
@@ -106,7 +106,7 @@ def vote_of_study(store: Store, study: Study, results: Sequence[StageResult]) ->
         if result.stage.name in study.vote.members:
             assert result.best is not None
             runs = {seed.seed: seed.run_id for seed in result.best.seeds}
-            members.append(Member(result.stage.name, result.best.of("val_accuracy").mean or 0.0, runs))
+            members.append(Member(result.stage.name, result.best.of(VAL_ACCURACY).mean or 0.0, runs))
     return vote_of_seeds(store, members)
 
 
@@ -126,7 +126,7 @@ def summary(vote: SeedVotes, published: Mapping[str, float | None]) -> pd.DataFr
     for name in (*vote.members, VOTE):
         line: dict[str, Any] = {"": name}
         for split in SPLITS:
-            found = spread(list(vote.accuracies.loc[vote.accuracies["split"] == split, name]))
+            found = summarize(list(vote.accuracies.loc[vote.accuracies["split"] == split, name]))
             line |= {f"{split} mean": found.mean, f"{split} std": found.std}
         lines.append({**line, "n": found.n, "published": published.get(name)})
     table = pd.DataFrame(lines)
@@ -151,7 +151,7 @@ def vote_data(vote: SeedVotes) -> dict[str, Any]:
     data: dict[str, Any] = {"members": list(vote.members)}
     for split in SPLITS:
         of_split = vote.accuracies[vote.accuracies["split"] == split]
-        spreads = {name: spread(list(of_split[name])) for name in (*vote.members, VOTE)}
+        spreads = {name: summarize(list(of_split[name])) for name in (*vote.members, VOTE)}
         data[split] = {name: {"mean": s.mean, "std": s.std, "n": s.n} for name, s in spreads.items()}
     return data
 
@@ -167,7 +167,7 @@ def log_vote(study: Study, vote: SeedVotes, log: RunLog) -> None:
         figures.save(figures.confusion(confusions(vote)), folder / "confusion_matrices.png")
         log.artifacts(folder, "vote")
     for split in SPLITS:
-        found = spread(list(vote.accuracies.loc[vote.accuracies["split"] == split, VOTE]))
+        found = summarize(list(vote.accuracies.loc[vote.accuracies["split"] == split, VOTE]))
         name = f"vote/{split}_accuracy"
         log.metrics({f"{name}/mean": found.mean, f"{name}/std": found.std, f"{name}/n": found.n})
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from quorum.data.opened import example_image
 from quorum.engine.state import discard_state
-from quorum.study.results import TrialResult
+from quorum.study.results import VAL_ACCURACY, TrialResult
 from quorum.tracking import schema
 from quorum.tracking.logged_models import delete_model, log_classifier
 from quorum.tracking.queries import get_run
@@ -36,7 +36,7 @@ class KeptWeights:
     def add(self, trial: TrialResult) -> None:
         """A trial has ended: keep its weights if it is among the best, and drop what it supersedes."""
         if not trial.failed:
-            ranked = sorted([*self._best, trial], key=lambda one: -(one.of("val_accuracy").mean or 0.0))
+            ranked = sorted([*self._best, trial], key=lambda one: -(one.of(VAL_ACCURACY).mean or 0.0))
             # A later stage repeats the best trial of the one before: trials that share their seeds' runs count once.
             kept = list(dict.fromkeys(one.best_seed.run_id for one in ranked))[: self.count]
             self._best = [one for one in ranked if one.best_seed.run_id in kept]

@@ -96,14 +96,10 @@ def log_end(log: RunLog, job: Job, trained: Trained) -> None:
 
 def seed_result(run: Run, seed: int, *, reused: bool) -> SeedResult:
     """The result that stands in a finished training."""
-    metrics = run.data.metrics
     return SeedResult(
         seed=seed,
         run_id=run.info.run_id,
-        val_accuracy=metrics["best/val_accuracy"],
-        test_accuracy=metrics["test/accuracy"],
-        val_loss=metrics["best/val_loss"],
-        best_epoch=int(metrics["best/epoch"]),
+        metrics=dict(run.data.metrics),
         reused=reused,
         shared_epochs=int(run.data.tags.get(schema.SHARED_EPOCHS, 0)),
     )
@@ -114,9 +110,6 @@ def trained_result(job: Job, trained: Trained, shared_epochs: int = 0) -> SeedRe
     return SeedResult(
         seed=job.config.seed,
         run_id=job.run_id,
-        val_accuracy=trained.val_accuracy,
-        test_accuracy=trained.test_accuracy,
-        val_loss=trained.val_loss,
-        best_epoch=trained.best_epoch,
+        metrics=trained.metrics(),
         shared_epochs=shared_epochs,
     )
