@@ -38,7 +38,7 @@ from quorum.models import build, parameter_groups
 from quorum.study.file import load_study
 from quorum.study.plan import plan
 from quorum.study.prefix import TrainingPath
-from quorum.study.results import spread
+from quorum.study.results import summarize
 from quorum.sweep.schedule import Running, Schedule
 from reference import ReferenceProcess
 
@@ -162,8 +162,8 @@ def _states(running: Running, kept: Path) -> States:
 
 
 def _row(results: list[Result]) -> dict[str, Any]:
-    val = spread([result[0] for result in results if not isinstance(result, str)])
-    test = spread([result[1] for result in results if not isinstance(result, str)])
+    val = summarize([result[0] for result in results if not isinstance(result, str)])
+    test = summarize([result[1] for result in results if not isinstance(result, str)])
     failed = [result for result in results if isinstance(result, str)]
     return {
         "mean": val.mean,

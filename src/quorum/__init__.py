@@ -4,7 +4,7 @@
     run = q.train(model="resnet18", dataset="digits", epochs=4)
     sweep = q.sweep("sweeps/digits/demo.yaml")
 
-What is listed in `__all__` is the public interface. It is imported when it is first used: torch and MLflow take seconds.
+`__all__` lists the public interface. Each of it is imported when it is first used: torch and MLflow take seconds.
 """
 
 from __future__ import annotations

@@ -87,9 +87,7 @@ def run_preparation(options: PrepareOptions, store: TrackingStore) -> PreparedDa
         log.set(data_digest=pixels.digest)
         for line in pixels.skipped:
             say(f"left out: {line}")
-        prepared = PreparedData(
-            log.run_id, pixels.name, pixels.digest, pixels.classes, pixels.counts(), pixels.skipped
-        )
+        prepared = PreparedData(log.run_id, pixels.name, pixels.digest, pixels.classes, pixels.counts(), pixels.skipped)
         _log_pictures(pixels, log)
         log.note(prepared.summary)
         return prepared

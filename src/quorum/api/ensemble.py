@@ -26,8 +26,7 @@ from quorum.report import figures, pages, tables
 from quorum.tracking import schema
 from quorum.tracking.logged_models import fetch_bundles, log_vote
 from quorum.tracking.records import Record, VersionRecord
-from quorum.tracking.registry import best_members, register_vote, version_of, vote_name, vote_version
-from quorum.tracking.registry import model_name
+from quorum.tracking.registry import best_members, model_name, register_vote, version_of, vote_name, vote_version
 from quorum.tracking.runs import RunLog, begin_run
 from quorum.tracking.store import TrackingStore
 
@@ -40,8 +39,8 @@ class Voted:
 
     Attributes:
         run_id: of its MLflow run.
-        predictions: a row for each image: `file`, `label`, each member's vote and its probability, `agreement` (fraction of
-            members that voted for the label), and `true` where the label is known.
+        predictions: a row for each image: `file`, `label`, each member's vote and its probability, `agreement` (fraction
+            of members that voted for the label), and `true` where the label is known.
         scores: test accuracy of every member and of the vote, fractions; None for unlabelled images.
         registered: URI of the registered vote.
         output: the file that the predictions were written to.
@@ -83,7 +82,8 @@ def run_vote(options: EnsembleOptions, store: TrackingStore) -> Voted:
     if options.output.is_dir() or not options.output.suffix:
         raise DataError(f"output: {options.output} is not the name of a CSV file")
     device = device_of(options)
-    with begin_run(store, f"vote on {options.dataset}", Record(kind=schema.ENSEMBLE_KIND, dataset=options.dataset)) as log:
+    record = Record(kind=schema.ENSEMBLE_KIND, dataset=options.dataset)
+    with begin_run(store, f"vote on {options.dataset}", record) as log:
         members, bundles = _find_members(options, store)
         uris = " ".join(member.uri for member in members)
         log.params({"dataset": options.dataset, "members": uris, "images": options.images or "test split"})

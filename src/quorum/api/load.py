@@ -54,8 +54,8 @@ class Predictor:
             images: a folder, or one or more of: a path, the bytes of an image file, a PIL image, uint8 [h, w, 3] RGB.
 
         Returns:
-            A row for each image: `file` (for paths), `label`, `probability` (of that class: the network's, or the mean of
-            the members'), `probabilities` (of all classes, in the order of `classes`), and of a vote `agreement`
+            A row for each image: `file` (for paths), `label`, `probability` (of that class: the network's, or the mean
+            of the members'), `probabilities` (of all classes, in the order of `classes`), and of a vote `agreement`
             (fraction of the members that voted for the label) and `votes` (their labels, the best member's first).
 
         Raises:

@@ -7,9 +7,9 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from quorum import metric_names
 from quorum.api.session import tracking
 from quorum.errors import ConfigError, unknown
-from quorum.tracking import schema
 from quorum.tracking.queries import history_frame, trainings, trials
 from quorum.tracking.records import TrialRecord
 from quorum.tracking.store import TrackingStore
@@ -23,12 +23,12 @@ def results(dataset: str = "digits", *, level: Level = "trial") -> pd.DataFrame:
 
     Args:
         dataset: its name.
-        level: `trial`: a row for each trial (a single training is one of one seed), with mean, std and n of every metric;
-            `seed`: a row for each training with its metrics; `epoch`: a row for each epoch of each training.
+        level: `trial`: a row for each trial (a single training is one of one seed), with mean, std and n of every
+            metric; `seed`: a row for each training with its metrics; `epoch`: a row for each epoch of each training.
 
     Returns:
-        Columns: `run_id`, `name`, `status`, `stage`, `sweep_run_id` (and `seed`, `reason`), the settings by name, and the
-        metrics by the names that they have in MLflow: accuracies are fractions, losses mean cross-entropies in nats.
+        Columns: `run_id`, `name`, `status`, `stage`, `sweep_run_id` (and `seed`, `reason`), the settings by name, and
+        the metrics by the names that they have in MLflow: accuracies are fractions, losses means in nats.
 
     Raises:
         ConfigError: for a level that is unknown.
@@ -55,7 +55,7 @@ def _row(record: TrialRecord, metrics: dict[str, float] | Any, **more: Any) -> d
 
 
 def _trial_metrics(trial: TrialRecord) -> dict[str, float]:
-    ends = (schema.MEAN, schema.STD, schema.N)
+    ends = (metric_names.MEAN, metric_names.STD, metric_names.N)
     return {name: value for name, value in trial.metrics.items() if name.endswith(ends)}
 
 

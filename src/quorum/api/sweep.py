@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from quorum import metric_names
 from quorum.api.options import SweepOptions
 from quorum.api.session import divide, documented, folders_of, preparer_of, tracking
 from quorum.api.train import TrainedRun
@@ -29,7 +30,6 @@ from quorum.sweep.run import SweepOutcome, SweepSettings, run_sweep
 from quorum.sweep.runs import describe
 from quorum.sweep.seed_votes import vote_data, vote_table
 from quorum.sweep.worker import WORK, set_up_worker
-from quorum.tracking import schema
 from quorum.tracking.store import TrackingStore
 from quorum.training.check import check_settings, check_trials
 from quorum.training.job import Job, Trained, train
@@ -41,8 +41,8 @@ class Stage:
 
     Attributes:
         name: of the stage.
-        table: a row for each trial: the varied settings, `mean` and `std` of the validation accuracy (best epoch) over the
-            seeds, `n`, `test mean`, `test std`, and `published`, `difference`, `reused`, `note` where there are any.
+        table: a row for each trial: the varied settings, `mean` and `std` of the validation accuracy (best epoch) over
+            the seeds, `n`, `test mean`, `test std`, and `published`, `difference`, `reused`, `note` where there are any.
     """
 
     name: str
@@ -102,7 +102,7 @@ class SweepRun:
         """The best trial of the last stage and its mean, on one line."""
         best = self._outcome.results[-1].best
         assert best is not None, "a stage without a finished trial ends the sweep with an error"
-        return f"{describe(best.request)} at {best.of(schema.BEST_VAL_ACCURACY).mean:.4f}"
+        return f"{describe(best.request)} at {best.of(metric_names.BEST_VAL_ACCURACY).mean:.4f}"
 
     def data(self) -> dict[str, Any]:
         """All of it as a JSON value."""
@@ -117,7 +117,8 @@ class SweepRun:
 
 def _trial_data(trial: TrialResult) -> dict[str, Any]:
     val, test, last = (
-        trial.of(name) for name in (schema.BEST_VAL_ACCURACY, schema.TEST_ACCURACY, schema.LAST_VAL_ACCURACY)
+        trial.of(name)
+        for name in (metric_names.BEST_VAL_ACCURACY, metric_names.TEST_ACCURACY, metric_names.LAST_VAL_ACCURACY)
     )
     return {
         "settings": trial.request.settings,
@@ -136,7 +137,9 @@ def _trial_data(trial: TrialResult) -> dict[str, Any]:
 
 @documented(SweepOptions, "study", trial=True)
 def sweep(study: str | Path | None = None, **settings: Any) -> SweepRun:
-    """Run a study, or go on with it where it was interrupted. Settings of a trial replace those of the study's base.
+    """Run a study, or go on with it where it was interrupted.
+
+    Settings of a trial replace those of the study's base.
 
     Args:
         study: its file, or its name in `sweeps/DATASET/`; by default the name of the model.

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from quorum import metric_names
 from quorum.api.options import TrainOptions
 from quorum.api.train import run_training
 from quorum.commands.result import Result
-from quorum.tracking import schema
 from quorum.tracking.store import TrackingStore
 
 
 def train(options: TrainOptions, given: Mapping[str, str], store: TrackingStore) -> Result:
     """Train one configuration with one seed."""
     run = run_training(options, given, store)
-    best, epoch = run.metrics[schema.BEST_VAL_ACCURACY], int(run.metrics[schema.BEST_EPOCH])
-    last, test = run.metrics[schema.LAST_VAL_ACCURACY], run.metrics[schema.TEST_ACCURACY]
+    best, epoch = run.metrics[metric_names.BEST_VAL_ACCURACY], int(run.metrics[metric_names.BEST_EPOCH])
+    last, test = run.metrics[metric_names.LAST_VAL_ACCURACY], run.metrics[metric_names.TEST_ACCURACY]
     data = {
         "run_id": run.run_id,
         "best_val_accuracy": best,

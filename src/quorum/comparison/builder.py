@@ -27,7 +27,8 @@ from quorum.report.tables import STD_NOTE, vote_confusions
 from quorum.study.file import StudyFile
 from quorum.study.model import PublishedRow, Study
 from quorum.study.plan import PlannedTrial, plan
-from quorum.study.results import SeedResult, best_of, best_seed
+from quorum.study.results import SeedResult, best_seed
+from quorum.summary import best_of
 from quorum.tracking import schema
 from quorum.tracking.queries import artifact, history_frame, predictions
 from quorum.tracking.store import TrackingStore

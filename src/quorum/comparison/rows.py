@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from quorum import metric_names
 from quorum.comparison.trainings import StoredTrainings
 from quorum.comparison.verdicts import NO_NUMBER, NOT_RUN, verdict
 from quorum.config import TrialConfig
@@ -14,7 +15,9 @@ from quorum.models import architecture, imagenet_file
 from quorum.study.model import PublishedRow
 from quorum.study.plan import PlannedTrial
 from quorum.summary import Summary, summarize
-from quorum.tracking import schema
+
+
+NOTHING = summarize([])
 
 
 @dataclass(frozen=True)
@@ -31,8 +34,8 @@ class Row:
 
     settings: Mapping[str, Any]
     published: PublishedRow = field(default_factory=lambda: PublishedRow(id=""))
-    ours: Summary = summarize([])
-    test: Summary = summarize([])
+    ours: Summary = NOTHING
+    test: Summary = NOTHING
     reason: str = ""
 
     @property
@@ -49,13 +52,13 @@ def trial_row(published: PublishedRow | None, trial: PlannedTrial, stored: Store
     """A trial beside what was published for it, if anything was."""
     reasons = [f"seed {seed} failed: {reason}" for seed, reason in sorted(stored.failed.items())]
     reason = "; ".join(reasons) if stored.finished or reasons else _why_not(trial.config, stored)
-    test = summarize(stored.values(schema.TEST_ACCURACY))
+    test = summarize(stored.values(metric_names.TEST_ACCURACY))
     return Row(trial.settings, published or PublishedRow(id=""), stored.accuracy, test, reason)
 
 
 def vote_row(published: PublishedRow | None, vote: SeedVotes | None, reason: str) -> Row:
     """A study's vote beside what was published for it; with the reason where there is no vote."""
-    ours, test = (vote.of(VOTE, split) if vote else summarize([]) for split in SPLITS)
+    ours, test = (vote.of(VOTE, split) if vote else NOTHING for split in SPLITS)
     return Row({}, published or PublishedRow(id=""), ours, test, reason)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from quorum import metric_names
 from quorum.config import TrialConfig, parse_config
 from quorum.errors import QuorumError
 from quorum.study.results import SeedResult, best_seed
@@ -38,7 +39,7 @@ class StoredTrainings:
     @property
     def accuracy(self) -> Summary:
         """Validation accuracy of the best epoch over the seeds that finished."""
-        return summarize(self.values(schema.BEST_VAL_ACCURACY))
+        return summarize(self.values(metric_names.BEST_VAL_ACCURACY))
 
     @property
     def best_seed(self) -> SeedResult | None:
@@ -62,7 +63,7 @@ def find_trainings(store: TrackingStore, dataset: str) -> dict[str, StoredTraini
 
 def _add(stored: StoredTrainings, training: TrainingRecord) -> None:
     seed = training.seed
-    if training.finished and schema.BEST_VAL_ACCURACY in training.metrics:
+    if training.finished and metric_names.BEST_VAL_ACCURACY in training.metrics:
         stored.digest = stored.digest or training.data_digest
         if training.data_digest == stored.digest and seed not in stored.failed:
             stored.finished.setdefault(seed, training.result(reused=False))

@@ -1,12 +1,14 @@
-"""What came out of seeds, trials and stages."""
+"""Results of seeds, trials and stages."""
 
 from __future__ import annotations
 
-import statistics
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from quorum.config import TrialConfig
+from quorum.metric_names import BEST_EPOCH, BEST_VAL_ACCURACY, BEST_VAL_LOSS, TEST_ACCURACY
 from quorum.study.model import Settings, Stage
+from quorum.summary import Summary, best_of, summarize
 
 
 @dataclass(frozen=True)
@@ -16,45 +18,51 @@ class SeedResult:
     Attributes:
         seed: its seed.
         run_id: the run that holds it.
-        val_accuracy, test_accuracy, val_loss: of the best epoch's weights; None where it failed.
-        best_epoch: that epoch, counted from 1.
+        metrics: its final metrics under the names that are tracked, such as `best/val_accuracy`, `last/val_accuracy`
+            and `test/accuracy`; none where it failed.
         reason: why it failed, or "".
         reused: whether it had been trained before this sweep.
-        shared_epochs: epochs at its beginning that another training of its sweep has trained.
+        shared_epochs: number of its first epochs that another training of its sweep has trained.
     """
 
     seed: int
     run_id: str
-    val_accuracy: float | None = None
-    test_accuracy: float | None = None
-    val_loss: float | None = None
-    best_epoch: int | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict, hash=False)
     reason: str = ""
     reused: bool = False
     shared_epochs: int = 0
 
+    @property
+    def val_accuracy(self) -> float | None:
+        """Validation accuracy of the best epoch, a fraction; None where it failed."""
+        return self.metrics.get(BEST_VAL_ACCURACY)
 
-@dataclass(frozen=True)
-class Spread:
-    """Mean, sample standard deviation (n - 1; None for fewer than two values) and number of values."""
+    @property
+    def val_loss(self) -> float | None:
+        """Validation loss of the best epoch; None where it failed."""
+        return self.metrics.get(BEST_VAL_LOSS)
 
-    mean: float | None
-    std: float | None
-    n: int
+    @property
+    def test_accuracy(self) -> float | None:
+        """Test accuracy of the best epoch's weights, a fraction; None where it failed."""
+        return self.metrics.get(TEST_ACCURACY)
 
-
-def spread(values: list[float]) -> Spread:
-    """Mean and sample standard deviation of some values."""
-    return Spread(
-        statistics.fmean(values) if values else None,
-        statistics.stdev(values) if len(values) > 1 else None,
-        len(values),
-    )
+    @property
+    def best_epoch(self) -> int | None:
+        """The epoch with the best validation accuracy, counted from 1; None where it failed."""
+        return None if (epoch := self.metrics.get(BEST_EPOCH)) is None else int(epoch)
 
 
 @dataclass(frozen=True)
 class TrialRequest:
-    """A trial to be run: its stage, its number there, what it varies, and all its settings but the seed."""
+    """A trial to be run.
+
+    Attributes:
+        stage: name of its stage.
+        number: its number there, from 0: of a grid the place in the file's order, of a search the turn.
+        settings: what it varies.
+        config: all its settings but the seed.
+    """
 
     stage: str
     number: int
@@ -75,19 +83,19 @@ class TrialResult:
         """Whether any of its seeds failed; such a trial is never chosen."""
         return any(seed.reason for seed in self.seeds)
 
-    def of(self, measure: str) -> Spread:
-        """Spread of a measure (`val_accuracy`, `test_accuracy`, `val_loss`) over the seeds that finished."""
-        return spread([value for seed in self.seeds if (value := getattr(seed, measure)) is not None])
+    def of(self, metric: str) -> Summary:
+        """Mean and std of a metric, by its tracked name, over the seeds that finished."""
+        return summarize(seed.metrics[metric] for seed in self.seeds if metric in seed.metrics)
 
     @property
     def best_seed(self) -> SeedResult:
-        """The first of the seeds with the highest validation accuracy."""
-        return max(self.seeds, key=lambda seed: -1.0 if seed.val_accuracy is None else seed.val_accuracy)
+        """The first of the seeds with the highest validation accuracy; the first of all where none finished."""
+        return best_seed(self.seeds) or self.seeds[0]
 
 
 @dataclass(frozen=True)
 class StageResult:
-    """A stage's trials in the order of the file (or, of a search, in the order they were tried)."""
+    """A stage's trials in the order of the file (or, of a search, in the order in which they were tried)."""
 
     stage: Stage
     trials: tuple[TrialResult, ...]
@@ -95,8 +103,16 @@ class StageResult:
     @property
     def best(self) -> TrialResult | None:
         """The first of the trials with the highest mean validation accuracy among those that did not fail."""
-        return max(
-            (trial for trial in self.trials if not trial.failed),
-            key=lambda trial: trial.of("val_accuracy").mean or 0.0,
-            default=None,
-        )
+        return next(iter(rank(self.trials)), None)
+
+
+def best_seed(seeds: Iterable[SeedResult]) -> SeedResult | None:
+    """The first of the seeds with the highest validation accuracy; None where none finished."""
+    return best_of(seeds, lambda seed: seed.val_accuracy)
+
+
+def rank(trials: Iterable[TrialResult]) -> Sequence[TrialResult]:
+    """Trials by their mean validation accuracy, best first (the earlier of equals), without those that failed."""
+    finished = [(trial, trial.of(BEST_VAL_ACCURACY).mean) for trial in trials if not trial.failed]
+    ranked = sorted(((trial, mean) for trial, mean in finished if mean is not None), key=lambda pair: -pair[1])
+    return [trial for trial, _ in ranked]

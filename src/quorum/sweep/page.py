@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from quorum import metric_names
 from quorum.console import say
 from quorum.ensemble.seed_votes import SeedVotes
 from quorum.ensemble.vote import VOTE_RULE
@@ -34,7 +35,7 @@ def stage_table(result: StageResult) -> pd.DataFrame:
 
 
 def _row(result: StageResult, trial: TrialResult) -> dict[str, Any]:
-    val, test = trial.of(schema.BEST_VAL_ACCURACY), trial.of(schema.TEST_ACCURACY)
+    val, test = trial.of(metric_names.BEST_VAL_ACCURACY), trial.of(metric_names.TEST_ACCURACY)
     row: dict[str, Any] = {**trial.request.settings}
     row |= {"mean": val.mean, "std": val.std, "n": val.n, "test mean": test.mean, "test std": test.std}
     published = next(
@@ -77,14 +78,17 @@ def log_stage(study: Study, results: Sequence[StageResult], log: RunLog) -> None
         log.artifacts(folder, "stages")
     log.note(sweep_page(study, results))
     if result.best is not None:
-        log.metrics({f"{name}/val_accuracy/mean": result.best.of(schema.BEST_VAL_ACCURACY).mean}, step=len(results))
+        log.metrics(
+            {f"{name}/val_accuracy/mean": result.best.of(metric_names.BEST_VAL_ACCURACY).mean}, step=len(results)
+        )
     say(f"\nstage {name}\n{tables.markdown(table, result.stage.varied)}\n")
 
 
 def log_end(study: Study, results: Sequence[StageResult], log: RunLog) -> None:
     """Log all curves in one figure, and what the sweep was made with."""
     trials = [trial for result in results for trial in result.trials]
-    histories = {title(t.request): history_frame(log.store, t.best_seed.run_id, figures.CURVES) for t in trials}
+    runs = {title(trial.request): trial.best_seed.run_id for trial in trials}
+    histories = {name: history_frame(log.store, run_id, figures.CURVES) for name, run_id in runs.items()}
     drawn = {name: history for name, history in histories.items() if len(history)}
     with tempfile.TemporaryDirectory(prefix="quorum-") as temporary:
         folder = Path(temporary)

@@ -83,9 +83,7 @@ class SweepRuns:
     def stored_seeds(self, trial: OpenTrial) -> dict[int, SeedResult]:
         """The seeds that need not be trained: they have been, in this sweep or, if that may be, elsewhere."""
         begun = {seed: run for seed in self.seeds if (run := self._runs.get(trial.seed_key(seed))) is not None}
-        found = {
-            seed: result for seed, run in begun.items() if (result := _stored_seed(run, reused=False)) is not None
-        }
+        found = {seed: result for seed, run in begun.items() if (result := _stored_seed(run, reused=False)) is not None}
         if len(begun) == len(self.seeds):
             return found
         fingerprint, digest = trial.prepared.config.trial_fingerprint(), trial.prepared.data_digest

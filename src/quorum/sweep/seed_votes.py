@@ -10,12 +10,12 @@ from typing import Any
 
 import pandas as pd
 
+from quorum import metric_names
 from quorum.ensemble.seed_votes import SPLITS, VOTE, SeedVotes, VotingTrial, vote_by_seed
 from quorum.ensemble.vote import VOTE_RULE
 from quorum.report import figures, tables
 from quorum.study.model import Study
 from quorum.study.results import StageResult
-from quorum.tracking import schema
 from quorum.tracking.queries import predictions
 from quorum.tracking.runs import RunLog
 from quorum.tracking.store import TrackingStore
@@ -30,7 +30,7 @@ def vote_of_study(store: TrackingStore, study: Study, results: Sequence[StageRes
         if result.stage.name in study.vote.members:
             assert result.best is not None
             answers = {seed.seed: predictions(store, seed.run_id) for seed in result.best.seeds}
-            mean = result.best.of(schema.BEST_VAL_ACCURACY).mean or 0.0
+            mean = result.best.of(metric_names.BEST_VAL_ACCURACY).mean or 0.0
             voters.append(VotingTrial(result.stage.name, mean, answers))
     return vote_by_seed(voters)
 
@@ -61,7 +61,8 @@ def log_vote(study: Study, vote: SeedVotes, log: RunLog) -> None:
         vote.accuracies.to_csv(folder / "seeds.csv", index=False)
         table.to_csv(folder / "vote.csv", index=False)
         (folder / "vote.md").write_text(f"{tables.markdown(table)}\n\n{VOTE_RULE}\n")
-        figures.save(figures.confusion(tables.vote_confusions(vote.members[0], vote.labels, vote.best, vote.decided)), folder / "confusion_matrices.png")
+        confusions = tables.vote_confusions(vote.members[0], vote.labels, vote.best, vote.decided)
+        figures.save(figures.confusion(confusions), folder / "confusion_matrices.png")
         log.artifacts(folder, "vote")
     for split in SPLITS:
         found, name = vote.of(VOTE, split), f"vote/{split}_accuracy"

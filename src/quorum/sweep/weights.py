@@ -70,10 +70,10 @@ class KeptWeights:
         """Delete the weights of a trial that is no longer among the best, if this sweep trained them."""
         discard_state(self.folders.bundle(trial.best_seed.run_id))
         training = get_training(self.store, trial.best_seed.run_id)
-        if training.model_id and training.sweep_run_id == self.sweep_run_id:
-            if delete_model(self.store, training.model_id):
-                RunLog(self.store, training).unset("model_id")
-                self._trial_log(trial).unset("model_id", "best_seed_run")
+        own = training.model_id and training.sweep_run_id == self.sweep_run_id
+        if own and delete_model(self.store, training.model_id):
+            RunLog(self.store, training).unset("model_id")
+            self._trial_log(trial).unset("model_id", "best_seed_run")
 
     def _trial_log(self, trial: TrialResult) -> RunLog:
         return RunLog(self.store, get_record(self.store, TrialRecord, trial.run_id))

@@ -13,6 +13,7 @@ import pandas as pd
 from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
+from quorum import metric_names
 from quorum.errors import RegistryError
 from quorum.tracking import schema
 from quorum.tracking.records import Record, TrainingRecord, TrialRecord
@@ -188,7 +189,7 @@ def history_frame(store: TrackingStore, run_id: str, names: Sequence[str] | None
     """
     if names is None:
         logged = get_training(store, run_id).metrics
-        names = [name for name in logged if name.startswith(schema.EPOCH_METRICS)]
+        names = [name for name in logged if name.startswith(metric_names.OF_EPOCHS)]
     histories = {name: store.client.get_metric_history(run_id, name) for name in names}
     columns = {name: {metric.step: metric.value for metric in history} for name, history in histories.items()}
     return pd.DataFrame(columns).rename_axis("epoch").reset_index().sort_values("epoch")

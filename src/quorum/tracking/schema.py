@@ -1,4 +1,7 @@
-"""Every name that runs, models and versions have in MLflow: tags, metrics and files. Each is written here once."""
+"""Every name that runs, models and versions have in MLflow besides metrics: tags, kinds, status and files.
+
+Each is written here once. Metrics, which the parts below know too, are in `quorum.metric_names`.
+"""
 
 # Tags. `records.py` says which kind of run carries which.
 KIND = "quorum.kind"  # one of the kinds below
@@ -39,24 +42,6 @@ DATA_KIND, PROMOTE_KIND, ENSEMBLE_KIND, REPORT_KIND, CONTINUED_KIND = (
 # Status of a run, as MLflow has it.
 RUNNING, FINISHED, FAILED, KILLED = "RUNNING", "FINISHED", "FAILED", "KILLED"
 
-# Metrics of a training, by epoch: SPLIT/METRIC, and these.
-LR, EPOCH_SECONDS, IMAGES_PER_SECOND = "lr", "epoch_seconds", "images_per_second"
-EPOCH_METRICS = ("train/", "val/", LR, EPOCH_SECONDS, IMAGES_PER_SECOND)  # beginnings of their names
-TRAIN_LOSS, TRAIN_ACCURACY, VAL_LOSS, VAL_ACCURACY = "train/loss", "train/accuracy", "val/loss", "val/accuracy"
-# Metrics of a finished training: best/val_METRIC and test/METRIC of the best epoch's weights, last/val_METRIC.
-BEST_EPOCH = "best/epoch"
-BEST, LAST, TEST = "best/val_", "last/val_", "test/"
-BEST_VAL_ACCURACY, BEST_VAL_LOSS, LAST_VAL_ACCURACY = f"{BEST}accuracy", f"{BEST}loss", f"{LAST}accuracy"
-TEST_ACCURACY, TEST_LOSS = f"{TEST}accuracy", f"{TEST}loss"
-# Metrics of a trial: each of those over the seeds.
-MEAN, STD, N = "/mean", "/std", "/n"
-
 # Files of runs.
 CONFIG, ENVIRONMENT, CURVES = "config.json", "environment.json", "curves.csv"
 PREDICTIONS, CONFUSION, PER_CLASS = "predictions.csv", "confusion_matrix.csv", "per_class.csv"
-
-
-def trial_metric(metric: str) -> str:
-    """What a training's metric is called on its trial: `best/val_accuracy` is `val_accuracy`, `test/loss` `test_loss`,
-    `last/val_accuracy` `last_val_accuracy`; followed by MEAN, STD or N."""
-    return metric.removeprefix("best/").replace("/", "_")

@@ -104,7 +104,6 @@ class Preparer:
             self._fetched[uri] = model
         return self._fetched[uri]
 
-
     def _check(self, prepared: PreparedTraining) -> None:
         """Raise a QuorumError for settings that could not be trained: batch size, weights, parameter groups."""
         config, weights = prepared.config, prepared.weights

@@ -1,7 +1,7 @@
 """A training that is ready to run: everything about it that is fixed before its first epoch, found once.
 
-It is made by `quorum.training.prepare` and handed on: to the check, the schedule, the job and the run. It imports no MLflow,
-since worker processes receive it.
+It is made by `quorum.training.prepare` and handed on: to the check, the schedule, the job and the run. This module
+imports no MLflow, since worker processes receive such values.
 """
 
 from __future__ import annotations

@@ -5,11 +5,11 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping, Sequence
 
+from quorum import metric_names
 from quorum.data.opened import example_image
 from quorum.engine.training import States
 from quorum.study.results import SeedResult
 from quorum.summary import summarize
-from quorum.tracking import schema
 from quorum.tracking.logged_models import log_classifier
 from quorum.tracking.runs import RunLog
 from quorum.training.folders import WorkFolders
@@ -57,11 +57,11 @@ def trial_metrics(trainings: Sequence[Mapping[str, float]]) -> dict[str, float |
     """
     metrics: dict[str, float | None] = {}
     for name in trainings[0] if trainings else ():
-        if name.startswith((schema.BEST, schema.LAST, schema.TEST)):
-            found, short = summarize([values[name] for values in trainings]), schema.trial_metric(name)
+        if name.startswith(metric_names.OF_TRAININGS):
+            found, short = summarize([values[name] for values in trainings]), metric_names.trial_metric(name)
             metrics |= {
-                f"{short}{schema.MEAN}": found.mean,
-                f"{short}{schema.STD}": found.std,
-                f"{short}{schema.N}": found.n,
+                f"{short}{metric_names.MEAN}": found.mean,
+                f"{short}{metric_names.STD}": found.std,
+                f"{short}{metric_names.N}": found.n,
             }
     return metrics

@@ -38,8 +38,8 @@ class _Worker(Generic[J]):
 class WorkerPool(Generic[J, E]):
     """Jobs side by side in worker processes.
 
-    The death of a worker takes no other with it: its job is begun once more in a new one, and fails if that dies too. An
-    error that a job raises ends all, as it does in one process.
+    The death of a worker takes no other with it: its job is begun once more in a new one, and fails if that dies too.
+    An error that a job raises ends all, as it does in one process.
 
     Attributes:
         work: does a job; has to be picklable, as jobs and events have to be.

@@ -1,0 +1,24 @@
+"""Names of metrics, as history, runs and reports have them. Each is written here once.
+
+By epoch: SPLIT/METRIC for train and val, and LR, EPOCH_SECONDS and IMAGES_PER_SECOND. Of a finished training:
+best/epoch, best/val_METRIC and test/METRIC of the best epoch's weights, and last/val_METRIC. Of a trial: each of those
+over its seeds, as `trial_metric` names it, followed by MEAN, STD or N.
+"""
+
+TRAIN_LOSS, TRAIN_ACCURACY, VAL_LOSS, VAL_ACCURACY = "train/loss", "train/accuracy", "val/loss", "val/accuracy"
+LR, EPOCH_SECONDS, IMAGES_PER_SECOND = "lr", "epoch_seconds", "images_per_second"
+OF_EPOCHS = ("train/", "val/", LR, EPOCH_SECONDS, IMAGES_PER_SECOND)  # beginnings of the names of metrics by epoch
+
+BEST_EPOCH = "best/epoch"
+BEST, LAST, TEST = "best/val_", "last/val_", "test/"
+BEST_VAL_ACCURACY, BEST_VAL_LOSS, LAST_VAL_ACCURACY = f"{BEST}accuracy", f"{BEST}loss", f"{LAST}accuracy"
+TEST_ACCURACY, TEST_LOSS = f"{TEST}accuracy", f"{TEST}loss"
+OF_TRAININGS = (BEST, LAST, TEST)  # beginnings of the names of metrics that a trial summarizes
+
+MEAN, STD, N = "/mean", "/std", "/n"
+
+
+def trial_metric(metric: str) -> str:
+    """What a training's metric is called on its trial: `best/val_accuracy` is `val_accuracy`, `test/loss` `test_loss`,
+    `last/val_accuracy` `last_val_accuracy`."""
+    return metric.removeprefix("best/").replace("/", "_")
