@@ -13,7 +13,7 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
-from quorum.errors import RegistryError
+from quorum.errors import RegistryError, masked
 from quorum.tracking import schema
 from quorum.tracking.runs import FINISHED
 from quorum.tracking.store import Store
@@ -105,7 +105,7 @@ def get_run(store: Store, run_id: str) -> Run:
     try:
         return store.client.get_run(run_id)
     except MlflowException as error:
-        raise RegistryError(f"no run {run_id!r} in {store.uri}") from error
+        raise RegistryError(f"no run {run_id!r} in {masked(store.uri)}") from error
 
 
 def artifact(store: Store, run_id: str, path: str) -> Path | None:

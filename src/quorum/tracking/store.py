@@ -19,7 +19,7 @@ from sqlalchemy import event
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from quorum.errors import RegistryError
+from quorum.errors import RegistryError, masked
 
 SQLITE = "sqlite:///"
 # Where SQLite's write-ahead log works: its index is memory that the processes share, which network folders lack.
@@ -68,7 +68,7 @@ def connect(adopted_run_id: str | None = None, experiment: str | None = None) ->
         adopted = client.get_run(adopted_run_id) if adopted_run_id else None
         experiment_id = adopted.info.experiment_id if adopted else _experiment(client, experiment)
     except (MlflowException, SQLAlchemyError, OSError) as error:
-        raise RegistryError(f"tracking store {uri}: {' '.join(str(error).split())}") from error
+        raise RegistryError(masked(f"tracking store {uri}: {' '.join(str(error).split())}")) from error
     return Store(client, uri, experiment_id, adopted)
 
 
