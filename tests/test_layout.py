@@ -8,7 +8,18 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "src" / "quorum"
-BASE = {"config", "console", "errors", "expressions", "plugins", "randomness", "recipe", "registry", "versions"}
+BASE = {
+    "config",
+    "console",
+    "errors",
+    "expressions",
+    "plugins",
+    "randomness",
+    "recipe",
+    "registry",
+    "source_code",
+    "versions",
+}
 # Everything that a package may import besides itself and the base.
 BELOW = {
     "data": set(),

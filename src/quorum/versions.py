@@ -2,29 +2,87 @@
 
 from __future__ import annotations
 
+import ast
 import functools
-import hashlib
 import os
 import platform
 import subprocess
+from collections.abc import Iterable, Mapping
 from importlib import metadata
 from pathlib import Path
 
+from quorum.config import digest_of
+from quorum.plugins import plugin_sources
+from quorum.source_code import code_digest, file_digest, reached
+
 PACKAGE = Path(__file__).parent
-# The parts whose code decides what a training computes.
-COMPUTING = ("config.py", "recipe.py", "randomness.py", "data", "models", "engine")
+# What a training is done by, and what its batches are made by.
+ROOTS = ("training.job", "data.opened")
+# Modules and packages that those import and that cannot change a result, with the reason. What they import does not
+# count either, unless it is also reached another way.
+EXCLUDED = {
+    "": "names for users: what a training needs is imported by module",
+    "console": "messages and progress bars",
+    "data.sources.archives": "unpacks files; what comes out is in the data set's digest",
+    "data.summary": "describes a data set to people",
+    "ensemble.vote": "uses predictions of trained networks",
+    "errors": "classes of errors and their messages",
+    "plugins": "finds plugins, which are hashed themselves",
+    "report": "tables and figures of results",
+    "source_code": "finds and hashes modules",
+    "tracking": "stores results",
+    "versions": "names results",
+}
+COMPUTING_PACKAGES = ("torch", "torchvision", "numpy", "pillow")
 REPORTED = ("torch", "torchvision", "mlflow", "optuna", "numpy", "pandas", "scikit-learn", "pillow")
 
 
-@functools.cache
 def code_version() -> str:
-    """Hash (16 hex digits) of the code that computes results and of torch's version."""
-    hasher = hashlib.sha256(metadata.version("torch").encode())
-    for part in COMPUTING:
-        path = PACKAGE / part
-        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
-            hasher.update(file.relative_to(PACKAGE).as_posix().encode() + b"\0" + file.read_bytes())
-    return hasher.hexdigest()[:16]
+    """Hash (16 hex digits) of all code that a training computes with: quorum's, its packages' and loaded plugins'."""
+    return _code_version(plugin_sources())
+
+
+@functools.cache
+def _code_version(plugins: tuple[Path, ...]) -> str:
+    return digest_code(PACKAGE, plugins, {name: package_versions()[name] for name in COMPUTING_PACKAGES})
+
+
+def digest_code(package: Path, plugins: Iterable[Path], packages: Mapping[str, str]) -> str:
+    """Hash (16 hex digits) of the code that a training computes with, read from its files.
+
+    Comments, docstrings, formatting and the place of a file do not change it.
+
+    Args:
+        package: folder of a copy of quorum.
+        plugins: source files of plugins, in any order.
+        packages: versions by name of the packages that compute.
+    """
+    own = {name: code_digest(tree) for name, tree in computing_modules(package).items()}
+    return digest_of([own, sorted(map(file_digest, plugins)), dict(packages)])
+
+
+def computing_modules(package: Path = PACKAGE) -> dict[str, ast.Module]:
+    """Syntax trees, by name within the package, of all modules whose code can change a training's result.
+
+    Raises:
+        FileNotFoundError: where a module of `ROOTS` does not exist.
+    """
+    prefix = f"{package.name}."
+    found = reached(package.parent, [prefix + name for name in ROOTS], lambda name: _counts(name, package.name))
+    own = {name.removeprefix(prefix): tree for name, tree in found.items()}
+    if missing := set(ROOTS) - set(own):
+        raise FileNotFoundError(f"{package}: no module {', '.join(sorted(missing))}")
+    return own
+
+
+def is_excluded(name: str) -> bool:
+    """Whether a module of quorum, named without `quorum.`, is or belongs to one that cannot change a result."""
+    return name in EXCLUDED or any(name.startswith(f"{part}.") for part in EXCLUDED if part)
+
+
+def _counts(name: str, package: str) -> bool:
+    top, _, inner = name.partition(".")
+    return top == package and not is_excluded(inner)
 
 
 @functools.cache
@@ -41,7 +99,7 @@ def package_versions() -> dict[str, str]:
 
 @functools.cache
 def git_commit() -> str:
-    """The commit this code stands at, with `+changes` where the tree differs from it; "" outside a repository."""
+    """The commit of this code, with `+changes` where the working tree differs from it; "" outside a repository."""
     try:
         commit = _git("rev-parse", "HEAD")
         return commit + ("+changes" if _git("status", "--porcelain", "--untracked-files=no") else "")

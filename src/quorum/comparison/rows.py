@@ -16,7 +16,6 @@ from quorum.study.model import PublishedRow
 from quorum.study.plan import PlannedTrial
 from quorum.summary import Summary, summarize
 
-
 NOTHING = summarize([])
 
 

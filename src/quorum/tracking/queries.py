@@ -14,7 +14,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
 from quorum import metric_names
-from quorum.errors import RegistryError
+from quorum.errors import RegistryError, masked
 from quorum.tracking import schema
 from quorum.tracking.records import Record, TrainingRecord, TrialRecord
 from quorum.tracking.store import TrackingStore
@@ -154,7 +154,7 @@ def get_record(store: TrackingStore, record: type[R], run_id: str) -> R:
     try:
         return record.of(store.client.get_run(run_id))
     except MlflowException as error:
-        raise RegistryError(f"no run {run_id!r} in {store.uri}") from error
+        raise RegistryError(f"no run {run_id!r} in {masked(store.uri)}") from error
 
 
 def artifact(store: TrackingStore, run_id: str, path: str) -> Path | None:

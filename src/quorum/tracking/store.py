@@ -12,13 +12,14 @@ from pathlib import Path
 
 import mlflow
 from filelock import FileLock
+from mlflow.environment_variables import MLFLOW_EXPERIMENT_NAME
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from quorum.errors import RegistryError
+from quorum.errors import RegistryError, masked
 from quorum.tracking.records import Record
 
 SQLITE = "sqlite:///"
@@ -49,11 +50,11 @@ class TrackingStore:
         return Path(self.uri.removeprefix(SQLITE)).resolve().parent if self.uri.startswith(SQLITE) else Path.cwd()
 
 
-def connect(adopted_run_id: str | None = None, experiment: str | None = None) -> TrackingStore:
+def connect(adopted_run_id: str | None = None) -> TrackingStore:
     """Open the store that MLflow's own settings name, and adopt the run that `mlflow run` made, if there is one.
 
-    Without an adopted run, new runs go to the experiment of that name (made if it is not there), or to MLflow's
-    default experiment, which is where `mlflow run` puts them too.
+    Without an adopted run, new runs go to the experiment that MLFLOW_EXPERIMENT_NAME names (made if it is not there), or
+    to MLflow's default experiment, which is where `mlflow run` puts them too.
 
     Eight processes that open a new SQLite store at once would collide in its migrations, so the first use is made
     under a lock.
@@ -66,9 +67,9 @@ def connect(adopted_run_id: str | None = None, experiment: str | None = None) ->
     try:
         client = _open_sqlite(uri) if uri.startswith(SQLITE) else MlflowClient(uri)
         adopted = Record.of(client.get_run(adopted_run_id)) if adopted_run_id else None
-        experiment_id = adopted.experiment_id if adopted else _experiment(client, experiment)
+        experiment_id = adopted.experiment_id if adopted else _experiment(client)
     except (MlflowException, SQLAlchemyError, OSError) as error:
-        raise RegistryError(f"tracking store {uri}: {' '.join(str(error).split())}") from error
+        raise RegistryError(masked(f"tracking store {uri}: {' '.join(str(error).split())}")) from error
     return TrackingStore(client, uri, experiment_id, adopted)
 
 
@@ -125,7 +126,8 @@ def _file_system(file: Path) -> str:
     return next((kinds[str(folder)] for folder in file.resolve().parents if str(folder) in kinds), "")
 
 
-def _experiment(client: MlflowClient, name: str | None) -> str:
+def _experiment(client: MlflowClient) -> str:
+    name = MLFLOW_EXPERIMENT_NAME.get()
     if name is None:
         return "0"
     found = client.get_experiment_by_name(name)
