@@ -10,53 +10,54 @@ import pytest
 from quorum.tracking import schema
 from quorum.tracking.queries import artifact, finished_training, finished_trainings, search
 from quorum.tracking.runs import begin_run, close_run
-from quorum.tracking.store import Store, connect
+from quorum.tracking.records import Record, TrainingRecord, TrialRecord
+from quorum.tracking.store import TrackingStore, connect
 from tests.conftest import Quorum
 
 
 @pytest.fixture
-def store(quorum: Quorum) -> Store:
-    return connect(None, "quorum")
+def store(quorum: Quorum) -> TrackingStore:
+    return connect()
 
 
-def test_all_pages_newest_first(store: Store) -> None:
+def test_all_pages_newest_first(store: TrackingStore) -> None:
     made = [store.client.create_run(store.experiment_id, i, {schema.KEY: "k"}).info.run_id for i in range(1, 301)]
     store.client.create_run(store.experiment_id, 1000, {schema.KEY: "another"})
-    assert [run.info.run_id for run in search(store, {schema.KEY: "k"})] == made[::-1]
+    assert [run.run_id for run in search(store, Record, key="k")] == made[::-1]
     assert gc.isenabled()
 
 
-def test_a_condition_on_a_metric_leaves_out_the_runs_that_have_none(store: Store) -> None:
+def test_a_condition_on_a_metric_leaves_out_the_runs_that_have_none(store: TrackingStore) -> None:
     for value in (None, 0.2, 0.7):
-        with begin_run(store, "trial", str(value), {schema.KEY: "k"}) as log:
+        with begin_run(store, str(value), Record(kind="trial", key="k")) as log:
             log.metrics({"score": value})
-    found = search(store, {schema.KEY: "k"}, having=["metrics.score >= 0"], order_by="metrics.score DESC")
-    assert [run.data.metrics["score"] for run in found] == [0.7, 0.2]
+    found = search(store, Record, key="k", having=["metrics.score >= 0"], order_by="metrics.score DESC")
+    assert [run.metrics["score"] for run in found] == [0.7, 0.2]
 
 
-def test_the_finished_trainings_of_a_configuration(store: Store) -> None:
-    configuration = {schema.TRIAL_FINGERPRINT: "t", schema.DATA_DIGEST: "d", schema.CODE_VERSION: "c"}
+def test_the_finished_trainings_of_a_configuration(store: TrackingStore) -> None:
+    configuration = {"trial_fingerprint": "t", "data_digest": "d", "code_version": "c"}
     newest = {}
     for seed, finished in ((0, True), (0, True), (1, True), (2, False)):
-        values = {**configuration, schema.FINGERPRINT: f"f{seed}", schema.SEED: str(seed)}
-        log = begin_run(store, "seed", f"seed {seed}", values)
+        training = TrainingRecord(**configuration, kind="seed", fingerprint=f"f{seed}", seed=seed)
+        log = begin_run(store, f"seed {seed}", training)
         if finished:
             close_run(log, None)
             newest[seed] = log.run_id
-    with begin_run(store, "trial", "the trial", configuration):
+    with begin_run(store, "the trial", TrialRecord(**configuration, kind="trial")):
         pass
     found = finished_trainings(store, "t", "d", "c")
-    assert {seed: run.info.run_id for seed, run in found.items()} == newest
+    assert {seed: run.run_id for seed, run in found.items()} == newest
     one = finished_training(store, "f1", "d", "c")
     assert one is not None
-    assert one.info.run_id == newest[1]
+    assert one.run_id == newest[1]
     assert finished_trainings(store, "t", "other data", "c") == {}
 
 
-def test_an_artifact(store: Store, tmp_path: Path) -> None:
+def test_an_artifact(store: TrackingStore, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "a.txt").write_text("text")
-    with begin_run(store, "train", "a run") as log:
+    with begin_run(store, "a run", Record(kind="train")) as log:
         log.artifacts(tmp_path / "out", "sub")
     file = artifact(store, log.run_id, "sub/a.txt")
     assert file is not None

@@ -13,23 +13,24 @@ from quorum.errors import DivergedError
 from quorum.tracking import schema
 from quorum.tracking.queries import search, unfinished
 from quorum.tracking.runs import begin_run, close_run
-from quorum.tracking.store import Store, connect
+from quorum.tracking.records import Record, TrialRecord
+from quorum.tracking.store import TrackingStore, connect
 from tests.conftest import Quorum
 
 
 @pytest.fixture
-def store(quorum: Quorum) -> Iterator[Store]:
-    yield connect(None, "quorum")
+def store(quorum: Quorum) -> Iterator[TrackingStore]:
+    yield connect()
 
 
-def only(store: Store) -> Run:
+def only(store: TrackingStore) -> Run:
     runs = store.client.search_runs([store.experiment_id])
     assert len(runs) == 1
     return runs[0]
 
 
-def test_finished(store: Store) -> None:
-    with begin_run(store, "train", "a run") as log:
+def test_finished(store: TrackingStore) -> None:
+    with begin_run(store, "a run", Record(kind="train")) as log:
         assert only(store).info.status == "RUNNING"
         log.metrics({"a": 1.0, "b": None})
     run = only(store)
@@ -48,9 +49,9 @@ def test_finished(store: Store) -> None:
     ],
 )
 def test_what_is_raised_is_the_status_and_raised_again(
-    store: Store, raised: BaseException, status: str, reason: str
+    store: TrackingStore, raised: BaseException, status: str, reason: str
 ) -> None:
-    with pytest.raises(type(raised)), begin_run(store, "train", "a run"):
+    with pytest.raises(type(raised)), begin_run(store, "a run", Record(kind="train")):
         raise raised
     run = only(store)
     assert run.info.status == status
@@ -58,18 +59,18 @@ def test_what_is_raised_is_the_status_and_raised_again(
     assert run.data.tags[schema.REASON].startswith(reason)
 
 
-def test_a_run_that_goes_on_forgets_why_it_stopped(store: Store) -> None:
-    with pytest.raises(KeyboardInterrupt), begin_run(store, "train", "a run", {schema.KEY: "k"}):
+def test_a_run_that_goes_on_forgets_why_it_stopped(store: TrackingStore) -> None:
+    with pytest.raises(KeyboardInterrupt), begin_run(store, "a run", Record(kind="train", key="k")):
         raise KeyboardInterrupt
-    previous = unfinished(store, "train", "k")
+    previous = unfinished(store, Record, "train", "k")
     assert previous is not None
-    with begin_run(store, "train", "a run", previous=previous):
+    with begin_run(store, "a run", Record(kind="train"), previous=previous):
         assert only(store).info.status == "RUNNING"
         assert not only(store).data.tags[schema.NOTE]
     run = only(store)
-    assert (run.info.status, run.info.run_id) == ("FINISHED", previous.info.run_id)
+    assert (run.info.status, run.info.run_id) == ("FINISHED", previous.run_id)
     assert schema.REASON not in run.data.tags
-    assert unfinished(store, "train", "k") is None
+    assert unfinished(store, Record, "train", "k") is None
 
 
 def test_the_run_that_mlflow_made_is_taken_over_once(quorum: Quorum) -> None:
@@ -77,67 +78,69 @@ def test_the_run_that_mlflow_made_is_taken_over_once(quorum: Quorum) -> None:
     made = client.create_run("1")
     client.log_param(made.info.run_id, "lr", "5e-2")
     store = connect(made.info.run_id)
-    with begin_run(store, "sweep", "outer") as log:
+    with begin_run(store, "outer", Record(kind="sweep")) as log:
         log.params({"lr": 0.05, "epochs": 2})  # the text that `mlflow run` logged stays
-        with begin_run(log.store, "trial", "inner", parent=log.run_id):
+        with begin_run(log.store, "inner", Record(kind="trial"), parent=log.run_id):
             pass
     outer = client.get_run(made.info.run_id)
     assert outer.data.params == {"lr": "5e-2", "epochs": "2"}
     assert outer.info.run_name == "outer"
-    inner = next(search(store, {schema.KIND: "trial"}))
-    assert inner.data.tags[schema.PARENT] == made.info.run_id
+    inner = next(search(store, Record, kind="trial"))
+    assert client.get_run(inner.run_id).data.tags[schema.PARENT] == made.info.run_id
 
 
-def test_several_runs_are_open_at_once(store: Store) -> None:
-    outer = begin_run(store, "trial", "outer", {schema.KEY: "k", schema.SEED_RUNS: {"0": "x"}})
-    inner = [begin_run(outer.store, "seed", f"seed {seed}", parent=outer.run_id) for seed in range(3)]
-    assert {run.info.status for run in search(store, {schema.PARENT: outer.run_id})} == {"RUNNING"}
+def test_several_runs_are_open_at_once(store: TrackingStore) -> None:
+    outer = begin_run(store, "outer", TrialRecord(kind="trial", key="k", seed_runs={"0": "x"}))
+    inner = [begin_run(outer.store, f"seed {seed}", Record(kind="seed"), parent=outer.run_id) for seed in range(3)]
+    assert {run.status for run in search(store, Record, kind="seed")} == {"RUNNING"}
     for log, error in zip(inner, (None, KeyboardInterrupt(), DivergedError("the loss is nan")), strict=True):
         close_run(log, error)
     close_run(outer, RuntimeError("out of disk"))
-    runs = {run.info.run_name: run for run in search(store, {})}
-    assert {name: run.info.status for name, run in runs.items()} == {
+    runs = {run.name: run for run in search(store, TrialRecord)}
+    assert {name: run.status for name, run in runs.items()} == {
         "outer": "FAILED",
         "seed 0": "FINISHED",
         "seed 1": "KILLED",
         "seed 2": "FAILED",
     }
-    assert runs["outer"].data.tags[schema.REASON] == "RuntimeError: out of disk"
-    assert runs["outer"].data.tags[schema.SEED_RUNS] == '{"0": "x"}'
-    assert runs["seed 2"].data.tags[schema.NOTE] == "the loss is nan"
+    assert runs["outer"].reason == "RuntimeError: out of disk"
+    assert runs["outer"].seed_runs == {"0": "x"}
+    assert runs["seed 2"].reason == "the loss is nan"
 
 
-def test_metrics_and_tags_in_one_call(store: Store) -> None:
-    with begin_run(store, "trial", "a run") as log:
-        log.results({"a": 1.0, "b": None}, {"quorum.x": ["y"]}, step=3)
+def test_metrics_and_fields_in_one_call(store: TrackingStore) -> None:
+    with begin_run(store, "a run", TrialRecord(kind="trial")) as log:
+        log.metrics({"a": 1.0, "b": None}, step=3, seed_runs={"0": "x"}, model_id="m")
+        log.unset("model_id")
     run = only(store)
     assert run.data.metrics == {"a": 1.0}
-    assert run.data.tags["quorum.x"] == '["y"]'
+    assert TrialRecord.of(run).seed_runs == {"0": "x"}
+    assert schema.MODEL_ID not in run.data.tags
     assert [m.step for m in store.client.get_metric_history(run.info.run_id, "a")] == [3]
 
 
-def test_parameters_that_a_run_has_are_left_alone(store: Store) -> None:
-    with begin_run(store, "train", "a run", {schema.KEY: "k"}) as log:
+def test_parameters_that_a_run_has_are_left_alone(store: TrackingStore) -> None:
+    with begin_run(store, "a run", Record(kind="train", key="k")) as log:
         log.params({"lr": 0.05, **{f"p{i}": i for i in range(120)}})
         log.params({"lr": 0.1, "epochs": 2})
-    with begin_run(store, "train", "a run", previous=only(store)) as log:
+    with begin_run(store, "a run", Record(kind="train"), previous=Record.of(only(store))) as log:
         log.params({"lr": 0.2, "gamma": 0.5})
     params = only(store).data.params
     assert (params["lr"], params["epochs"], params["gamma"], len(params)) == ("0.05", "2", "0.5", 123)
 
 
 def record(epoch: int) -> EpochRecord:
-    return EpochRecord(epoch, 0.1, 1.0, 0.5, 1.0, epoch / 1000, 2.0, 100.0)
+    return EpochRecord(epoch, {"lr": 0.1, "val/accuracy": epoch / 1000, "epoch_seconds": 2.0, "val/anything": 0.0})
 
 
-def steps(store: Store) -> list[int]:
+def steps(store: TrackingStore) -> list[int]:
     history = store.client.get_metric_history(only(store).info.run_id, "val/accuracy")
     assert [m.value for m in history] == [m.step / 1000 for m in history]
     return [m.step for m in history]
 
 
-def test_many_epochs_in_one_go(store: Store) -> None:
-    with begin_run(store, "train", "a run") as log:
+def test_many_epochs_in_one_go(store: TrackingStore) -> None:
+    with begin_run(store, "a run", Record(kind="train")) as log:
         log.epochs([record(epoch) for epoch in range(1, 301)])
         assert steps(store) == list(range(1, 301))
         log.epochs([record(epoch) for epoch in range(290, 311)])
@@ -145,8 +148,8 @@ def test_many_epochs_in_one_go(store: Store) -> None:
 
 
 @pytest.mark.parametrize("error", [None, KeyboardInterrupt(), DivergedError("the loss is nan")])
-def test_epochs_that_wait_to_be_written_are_written_at_the_end(store: Store, error: BaseException | None) -> None:
-    log = begin_run(store, "train", "a run")
+def test_epochs_that_wait_to_be_written_are_written_at_the_end(store: TrackingStore, error: BaseException | None) -> None:
+    log = begin_run(store, "a run", Record(kind="train"))
     log.epoch(record(1))
     log._cost = 3600.0  # what writing is supposed to have taken
     log.epoch(record(2))
@@ -156,30 +159,30 @@ def test_epochs_that_wait_to_be_written_are_written_at_the_end(store: Store, err
     assert steps(store) == [1, 2, 3]
 
 
-def test_epochs_that_wait_are_written_with_the_next_metrics(store: Store) -> None:
-    with begin_run(store, "train", "a run") as log:
+def test_epochs_that_wait_are_written_with_the_next_metrics(store: TrackingStore) -> None:
+    with begin_run(store, "a run", Record(kind="train")) as log:
         log.epoch(record(1))
         log._cost = 3600.0
         log.epochs([record(2), record(3)])
-        log.tags({"quorum.x": "y"})
+        log.set(data_digest="d")
         assert steps(store) == [1]
         log.metrics({"best/epoch": 3})
         assert steps(store) == [1, 2, 3]
     assert steps(store) == [1, 2, 3]
 
 
-def test_an_epoch_is_logged_once(store: Store) -> None:
-    with begin_run(store, "train", "a run", {schema.KEY: "k"}) as log:
+def test_an_epoch_is_logged_once(store: TrackingStore) -> None:
+    with begin_run(store, "a run", Record(kind="train", key="k")) as log:
         log.epoch(record(1))
         log.epoch(record(2))
-    with begin_run(store, "train", "a run", previous=only(store)) as log:
+    with begin_run(store, "a run", Record(kind="train"), previous=Record.of(only(store))) as log:
         log.epoch(record(2))
         log.epoch(record(3))
     assert steps(store) == [1, 2, 3]
 
 
-def test_the_data_that_went_in_is_logged(store: Store) -> None:
-    with begin_run(store, "train", "a run") as log:
+def test_the_data_that_went_in_is_logged(store: TrackingStore) -> None:
+    with begin_run(store, "a run", Record(kind="train")) as log:
         log.dataset("digits", "0123456789abcdef", "sklearn.datasets.load_digits", {"train": 3}, "training")
     logged = only(store).inputs.dataset_inputs[0]
     assert (logged.dataset.name, logged.dataset.digest) == ("digits", "0123456789abcdef")

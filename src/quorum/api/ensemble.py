@@ -39,9 +39,9 @@ class Voted:
 
     Attributes:
         run_id: of its MLflow run.
-        predictions: a row for each image: `file`, `label`, each member's vote and its probability, `agreement` (fraction
-            of members that voted for the label), and `true` where the label is known.
-        scores: test accuracy of every member and of the vote, fractions; None for unlabelled images.
+        predictions: a row for each image: `file`, `label`, each member's vote and its probability, `agreement`
+            (fraction of members that voted for the label), and `true` where the label is known.
+        scores: test accuracy of every member and of the vote, fractions; None for unlabeled images.
         registered: URI of the registered vote.
         output: the file that the predictions were written to.
         members: the members' names, URIs and networks, best first.
@@ -56,7 +56,7 @@ class Voted:
 
     @property
     def accuracy(self) -> float | None:
-        """Test accuracy of the vote, a fraction; None for unlabelled images."""
+        """Test accuracy of the vote, a fraction; None for unlabeled images."""
         return None if self.scores is None else float(self.scores["test accuracy"].iloc[-1])
 
 

@@ -113,7 +113,7 @@ class EnsembleOptions(ComputeOptions):
     dataset: str = Field("digits", description="data set whose test split is predicted and whose promoted models vote")
     split_seed: int = Field(0, ge=0, description="seed of the split, where the data set has no split of its own")
     models: tuple[str, ...] = Field((), description="members as model URIs, best first; by default all best-N aliases")
-    images: Path | None = Field(None, description="folder of unlabelled images to predict instead of the test split")
+    images: Path | None = Field(None, description="folder of unlabeled images to predict instead of the test split")
     output: Path = Field(Path("predictions.csv"), description="file for the predictions")
 
     @field_validator("models", mode="before")
