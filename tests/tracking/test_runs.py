@@ -127,7 +127,7 @@ def test_parameters_that_a_run_has_are_left_alone(store: Store) -> None:
 
 
 def record(epoch: int) -> EpochRecord:
-    return EpochRecord(epoch, 0.1, 1.0, 0.5, 1.0, epoch / 1000, 2.0, 100.0)
+    return EpochRecord(epoch, {"train/loss": 1.0, "val/accuracy": epoch / 1000, "epoch_seconds": 2.0})
 
 
 def steps(store: Store) -> list[int]:

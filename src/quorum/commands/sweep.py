@@ -137,7 +137,11 @@ def _write_stage(study: Study, results: list[StageResult], log: RunLog) -> None:
 
 def _write_end(study: Study, results: list[StageResult], log: RunLog) -> None:
     """Write all curves in one figure, and what the sweep was made with."""
-    histories = {title(t.request): history_frame(log.store, t.best_seed.run_id) for r in results for t in r.trials}
+    histories = {
+        title(trial.request): history_frame(log.store, trial.best_seed.run_id, figures.CURVES)
+        for result in results
+        for trial in result.trials
+    }
     drawn = {name: history for name, history in histories.items() if len(history)}
     with tempfile.TemporaryDirectory(prefix="quorum-") as temporary:
         folder = Path(temporary)

@@ -153,7 +153,7 @@ class Draft:
             return []
         names = list(trials[0].settings)
         bars = figures.error_bars(comparison.bars(rows), names, f"{study}: {stage}", "ours")
-        histories = {title: history_frame(self.store, seed.run_id) for title, seed in run.items()}
+        histories = {title: history_frame(self.store, seed.run_id, figures.CURVES) for title, seed in run.items()}
         curves = figures.curves(histories, f"{study}: {stage}, the best seed of each")
         return [
             self._save(bars, f"{study}-{stage}", f"{study}, {stage}: mean ± std, ours and published"),
@@ -164,7 +164,7 @@ class Draft:
         """The best training of every study on one plot, where there are several."""
         if len(self.best) < 2:
             return []
-        histories = {study: history_frame(self.store, seed.run_id) for study, seed in self.best.items()}
+        histories = {study: history_frame(self.store, seed.run_id, figures.CURVES) for study, seed in self.best.items()}
         name = self.options.dataset
         figure = figures.curves(histories, f"{name}: the best training of each study")
         return [self._save(figure, "curves", "Loss and accuracy by epoch of the best training of each study")]

@@ -13,6 +13,7 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
+from quorum.engine.history import is_epoch_metric
 from quorum.errors import RegistryError
 from quorum.tracking import schema
 from quorum.tracking.runs import FINISHED
@@ -117,10 +118,15 @@ def artifact(store: Store, run_id: str, path: str) -> Path | None:
         return None
 
 
-def history_frame(store: Store, run_id: str) -> pd.DataFrame:
-    """The epochs that a training logged: epoch, train_loss, train_accuracy, val_loss and val_accuracy."""
-    columns = {
-        name.replace("/", "_"): {m.step: m.value for m in store.client.get_metric_history(run_id, name)}
-        for name in ("train/loss", "train/accuracy", "val/loss", "val/accuracy")
-    }
+def history_frame(store: Store, run_id: str, names: Sequence[str] = ()) -> pd.DataFrame:
+    """The epochs that a training logged: `epoch`, and a column for each metric by the name that it is tracked by.
+
+    Args:
+        store: the tracking store.
+        run_id: of the training.
+        names: the metrics to read, each of which is a query; all that its epochs have where none is named.
+    """
+    if not names:
+        names = [name for name in store.client.get_run(run_id).data.metrics if is_epoch_metric(name)]
+    columns = {name: {m.step: m.value for m in store.client.get_metric_history(run_id, name)} for name in names}
     return pd.DataFrame(columns).rename_axis("epoch").reset_index().sort_values("epoch")

@@ -13,7 +13,7 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModelInput, M
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.tracking import MlflowClient
 
-from quorum.engine.history import EpochRecord
+from quorum.engine.history import EPOCH_SECONDS, EpochRecord
 from quorum.errors import QuorumError
 from quorum.tracking import schema
 from quorum.tracking.store import Store
@@ -111,12 +111,12 @@ class RunLog:
         ones, or for the end of the run, to be written together.
         """
         if self._last_step is None:
-            logged = self.client.get_metric_history(self.run_id, "epoch_seconds")
+            logged = self.client.get_metric_history(self.run_id, EPOCH_SECONDS)
             self._last_step = max((metric.step for metric in logged), default=0)
         now = int(time.time() * 1000)
         for record in records:
             if record.epoch > self._last_step:
-                self._waiting.append([Metric(key, value, now, record.epoch) for key, value in record.metrics().items()])
+                self._waiting.append([Metric(key, value, now, record.epoch) for key, value in record.values.items()])
                 self._last_step = record.epoch
         if time.perf_counter() - self._written >= self._cost / SHARE:
             self.flush()

@@ -23,3 +23,15 @@ SHARED_EPOCHS = "quorum.shared_epochs"  # of a seed run: epochs at its beginning
 SHARED_WITH = "quorum.shared_with"  # of a seed run: the run that trained them
 NOTE = "mlflow.note.content"
 PARENT = "mlflow.parentRunId"
+
+BEST_EPOCH = "best/epoch"  # of a training: the first epoch with the highest validation accuracy, counted from 1
+
+
+def best_metric(metric: str) -> str:
+    """The name of a validation metric in a training's best epoch: `best/val_accuracy`."""
+    return f"best/val_{metric}"
+
+
+def last_metric(metric: str) -> str:
+    """The name of a validation metric in a training's last epoch: `last/val_accuracy`."""
+    return f"last/val_{metric}"

@@ -15,12 +15,14 @@ from quorum.config import TrialConfig
 from quorum.data.batches import Batches
 from quorum.data.pixel_store import PixelStore
 from quorum.engine.epoch import Evaluation, evaluate
-from quorum.engine.history import History
+from quorum.engine.history import History, metric_name
+from quorum.engine.metrics import accuracy
 from quorum.engine.state import discard_state
 from quorum.engine.training import Progress, States, Training
 from quorum.ensemble.classifier import Classifier
 from quorum.models import build, parameter_groups
 from quorum.report import figures, tables
+from quorum.tracking import schema
 from quorum.versions import code_version, git_commit, machine, package_versions
 
 PREDICTIONS = "predictions.csv"
@@ -53,23 +55,14 @@ class Job:
 
 @dataclass(frozen=True)
 class Trained:
-    """What came out: accuracies (fractions) and losses (mean cross-entropies, nats) of the best epoch's weights."""
+    """What a finished training reports.
 
-    best_epoch: int
-    val_accuracy: float
-    val_loss: float
-    test_accuracy: float
-    test_loss: float
+    Attributes:
+        metrics: by the names that are tracked: `best/epoch` and, for the loss and every metric, `best/val_METRIC`,
+            `last/val_METRIC` and `test/METRIC`, the last of the best epoch's weights.
+    """
 
-    def metrics(self) -> dict[str, float]:
-        """The figures under the names that are tracked."""
-        return {
-            "best/val_accuracy": self.val_accuracy,
-            "best/val_loss": self.val_loss,
-            "best/epoch": self.best_epoch,
-            "test/accuracy": self.test_accuracy,
-            "test/loss": self.test_loss,
-        }
+    metrics: Mapping[str, float]
 
 
 def train(job: Job, on_batch: Callable[[int], None]) -> Iterator[Progress | Trained]:
@@ -80,7 +73,7 @@ def train(job: Job, on_batch: Callable[[int], None]) -> Iterator[Progress | Trai
         on_batch: told the number of images after each batch.
 
     Yields:
-        Its progress, epoch by epoch, and last what came out.
+        Its progress, epoch by epoch, and last what it reports.
 
     Raises:
         DivergedError: when the loss is no longer finite.
@@ -91,12 +84,22 @@ def train(job: Job, on_batch: Callable[[int], None]) -> Iterator[Progress | Trai
     training = Training(config, model, parameter_groups(model), batches)
     yield from training.run(job.states, on_batch)
     scored = {split: evaluate(model, batches.evaluation(split), config.precision) for split in ("val", "test")}
+    tested = scored["test"].metrics()
     _write_artifacts(job.artifacts, config, training.history, scored, pixels)
     Classifier.save(job.bundle, config, pixels.classes, pixels.digest, model.state_dict())
-    best, tested = training.history.best, scored["test"]
-    yield Trained(best.epoch, best.val_accuracy, best.val_loss, tested.accuracy, tested.loss)
+    yield Trained(_final_metrics(training.history, tested))
     if job.states.own is not None:
         discard_state(job.states.own)
+
+
+def _final_metrics(history: History, tested: Mapping[str, float]) -> dict[str, float]:
+    best, last = history.best, history.last
+    return {
+        schema.BEST_EPOCH: best.epoch,
+        **{schema.best_metric(name): value for name, value in best.of("val").items()},
+        **{schema.last_metric(name): value for name, value in last.of("val").items()},
+        **{metric_name("test", name): value for name, value in tested.items()},
+    }
 
 
 def environment() -> dict[str, Any]:
@@ -127,7 +130,7 @@ def _write_artifacts(
     title = f"{config.model} on {config.dataset}, seed {config.seed}"
     figures.save(figures.curves({"": frame}, title), folder / "curves.png")
     confusion.to_csv(folder / "confusion_matrix.csv")
-    title = f"test split, accuracy {tested.accuracy:.4f}"
+    title = f"test split, accuracy {accuracy(tested.logits, tested.labels):.4f}"
     figures.save(figures.confusion({title: confusion}), folder / "confusion_matrix.png")
     tables.class_table(labels, predictions, classes).to_csv(folder / "per_class.csv", index=False)
     _prediction_table(scored, pixels).to_csv(folder / PREDICTIONS, index=False)

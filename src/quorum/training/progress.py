@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from tqdm import tqdm
 
 from quorum.console import say
-from quorum.engine.history import EpochRecord
+from quorum.engine.history import IMAGES_PER_SECOND, EpochRecord
 from quorum.engine.training import Progress
 from quorum.tracking.runs import RunLog
 from quorum.training.job import Job
@@ -54,9 +54,10 @@ class TrainingProgress:
     def on_epoch(self, record: EpochRecord) -> None:
         """Log an epoch and show its figures."""
         self.log.epoch(record)
+        trained, validated = record.of("train"), record.of("val")
         figures = (
-            f"loss {record.train_loss:.3f}, accuracy {record.train_accuracy:.3f}, "
-            f"val loss {record.val_loss:.3f}, val accuracy {record.val_accuracy:.3f}"
+            f"loss {trained['loss']:.3f}, accuracy {trained['accuracy']:.3f}, "
+            f"val loss {validated['loss']:.3f}, val accuracy {validated['accuracy']:.3f}"
         )
         if not self.bar.disable:
             self.bar.n = record.epoch * self.images_per_epoch
@@ -66,7 +67,7 @@ class TrainingProgress:
         left = (time.perf_counter() - self.started) / done * (self.epochs - record.epoch)
         say(
             f"{self.name}: epoch {record.epoch}/{self.epochs}, {figures}, "
-            f"{record.images_per_second:.0f} images/s, {_duration(left)} left"
+            f"{record.values[IMAGES_PER_SECOND]:.0f} images/s, {_duration(left)} left"
         )
 
     def close(self) -> None:

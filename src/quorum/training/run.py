@@ -89,7 +89,7 @@ def log_beginning(log: RunLog, resolved: Resolved, bench: Bench) -> None:
 
 def log_end(log: RunLog, job: Job, trained: Trained) -> None:
     """Write down what came out, and take over the files that the job has written for its run."""
-    log.metrics(trained.metrics(), step=job.config.epochs)
+    log.metrics(trained.metrics, step=job.config.epochs)
     log.artifacts(job.artifacts)
     shutil.rmtree(job.artifacts)
 
@@ -111,12 +111,13 @@ def seed_result(run: Run, seed: int, *, reused: bool) -> SeedResult:
 
 def trained_result(job: Job, trained: Trained, shared_epochs: int = 0) -> SeedResult:
     """The result of a job that has just been done."""
+    metrics = trained.metrics
     return SeedResult(
         seed=job.config.seed,
         run_id=job.run_id,
-        val_accuracy=trained.val_accuracy,
-        test_accuracy=trained.test_accuracy,
-        val_loss=trained.val_loss,
-        best_epoch=trained.best_epoch,
+        val_accuracy=metrics["best/val_accuracy"],
+        test_accuracy=metrics["test/accuracy"],
+        val_loss=metrics["best/val_loss"],
+        best_epoch=int(metrics["best/epoch"]),
         shared_epochs=shared_epochs,
     )
