@@ -32,6 +32,7 @@ from quorum.data.preprocess import Preprocess
 from quorum.data.sources.folder import catalogue
 from quorum.engine.device import resolve_precision, set_up
 from quorum.engine.epoch import evaluate, ignore
+from quorum.engine.history import RANKED_BY
 from quorum.engine.training import States, Training
 from quorum.errors import DivergedError
 from quorum.models import build, parameter_groups
@@ -139,8 +140,8 @@ def _train_tree(configs: list[TrialConfig], batches: Batches, kept: Path) -> tup
         try:
             for told in training.run(_states(running, kept)):
                 trained += not told.restored
-            tested = evaluate(model, batches.evaluation("test"), config.precision).accuracy
-            results[config] = (training.history.best.val_accuracy, tested)
+            tested = evaluate(model, batches.evaluation("test"), config.precision).metrics()["accuracy"]
+            results[config] = (training.history.best.values[RANKED_BY], tested)
         except DivergedError as error:
             results[config] = str(error)
         schedule.kept |= {node for node in running.path.nodes if (kept / node / "last.pt").is_file()}

@@ -25,6 +25,7 @@ from quorum.data.pixel_store import open_store
 from quorum.data.preprocess import preprocess_of
 from quorum.data.sources.folder import catalogue
 from quorum.engine.device import set_up
+from quorum.engine.history import RANKED_BY
 from quorum.engine.training import Training
 from quorum.models import build, parameter_groups
 
@@ -75,7 +76,7 @@ def _train(config: TrialConfig, batches: Batches) -> float:
     training = Training(config, model, parameter_groups(model), batches)
     for _ in training.run():
         pass
-    return training.history.best.val_accuracy
+    return training.history.best.values[RANKED_BY]
 
 
 def _options(parser: argparse.ArgumentParser) -> None:

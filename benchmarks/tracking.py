@@ -31,7 +31,8 @@ from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
 from common import Case, Measured, Target, at_least, main, timed
-from quorum.engine.history import EpochRecord
+from quorum.engine.history import EPOCH_SECONDS, IMAGES_PER_SECOND, LR, EpochRecord, metric_name
+from quorum.engine.metrics import METRICS
 from quorum.report import figures
 from quorum.tracking import logged_models, queries, schema
 from quorum.tracking.runs import RunLog, begin_run
@@ -41,6 +42,11 @@ from sandbox import quorum, sandbox, write_study
 ALLOWED = 0.05  # seconds a training
 SECOND = 1.0
 PART = 5  # epochs
+EPOCH_METRICS = (
+    *(metric_name("train", name) for name in ("loss", "accuracy")),
+    *(metric_name("val", name) for name in ("loss", *METRICS)),
+    *(LR, EPOCH_SECONDS, IMAGES_PER_SECOND),
+)
 EPOCHS, MODEL = ("epochs", "flush"), "_log"  # the calls that log epochs, and a model
 
 
@@ -114,7 +120,7 @@ def epoch(options: argparse.Namespace) -> Measured:
         with begin_run(store, "train", "epochs") as log:
             start = time.perf_counter()
             for number in range(1, options.epochs + 1):
-                record = EpochRecord(number, 0.01, 1 / number, 0.5, 1 / number, 0.5, SECOND, 1000.0)
+                record = EpochRecord(number, dict.fromkeys(EPOCH_METRICS, 1 / number))
                 logging.append(timed(functools.partial(log.epoch, record))())
                 time.sleep(max(0.0, number * SECOND - (time.perf_counter() - start)))
             logging[-1] += timed(log.flush)()
@@ -167,8 +173,7 @@ def _by_call(rounds: Sequence[dict[str, list[float]]], trials: int) -> dict[str,
 def drawing() -> dict[str, float]:
     """Milliseconds to draw and write the figures of one training, by figure."""
     random = np.random.default_rng(0)
-    columns = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
-    history = pd.DataFrame({"epoch": range(1, 31), **{name: random.random(30) for name in columns}})
+    history = pd.DataFrame({"epoch": range(1, 31), **{name: random.random(30) for name in figures.CURVES}})
     draw: dict[str, Callable[[], Figure]] = {"curves": lambda: figures.curves({"": history}, "curves")}
     for classes in (10, 101):
         names = [f"class {number}" for number in range(classes)]

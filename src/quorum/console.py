@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 
 def say(message: str) -> None:
@@ -14,9 +14,14 @@ def say(message: str) -> None:
     tqdm.write(message, file=sys.stderr)
 
 
+def interactive() -> bool:
+    """Whether bars can be shown: on a terminal, or in a notebook, where tqdm draws them as widgets."""
+    return sys.stderr.isatty() or tqdm.__module__ == "tqdm.notebook"
+
+
 def decoding_bar(name: str) -> tuple[tqdm[NoReturn], Callable[[int, int], None]]:
     """A bar for decoding a data set, and the callback (images done, images in all) that moves it."""
-    bar = tqdm(desc=f"decoding {name}", unit=" images", file=sys.stderr, disable=not sys.stderr.isatty(), leave=False)
+    bar = tqdm(desc=f"decoding {name}", unit=" images", file=sys.stderr, disable=not interactive(), leave=False)
 
     def advance(done: int, total: int) -> None:
         bar.total = total

@@ -7,15 +7,25 @@ over its seeds, as `trial_metric` names it, followed by MEAN, STD or N.
 
 TRAIN_LOSS, TRAIN_ACCURACY, VAL_LOSS, VAL_ACCURACY = "train/loss", "train/accuracy", "val/loss", "val/accuracy"
 LR, EPOCH_SECONDS, IMAGES_PER_SECOND = "lr", "epoch_seconds", "images_per_second"
-OF_EPOCHS = ("train/", "val/", LR, EPOCH_SECONDS, IMAGES_PER_SECOND)  # beginnings of the names of metrics by epoch
 
 BEST_EPOCH = "best/epoch"
-BEST, LAST, TEST = "best/val_", "last/val_", "test/"
+BEST, LAST, TEST = "best/val_", "last/val_", "test/"  # followed by the metric
 BEST_VAL_ACCURACY, BEST_VAL_LOSS, LAST_VAL_ACCURACY = f"{BEST}accuracy", f"{BEST}loss", f"{LAST}accuracy"
 TEST_ACCURACY, TEST_LOSS = f"{TEST}accuracy", f"{TEST}loss"
 OF_TRAININGS = (BEST, LAST, TEST)  # beginnings of the names of metrics that a trial summarizes
 
+SPLITS = ("train", "val")  # that an epoch measures
 MEAN, STD, N = "/mean", "/std", "/n"
+
+
+def split_metric(split: str, metric: str) -> str:
+    """The name of a metric of a split: `val/accuracy`."""
+    return f"{split}/{metric}"
+
+
+def is_of_epochs(name: str) -> bool:
+    """Whether a metric is one that every epoch has, rather than one of a whole training."""
+    return name in (LR, EPOCH_SECONDS, IMAGES_PER_SECOND) or name.partition("/")[0] in SPLITS
 
 
 def trial_metric(metric: str) -> str:

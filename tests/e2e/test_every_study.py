@@ -59,7 +59,7 @@ def train_one_batch(config: TrialConfig, store: PixelStore, epoch: int) -> None:
     training = Training(config, model, parameter_groups(model), batches)
     before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
     record = training.run_epoch(epoch, lambda _images: None)
-    assert math.isfinite(record.train_loss)
+    assert math.isfinite(record.values["train/loss"])
     phase = [phase for phase in parse_phases(config.phases) if phase.first_epoch <= epoch][-1]
     trained = {id(parameter) for group in phase.groups for parameter in training.groups[group]}
     moved = {name for name, p in model.named_parameters() if not torch.equal(p, before[name])}

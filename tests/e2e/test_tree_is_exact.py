@@ -32,7 +32,8 @@ Make = Callable[[TrialConfig], Training]
 def finish(trained: Training, states: States) -> tuple[list[EpochRecord], dict[str, Any], int]:
     """Train to the end. The history without times, all weights and averages, and the epochs trained now."""
     told = list(trained.run(states))
-    records = [replace(record, epoch_seconds=0, images_per_second=0) for record in trained.history.records]
+    times = {"epoch_seconds": 0.0, "images_per_second": 0.0}
+    records = [replace(record, values={**record.values, **times}) for record in trained.history.records]
     moved = {str(key): value for key, value in trained.optimizer.state_dict()["state"].items()}
     return records, {**trained.model.state_dict(), **moved}, sum(not one.restored for one in told)
 

@@ -13,6 +13,7 @@ from torch import nn
 from quorum.config import TrialConfig
 from quorum.engine.epoch import Batch, Evaluation, evaluate
 from quorum.engine.history import EpochRecord, History
+from quorum.engine.metrics import METRICS, register_metric
 from quorum.engine.state import copy_weights, load_state, save_state
 from quorum.engine.training import Progress, States, Training, make_optimizer
 from quorum.errors import DivergedError, ModelError
@@ -68,7 +69,8 @@ def training(config: TrialConfig, *, dropout: bool = False) -> Training:
 
 
 def figures(history: History) -> list[tuple[Any, ...]]:
-    return [(r.epoch, r.lr, r.train_loss, r.train_accuracy, r.val_loss, r.val_accuracy) for r in history.records]
+    times = {"epoch_seconds", "images_per_second"}
+    return [(r.epoch, {k: v for k, v in r.values.items() if k not in times}) for r in history.records]
 
 
 def run(trained: Training, states: States | None = None, stop_after: int = 0) -> list[Progress]:
@@ -128,23 +130,42 @@ def test_a_training_begins_bit_for_bit_from_the_state_of_another_one(tmp_path: P
 def test_the_furthest_state_is_gone_on_from(tmp_path: Path) -> None:
     run(training(CONFIG), States(keep={2: tmp_path / "a", 4: tmp_path / "b"}))
     for own, start in (("a", "b"), ("b", "a")):
-        told = run(training(CONFIG), States(own=tmp_path / own, start=tmp_path / start))
-        assert len(told[0].records) == 4
+        restored = next(training(CONFIG).run(States(own=tmp_path / own, start=tmp_path / start)))
+        assert len(restored.records) == 4
 
 
 def test_training_learns_and_ends_with_the_best_epochs_weights() -> None:
     trained = training(CONFIG)
     run(trained)
     history = trained.history
-    assert history.best.val_accuracy == max(r.val_accuracy for r in history.records) > 0.6
+    best = history.best
+    assert best.values["val/accuracy"] == max(r.values["val/accuracy"] for r in history.records) > 0.6
     again = evaluate(trained.model, trained.batches.evaluation("val"), "float32")
-    assert again.accuracy == history.best.val_accuracy
-    assert again.loss == history.best.val_loss
+    assert again.metrics() == best.of("val")
 
 
 def test_the_best_epoch_is_the_first_of_equals() -> None:
-    records = [EpochRecord(e, 0.1, 0, 0, 0, accuracy, 0, 0) for e, accuracy in ((1, 0.5), (2, 0.7), (3, 0.7))]
-    assert History(records).best.epoch == 2
+    history = History([EpochRecord(e, {"val/accuracy": value}) for e, value in ((1, 0.5), (2, 0.7), (3, 0.7))])
+    assert (history.best.epoch, history.last.epoch) == (2, 3)
+
+
+def test_a_history_carries_whatever_metrics_there_are(tmp_path: Path) -> None:
+    register_metric("top_class")(lambda logits, _labels: float(logits.argmax(dim=1).double().mean()))
+    trained = training(CONFIG.replace(epochs=2))
+    try:
+        run(trained)
+    finally:
+        METRICS.remove("top_class")
+    rows = trained.history.rows()
+    assert list(rows[0]) == [
+        *("epoch", "train/loss", "train/accuracy"),
+        *("val/loss", "val/accuracy", "val/balanced_accuracy", "val/macro_f1", "val/top_class"),
+        *("lr", "epoch_seconds", "images_per_second"),
+    ]
+    save_state(trained.state(), tmp_path)
+    state = load_state(tmp_path)
+    assert state is not None
+    assert state.history == trained.history
 
 
 def test_only_the_phases_groups_change_and_frozen_ones_are_not_decayed() -> None:
@@ -222,7 +243,7 @@ def test_bf16_trains_as_well_as_float32() -> None:
     trained = [training(CONFIG.replace(precision=precision)) for precision in ("float32", "bf16")]
     for one in trained:
         run(one)
-    accuracies = [one.history.best.val_accuracy for one in trained]
+    accuracies = [one.history.best.values["val/accuracy"] for one in trained]
     assert min(accuracies) > 0.6
     assert abs(accuracies[0] - accuracies[1]) <= 0.2
 
@@ -267,6 +288,6 @@ def test_no_state_is_no_state(tmp_path: Path) -> None:
 
 def test_an_evaluation_scores_its_logits() -> None:
     logits = torch.tensor([[2.0, 0.0], [0.0, 2.0], [2.0, 0.0]])
-    scored = Evaluation(logits, torch.tensor([0, 1, 1]))
-    assert scored.accuracy == pytest.approx(2 / 3)
-    assert scored.loss == pytest.approx(float(nn.functional.cross_entropy(logits, torch.tensor([0, 1, 1]))))
+    scored = Evaluation(logits, torch.tensor([0, 1, 1])).metrics()
+    assert scored["accuracy"] == pytest.approx(2 / 3)
+    assert scored["loss"] == pytest.approx(float(nn.functional.cross_entropy(logits, torch.tensor([0, 1, 1]))))

@@ -57,7 +57,7 @@ def check_png(figure: Figure, file: Path) -> None:
 
 def test_every_figure_draws(tmp_path: Path) -> None:
     history = pd.DataFrame(
-        {"epoch": [1, 2], "train_loss": [2, 1], "val_loss": [2, 1.5], "train_accuracy": [0, 1], "val_accuracy": [0, 1]}
+        {"epoch": [1, 2], "train/loss": [2, 1], "val/loss": [2, 1.5], "train/accuracy": [0, 1], "val/accuracy": [0, 1]}
     )
     small = tables.confusion_table(LABELS, PREDICTIONS, CLASSES)
     many = tables.confusion_table(np.arange(40), np.arange(40)[::-1].copy(), [f"class {i}" for i in range(40)])

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from quorum.engine.history import EpochRecord
 from quorum.tracking import schema
-from quorum.tracking.queries import artifact, finished_training, finished_trainings, search
+from quorum.tracking.queries import artifact, finished_training, finished_trainings, history_frame, search
 from quorum.tracking.runs import begin_run, close_run
 from quorum.tracking.records import Record, TrainingRecord, TrialRecord
 from quorum.tracking.store import TrackingStore, connect
@@ -25,6 +26,18 @@ def test_all_pages_newest_first(store: TrackingStore) -> None:
     store.client.create_run(store.experiment_id, 1000, {schema.KEY: "another"})
     assert [run.run_id for run in search(store, Record, key="k")] == made[::-1]
     assert gc.isenabled()
+
+
+def test_a_history_has_the_columns_that_its_epochs_have(store: TrackingStore) -> None:
+    values = [{"val/anything": 0.5, "train/loss": 1.0, "lr": 0.1}, {"val/anything": 0.25, "train/loss": 0.5, "lr": 0.1}]
+    with begin_run(store, "a run", Record(kind="train")) as log:
+        log.epochs([EpochRecord(epoch, measured) for epoch, measured in enumerate(values, start=1)])
+        log.metrics({"best/val_anything": 0.5, "test/anything": 0.3}, step=2)
+    frame = history_frame(store, log.run_id)
+    assert frame.sort_index(axis=1).to_dict("records") == [
+        {"epoch": epoch, **measured} for epoch, measured in enumerate(values, start=1)
+    ]
+    assert list(history_frame(store, log.run_id, ["lr"])) == ["epoch", "lr"]
 
 
 def test_a_condition_on_a_metric_leaves_out_the_runs_that_have_none(store: TrackingStore) -> None:

@@ -148,7 +148,9 @@ def test_many_epochs_in_one_go(store: TrackingStore) -> None:
 
 
 @pytest.mark.parametrize("error", [None, KeyboardInterrupt(), DivergedError("the loss is nan")])
-def test_epochs_that_wait_to_be_written_are_written_at_the_end(store: TrackingStore, error: BaseException | None) -> None:
+def test_epochs_that_wait_to_be_written_are_written_at_the_end(
+    store: TrackingStore, error: BaseException | None
+) -> None:
     log = begin_run(store, "a run", Record(kind="train"))
     log.epoch(record(1))
     log._cost = 3600.0  # what writing is supposed to have taken

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from quorum.engine.device import autocast
+from quorum.engine.metrics import measure
 
 Batch = tuple[torch.Tensor, torch.Tensor]
 
@@ -36,15 +37,9 @@ class Evaluation:
     logits: torch.Tensor
     labels: torch.Tensor
 
-    @property
-    def loss(self) -> float:
-        """Mean cross-entropy, nats."""
-        return float(F.cross_entropy(self.logits, self.labels))
-
-    @property
-    def accuracy(self) -> float:
-        """Fraction of labels that have the highest logit."""
-        return float((self.predictions == self.labels).double().mean())
+    def metrics(self) -> dict[str, float]:
+        """The loss (mean cross-entropy, nats) and every registered metric, by name."""
+        return {"loss": float(F.cross_entropy(self.logits, self.labels)), **measure(self.logits, self.labels)}
 
     @property
     def predictions(self) -> torch.Tensor:

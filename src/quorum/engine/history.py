@@ -1,38 +1,32 @@
-"""What was measured, epoch by epoch."""
+"""What was measured, epoch by epoch: a mapping of metrics that is passed on to logs and figures, whatever its keys."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Self
+
+from quorum.metric_names import VAL_ACCURACY, split_metric
 
 
 @dataclass(frozen=True)
 class EpochRecord:
-    """One epoch. Accuracies are fractions; losses are mean cross-entropies in nats.
+    """One epoch.
 
-    Train figures are those of the augmented batches while the weights changed, as usual.
+    Attributes:
+        epoch: its number, counted from 1.
+        values: what was measured, by the names that are tracked: `SPLIT/METRIC`, `lr`, `epoch_seconds` and
+            `images_per_second`. Accuracies are fractions. Those of `train` are of the augmented batches while the
+            weights changed, as usual.
     """
 
     epoch: int
-    lr: float
-    train_loss: float
-    train_accuracy: float
-    val_loss: float
-    val_accuracy: float
-    epoch_seconds: float
-    images_per_second: float
+    values: Mapping[str, float]
 
-    def metrics(self) -> dict[str, float]:
-        """The figures under the names that are tracked."""
-        return {
-            "train/loss": self.train_loss,
-            "train/accuracy": self.train_accuracy,
-            "val/loss": self.val_loss,
-            "val/accuracy": self.val_accuracy,
-            "lr": self.lr,
-            "epoch_seconds": self.epoch_seconds,
-            "images_per_second": self.images_per_second,
-        }
+    def of(self, split: str) -> dict[str, float]:
+        """The metrics of a split by their own names: `accuracy`."""
+        prefix = split_metric(split, "")
+        return {name.removeprefix(prefix): value for name, value in self.values.items() if name.startswith(prefix)}
 
 
 @dataclass
@@ -44,14 +38,18 @@ class History:
     @property
     def best(self) -> EpochRecord:
         """The first epoch with the highest validation accuracy."""
-        return max(self.records, key=lambda record: record.val_accuracy)
+        return max(self.records, key=lambda record: record.values[VAL_ACCURACY])
+
+    @property
+    def last(self) -> EpochRecord:
+        """The last epoch."""
+        return self.records[-1]
 
     def rows(self) -> list[dict[str, Any]]:
-        """One dictionary per epoch."""
-        return [asdict(record) for record in self.records]
+        """One dictionary per epoch: `epoch`, and its metrics by the names that are tracked."""
+        return [{"epoch": record.epoch, **record.values} for record in self.records]
 
     @classmethod
     def from_rows(cls, rows: list[dict[str, Any]]) -> Self:
         """The history that `rows` was made from."""
-        names = [f.name for f in fields(EpochRecord)]
-        return cls([EpochRecord(**{name: row[name] for name in names}) for row in rows])
+        return cls([EpochRecord(row["epoch"], {k: v for k, v in row.items() if k != "epoch"}) for row in rows])

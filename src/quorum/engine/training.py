@@ -17,6 +17,7 @@ from quorum.engine.epoch import Batch, evaluate, ignore, train_epoch
 from quorum.engine.history import EpochRecord, History
 from quorum.engine.state import TrainingState, Weights, copy_weights, load_state, save_state
 from quorum.errors import DivergedError, ModelError, unknown
+from quorum.metric_names import EPOCH_SECONDS, IMAGES_PER_SECOND, LR, split_metric
 from quorum.randomness import seed_everything
 from quorum.recipe import Recipe, recipe_of
 
@@ -167,19 +168,17 @@ class Training:
         trained_seconds = time.perf_counter() - started
         if not math.isfinite(trained.loss):
             raise DivergedError(f"the training loss is {trained.loss} in epoch {epoch} (lr {recipe.lr:g})")
-        validated = evaluate(self.model, self.batches.evaluation("val"), config.precision)
-        record = EpochRecord(
-            epoch=epoch,
-            lr=recipe.lr,
-            train_loss=trained.loss,
-            train_accuracy=trained.accuracy,
-            val_loss=validated.loss,
-            val_accuracy=validated.accuracy,
-            epoch_seconds=time.perf_counter() - started,
-            images_per_second=trained.images / trained_seconds,
-        )
-        if not math.isfinite(record.val_loss):
-            raise DivergedError(f"the validation loss is {record.val_loss} in epoch {epoch} (lr {recipe.lr:g})")
+        validated = evaluate(self.model, self.batches.evaluation("val"), config.precision).metrics()
+        if not math.isfinite(validated["loss"]):
+            raise DivergedError(f"the validation loss is {validated['loss']} in epoch {epoch} (lr {recipe.lr:g})")
+        measured = {"train": {"loss": trained.loss, "accuracy": trained.accuracy}, "val": validated}
+        values = {split_metric(split, name): value for split in measured for name, value in measured[split].items()}
+        values |= {
+            LR: recipe.lr,
+            EPOCH_SECONDS: time.perf_counter() - started,
+            IMAGES_PER_SECOND: trained.images / trained_seconds,
+        }
+        record = EpochRecord(epoch, values)
         self.history.records.append(record)
         if self.history.best is record:
             self.best_weights = copy_weights(self.model.state_dict())

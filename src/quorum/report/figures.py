@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 ANNOTATED = 25  # classes up to which a confusion matrix has its numbers and every name written in
 DPI = 110
+CURVES = ("train/loss", "train/accuracy", "val/loss", "val/accuracy")  # metrics that `curves` draws
 MARGIN = 0.08  # inches around a figure
 
 
@@ -36,7 +37,7 @@ def curves(histories: Mapping[str, pd.DataFrame], title: str) -> Figure:
     """Loss (left) and accuracy (right) by epoch of one or more trainings.
 
     Args:
-        histories: by name, frames with epoch, train_loss, val_loss, train_accuracy and val_accuracy.
+        histories: by name, frames with `epoch` and the columns of CURVES.
         title: of the figure.
     """
     figure = _figure(11, 4.2)
@@ -48,20 +49,20 @@ def curves(histories: Mapping[str, pd.DataFrame], title: str) -> Figure:
             epoch = history["epoch"]
             axis.plot(
                 epoch,
-                history[f"train_{measure}"],
+                history[f"train/{measure}"],
                 color=colour,
                 linestyle=":",
                 linewidth=1.2,
                 marker=_dot(epoch),
             )
-            axis.plot(epoch, history[f"val_{measure}"], color=colour, label=name, linewidth=1.5, marker=_dot(epoch))
+            axis.plot(epoch, history[f"val/{measure}"], color=colour, label=name, linewidth=1.5, marker=_dot(epoch))
     for axis, label in zip(axes, ("cross-entropy loss", "accuracy (fraction)"), strict=True):
         axis.set(xlabel="epoch", ylabel=label)
         axis.xaxis.get_major_locator().set_params(integer=True)
         axis.grid(alpha=0.3)
     axes[1].set_ylim(0, 1)
     # Early validation losses of batch-normalised networks can be huge and would flatten everything else.
-    highest = max(float(history["train_loss"].max()) for history in histories.values())
+    highest = max(float(history["train/loss"].max()) for history in histories.values())
     if highest > 0 and axes[0].get_ylim()[1] > 2 * highest:
         axes[0].set_ylim(0, 1.5 * highest)
     axes[0].plot([], [], color="grey", linestyle=":", label="training")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from quorum.config import TrialConfig
-from quorum.engine.optimizers import state_bytes
+from quorum.models import on_meta
 
 LIMIT_OF_FREE = 0.5  # of the disk's free space at most, whatever limit is given
 RUN = "run.txt"
@@ -84,3 +84,9 @@ class Checkpoints:
 
 def _size(folder: Path) -> int:
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+
+
+def state_bytes(config: TrialConfig) -> int:
+    """Size of a training's state, nearly: weights, the best epoch's weights, and what the optimiser holds."""
+    slots = 2 if config.optimizer == "adam" else 1 if config.momentum else 0
+    return (2 + slots) * sum(tensor.numel() * tensor.element_size() for tensor in on_meta(config.model).parameters())

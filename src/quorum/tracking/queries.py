@@ -189,7 +189,7 @@ def history_frame(store: TrackingStore, run_id: str, names: Sequence[str] | None
     """
     if names is None:
         logged = get_training(store, run_id).metrics
-        names = [name for name in logged if name.startswith(metric_names.OF_EPOCHS)]
+        names = [name for name in logged if metric_names.is_of_epochs(name)]
     histories = {name: store.client.get_metric_history(run_id, name) for name in names}
     columns = {name: {metric.step: metric.value for metric in history} for name, history in histories.items()}
     return pd.DataFrame(columns).rename_axis("epoch").reset_index().sort_values("epoch")

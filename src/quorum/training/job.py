@@ -11,19 +11,19 @@ from typing import Any
 import pandas as pd
 import torch
 
-from quorum.config import TrialConfig
-from quorum.data.batches import Batches
+from quorum import metric_names
 from quorum.data.pixel_store import PixelStore
 from quorum.engine.epoch import Evaluation, evaluate
 from quorum.engine.history import History
+from quorum.engine.metrics import accuracy
 from quorum.engine.state import discard_state
 from quorum.engine.training import Progress, States, Training
 from quorum.ensemble.classifier import Classifier
 from quorum.models import build, parameter_groups
 from quorum.report import figures, tables
+from quorum.tracking import schema
+from quorum.training.prepared import PreparedTraining
 from quorum.versions import code_version, git_commit, machine, package_versions
-
-PREDICTIONS = "predictions.csv"
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,7 @@ class Job:
     Attributes:
         name: shown with its progress.
         run_id: of the run that it is done for.
-        config: resolved settings, seed included.
-        weights: file of the first weights, or None.
-        batches: its data. Sent to another process, it is opened there anew: pixels are not copied.
+        prepared: the training. Sent to another process, its data is opened there anew: pixels are not copied.
         states: states to begin from, to keep, and its own.
         artifacts: folder for the files that its run shows.
         bundle: folder for the network of the best epoch.
@@ -43,9 +41,7 @@ class Job:
 
     name: str
     run_id: str
-    config: TrialConfig
-    weights: Path | None
-    batches: Batches
+    prepared: PreparedTraining
     states: States
     artifacts: Path
     bundle: Path
@@ -53,23 +49,14 @@ class Job:
 
 @dataclass(frozen=True)
 class Trained:
-    """What came out: accuracies (fractions) and losses (mean cross-entropies, nats) of the best epoch's weights."""
+    """What a finished training reports.
 
-    best_epoch: int
-    val_accuracy: float
-    val_loss: float
-    test_accuracy: float
-    test_loss: float
+    Attributes:
+        metrics: by the names that are tracked: `best/epoch` and, for the loss and every metric, `best/val_METRIC`,
+            `last/val_METRIC` and `test/METRIC`, the last of the best epoch's weights.
+    """
 
-    def metrics(self) -> dict[str, float]:
-        """The figures under the names that are tracked."""
-        return {
-            "best/val_accuracy": self.val_accuracy,
-            "best/val_loss": self.val_loss,
-            "best/epoch": self.best_epoch,
-            "test/accuracy": self.test_accuracy,
-            "test/loss": self.test_loss,
-        }
+    metrics: Mapping[str, float]
 
 
 def train(job: Job, on_batch: Callable[[int], None]) -> Iterator[Progress | Trained]:
@@ -80,23 +67,33 @@ def train(job: Job, on_batch: Callable[[int], None]) -> Iterator[Progress | Trai
         on_batch: told the number of images after each batch.
 
     Yields:
-        Its progress, epoch by epoch, and last what came out.
+        Its progress, epoch by epoch, and last what it reports.
 
     Raises:
         DivergedError: when the loss is no longer finite.
     """
-    config, batches = job.config, job.batches
-    pixels = batches.store
-    model = build(config.model, len(pixels.classes), seed=config.seed, weights=job.weights).to(batches.device)
+    prepared, config, batches = job.prepared, job.prepared.config, job.prepared.batches
+    weights = prepared.weights.file if prepared.weights else None
+    model = build(config.model, len(prepared.classes), seed=config.seed, weights=weights).to(batches.device)
     training = Training(config, model, parameter_groups(model), batches)
     yield from training.run(job.states, on_batch)
     scored = {split: evaluate(model, batches.evaluation(split), config.precision) for split in ("val", "test")}
-    _write_artifacts(job.artifacts, config, training.history, scored, pixels)
-    Classifier.save(job.bundle, config, pixels.classes, pixels.digest, model.state_dict())
-    best, tested = training.history.best, scored["test"]
-    yield Trained(best.epoch, best.val_accuracy, best.val_loss, tested.accuracy, tested.loss)
+    tested = scored["test"].metrics()
+    _write_artifacts(job.artifacts, prepared, training.history, scored)
+    Classifier.save(job.bundle, config, prepared.classes, prepared.data_digest, model.state_dict())
+    yield Trained(_final_metrics(training.history, tested))
     if job.states.own is not None:
         discard_state(job.states.own)
+
+
+def _final_metrics(history: History, tested: Mapping[str, float]) -> dict[str, float]:
+    best, last = history.best, history.last
+    return {
+        metric_names.BEST_EPOCH: best.epoch,
+        **{metric_names.BEST + name: value for name, value in best.of("val").items()},
+        **{metric_names.LAST + name: value for name, value in last.of("val").items()},
+        **{metric_names.TEST + name: value for name, value in tested.items()},
+    }
 
 
 def environment() -> dict[str, Any]:
@@ -114,23 +111,23 @@ def environment() -> dict[str, Any]:
 
 
 def _write_artifacts(
-    folder: Path, config: TrialConfig, history: History, scored: Mapping[str, Evaluation], pixels: PixelStore
+    folder: Path, prepared: PreparedTraining, history: History, scored: Mapping[str, Evaluation]
 ) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    frame = pd.DataFrame(history.rows())
-    tested, classes = scored["test"], pixels.classes
+    config, classes = prepared.config, prepared.classes
+    frame, tested = pd.DataFrame(history.rows()), scored["test"]
     labels, predictions = tested.labels.numpy(), tested.predictions.numpy()
     confusion = tables.confusion_table(labels, predictions, classes)
-    (folder / "config.json").write_text(json.dumps(config.model_dump(), indent=2))
-    (folder / "environment.json").write_text(json.dumps(environment(), indent=2))
-    frame.to_csv(folder / "curves.csv", index=False)
+    (folder / schema.CONFIG).write_text(json.dumps(config.model_dump(), indent=2))
+    (folder / schema.ENVIRONMENT).write_text(json.dumps(environment(), indent=2))
+    frame.to_csv(folder / schema.CURVES, index=False)
     title = f"{config.model} on {config.dataset}, seed {config.seed}"
     figures.save(figures.curves({"": frame}, title), folder / "curves.png")
-    confusion.to_csv(folder / "confusion_matrix.csv")
-    title = f"test split, accuracy {tested.accuracy:.4f}"
+    confusion.to_csv(folder / schema.CONFUSION)
+    title = f"test split, accuracy {accuracy(tested.logits, tested.labels):.4f}"
     figures.save(figures.confusion({title: confusion}), folder / "confusion_matrix.png")
-    tables.class_table(labels, predictions, classes).to_csv(folder / "per_class.csv", index=False)
-    _prediction_table(scored, pixels).to_csv(folder / PREDICTIONS, index=False)
+    tables.class_table(labels, predictions, classes).to_csv(folder / schema.PER_CLASS, index=False)
+    _prediction_table(scored, prepared.pixels).to_csv(folder / schema.PREDICTIONS, index=False)
 
 
 def _prediction_table(scored: Mapping[str, Evaluation], pixels: PixelStore) -> pd.DataFrame:

@@ -76,6 +76,12 @@ class PreparedTraining:
         """Images in each split."""
         return self.pixels.counts()
 
+    @property
+    def images_per_epoch(self) -> int:
+        """Images that an epoch trains on, at the batch size that it begins with."""
+        size = self.config.batch_size
+        return self.batches.count(size) * size
+
     def with_seed(self, seed: int) -> PreparedTraining:
         """The same trial's training with another seed."""
         return dataclasses.replace(self, config=self.config.replace(seed=seed))

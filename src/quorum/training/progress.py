@@ -6,11 +6,12 @@ import sys
 import time
 from collections.abc import Sequence
 
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
-from quorum.console import say
+from quorum.console import interactive, say
 from quorum.engine.history import EpochRecord
 from quorum.engine.training import Progress
+from quorum.metric_names import IMAGES_PER_SECOND
 from quorum.tracking.runs import RunLog
 from quorum.training.job import Job
 
@@ -19,8 +20,8 @@ class TrainingProgress:
     """Shows a training and logs its epochs."""
 
     def __init__(self, job: Job, log: RunLog) -> None:
-        self.name, self.epochs, self.log = job.name, job.config.epochs, log
-        self.images_per_epoch = job.batches.count(job.config.batch_size) * job.config.batch_size
+        self.name, self.epochs, self.log = job.name, job.prepared.config.epochs, log
+        self.images_per_epoch = job.prepared.images_per_epoch
         self.started = time.perf_counter()
         self.restored = 0  # epochs that were not trained now
         self.bar = tqdm(
@@ -30,7 +31,7 @@ class TrainingProgress:
             unit_scale=True,
             dynamic_ncols=True,
             file=sys.stderr,
-            disable=not sys.stderr.isatty(),
+            disable=not interactive(),
             leave=False,
         )
 
@@ -38,8 +39,8 @@ class TrainingProgress:
         """Advance the bar."""
         self.bar.update(images)
 
-    def tell(self, progress: Progress) -> None:
-        """Log and show what a training tells of itself."""
+    def on_progress(self, progress: Progress) -> None:
+        """Log and show the epochs of a training that were just trained or restored."""
         if progress.restored:
             self.on_restored(progress.records)
         else:
@@ -54,9 +55,10 @@ class TrainingProgress:
     def on_epoch(self, record: EpochRecord) -> None:
         """Log an epoch and show its figures."""
         self.log.epoch(record)
+        trained, validated = record.of("train"), record.of("val")
         figures = (
-            f"loss {record.train_loss:.3f}, accuracy {record.train_accuracy:.3f}, "
-            f"val loss {record.val_loss:.3f}, val accuracy {record.val_accuracy:.3f}"
+            f"loss {trained['loss']:.3f}, accuracy {trained['accuracy']:.3f}, "
+            f"val loss {validated['loss']:.3f}, val accuracy {validated['accuracy']:.3f}"
         )
         if not self.bar.disable:
             self.bar.n = record.epoch * self.images_per_epoch
@@ -66,7 +68,7 @@ class TrainingProgress:
         left = (time.perf_counter() - self.started) / done * (self.epochs - record.epoch)
         say(
             f"{self.name}: epoch {record.epoch}/{self.epochs}, {figures}, "
-            f"{record.images_per_second:.0f} images/s, {_duration(left)} left"
+            f"{record.values[IMAGES_PER_SECOND]:.0f} images/s, {_duration(left)} left"
         )
 
     def close(self) -> None:
