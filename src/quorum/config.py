@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from quorum.errors import ConfigError, unknown
+from quorum.errors import ConfigError, shown, unknown
 
 Auto = Literal["auto"]
 AUTO: Auto = "auto"
@@ -54,7 +54,7 @@ def parse_phases(text: str) -> tuple[Phase, ...]:
         phases.append(Phase(int(epoch) if colon else 1, names))
     epochs = [phase.first_epoch for phase in phases]
     if epochs[0] != 1 or any(a >= b for a, b in itertools.pairwise(epochs)):
-        raise ValueError(f"starts its phases at epochs {epochs}; they must start at 1 and rise")
+        raise ValueError(f"starts its phases at epochs {shown(epochs)}; they must start at 1 and rise")
     return tuple(phases)
 
 
@@ -162,7 +162,7 @@ def describe(error: ValidationError) -> str:
     first = problems[0]
     field = str(first["loc"][0]) if first["loc"] else "settings"
     reasons = list(dict.fromkeys(_reason(p) for p in problems if p["loc"][:1] == first["loc"][:1]))
-    return f"{field}: {first['input']!r} {' or '.join(reasons)}"
+    return f"{field}: {shown(first['input'])} {' or '.join(reasons)}"
 
 
 def _reason(problem: Any) -> str:

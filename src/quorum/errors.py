@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 
 
@@ -46,6 +47,21 @@ class DivergedError(TrainingError):
     """A training whose loss is no longer finite."""
 
 
+def cut(text: str, width: int = 80) -> str:
+    """A text of at most so many characters; of a longer one the last character is kept, such as its quote."""
+    return text if len(text) <= width else f"{text[: width - 4]}...{text[-1]}"
+
+
+def shown(value: object) -> str:
+    """A value as messages show it: as Python writes it, at most 80 characters of it."""
+    return cut(repr(value))
+
+
+def masked(text: str) -> str:
+    """A text with `***` in the place of every password in a URI: `http://user:***@host`."""
+    return re.sub(r"(://[^:/@\s]*):[^\s'\"]*@", r"\1:***@", text)
+
+
 def unknown(kind: str, name: str, choices: Iterable[str], shown: Iterable[str] | None = None) -> str:
     """The message for a name that is not among its choices, with the nearest one if there is one.
 
@@ -59,4 +75,4 @@ def unknown(kind: str, name: str, choices: Iterable[str], shown: Iterable[str] |
     near = difflib.get_close_matches(name, known, n=1)
     hint = f" (did you mean {near[0]!r}?)" if near else ""
     listed = ", ".join(known if shown is None else shown) or "nothing: there is none yet"
-    return f"no {kind} {name!r}{hint}; choose from {listed}"
+    return f"no {kind} {cut(repr(name))}{hint}; choose from {listed}"

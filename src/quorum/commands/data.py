@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from quorum.tracking.runs import RunLog, begin_run
 from quorum.tracking.store import Store
 
 
-def data(options: PrepareOptions, store: Store) -> Result:
+def data(options: PrepareOptions, _given: Mapping[str, str], store: Store) -> Result:
     """Make a data set ready, verify it, and log what it consists of."""
     kind = dataset(options.dataset)
     if options.archive and options.download:

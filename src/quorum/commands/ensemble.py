@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ from quorum.tracking.store import Store
 DISAGREEMENTS = 25  # images listed on the page
 
 
-def ensemble(options: EnsembleOptions, store: Store) -> Result:
+def ensemble(options: EnsembleOptions, _given: Mapping[str, str], store: Store) -> Result:
     """Vote, write the predictions, and register the vote as a model."""
     dataset(options.dataset)
     if options.output.is_dir() or not options.output.suffix:

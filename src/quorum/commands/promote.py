@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from quorum.tracking.runs import RunLog, begin_run
 from quorum.tracking.store import Store
 
 
-def promote(options: PromoteOptions, store: Store) -> Result:
+def promote(options: PromoteOptions, _given: Mapping[str, str], store: Store) -> Result:
     """Promote the best trials, or restore what the last promotion replaced."""
     dataset(options.dataset)
     name = model_name(options.dataset)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from quorum.tracking.runs import RunLog, begin_run
 from quorum.tracking.store import Store
 
 
-def report(options: ReportOptions, store: Store) -> Result:
+def report(options: ReportOptions, _given: Mapping[str, str], store: Store) -> Result:
     """Compare what stands in the store with what was published; write the page and log it."""
     dataset(options.dataset)
     if options.output.exists() and not options.output.is_dir():

@@ -10,5 +10,5 @@ from typing import Any
 class Result:
     """The answer of a command, as data for `--json` and as text for a person."""
 
-    data: dict[str, Any] | list[dict[str, Any]]
+    data: dict[str, Any]
     text: str

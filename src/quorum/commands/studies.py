@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -23,7 +23,7 @@ NOTE = (
 )
 
 
-def studies(options: StudiesOptions) -> Result:
+def studies(options: StudiesOptions, _given: Mapping[str, str], _store: None) -> Result:
     """List the study files, each checked as far as that needs neither images nor weights."""
     if options.dataset is not None:
         dataset(options.dataset)
@@ -32,7 +32,7 @@ def studies(options: StudiesOptions) -> Result:
     rows = [describe(source, len(options.seeds)) for source in found]
     shown = [{**_shown(row), "published": _published(source.study)} for row, source in zip(rows, found, strict=True)]
     table = pd.DataFrame(shown)
-    return Result(rows, f"{tables.markdown(table)}\n\n{NOTE}")
+    return Result({"studies": rows}, f"{tables.markdown(table)}\n\n{NOTE}")
 
 
 def describe(source: StudyFile, seeds: int) -> dict[str, Any]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
 
 from quorum.commands.opening import open_data
 from quorum.commands.options import TrainOptions
 from quorum.commands.result import Result
-from quorum.config import TrialConfig, digest_of
+from quorum.config import TrialConfig, digest_of, parse_config
 from quorum.console import say
 from quorum.data.opened import example_image
 from quorum.engine.device import use_device
@@ -36,8 +37,9 @@ from quorum.training.run import (
 from quorum.versions import code_version
 
 
-def train(options: TrainOptions, config: TrialConfig, store: Store) -> Result:
+def train(options: TrainOptions, given: Mapping[str, str], store: Store) -> Result:
     """Train a configuration, go on with it where it was interrupted, or return the run that holds it already."""
+    config = parse_config(TrialConfig, given, "the command line")
     device = use_device(options.device, options.threads)
     bench = Bench(open_data(options, config.dataset, config.split_seed), device, options.work_dir)
     resolved = resolve(config, device, store)
