@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
 import pytest
+from mlflow.tracking import MlflowClient
 
+from quorum.api.options import Options, SweepOptions, TrainOptions
 from quorum.cli import main, parse
-from quorum.commands.wiring import COMMANDS
+from quorum.commands.arguments import metavar
+from quorum.commands.result import Result
+from quorum.commands.wiring import COMMANDS, Command
 from quorum.config import TrialConfig
+from quorum.plugins import loaded_plugins
+from quorum.tracking.runs import begin_run
+from quorum.tracking.store import Store
 from tests.conftest import Quorum
 
 
@@ -20,12 +32,48 @@ def test_help_names_every_setting(name: str, capsys: pytest.CaptureFixture[str])
         main([name, "--help"])
     assert ended.value.code == 0
     text = capsys.readouterr().out
-    assert "example: quorum" in text
+    assert "example:\n  quorum" in text
     for field, info in COMMANDS[name].options.model_fields.items():
         assert f"--{info.alias or field}" in text
     if COMMANDS[name].trial:
         for field in set(TrialConfig.model_fields) - {"weights_digest", "seed"}:
             assert f"--{field}" in text
+
+
+def test_help_shows_types_choices_and_defaults_with_the_most_used_first(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["sweep", "--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    for part in (
+        "--precision {auto,float32,bf16} arithmetic",
+        "--input_size {INT,auto} side",
+        "--seeds A,B,C seeds of every trial, separated by commas (default: 0,1,2)",
+        "--lr FLOAT learning rate of the first epoch (default: 0.001)",
+        "--jobs INT trainings",
+        "--work_dir PATH folder",
+        "--reuse [BOOL] link trainings that the store holds already instead of repeating them (default: true)",
+    ):
+        assert part in text
+    marks = ["most used:", "--study", "settings of the trial:", "--lr", "options:", "--keep", "environment variables:"]
+    assert sorted(marks, key=text.index) == marks
+
+
+@pytest.mark.parametrize(
+    ("annotation", "expected"),
+    [
+        (int, "INT"),
+        (float, "FLOAT"),
+        (bool, "BOOL"),
+        (str, "TEXT"),
+        (Path | None, "PATH"),
+        (Literal["sgd", "adam"], "{sgd,adam}"),
+        (Literal["a", "b"] | None, "{a,b}"),
+        (Annotated[int, "bounds"] | Literal["auto"], "{INT,auto}"),
+        (tuple[str, ...], "A,B,C"),
+    ],
+)
+def test_what_values_of_a_type_look_like(annotation: Any, expected: str) -> None:
+    assert metavar(annotation) == expected
 
 
 def test_settings_are_taken_in_every_form() -> None:
@@ -35,12 +83,30 @@ def test_settings_are_taken_in_every_form() -> None:
         "train --lr=0.1 --batch-size 8 --json true --reuse=false",
         "train -P lr=0.1 -P batch_size=8 -P json=true -P reuse=false",
         "train -P batch-size=8 --lr 0.1 -P json=true --reuse false",
+        "train -Pbatch-size=8 --lr 0.1 --lr 0.1 -P lr=0.1 --json --json true --reuse false",
     ):
         assert parse(text.split()) == expected
 
 
-def test_a_value_may_hold_an_equals_sign() -> None:
-    assert parse(["ensemble", "-P", "images=a=b"])[1] == {"images": "a=b"}
+def test_a_value_may_hold_an_equals_sign_and_dashes() -> None:
+    assert parse(["ensemble", "-P", "images=a=b-c"])[1] == {"images": "a=b-c"}
+    assert parse(["ensemble", "--images=--a=b-c"])[1] == {"images": "--a=b-c"}
+
+
+def test_an_empty_list_may_be_given_where_it_is_the_default() -> None:
+    assert parse(["ensemble", "--models", "", "-P", "plugins="])[1] == {"models": "", "plugins": ""}
+    assert Options.model_validate({"plugins": ""}).plugins == ()
+
+
+def test_lists_are_divided_at_commas() -> None:
+    options = SweepOptions.model_validate({"seeds": "3, 1", "plugins": "mine,other.py"})
+    assert options.seeds == (3, 1)
+    assert options.plugins == ("mine", "other.py")
+
+
+@pytest.mark.parametrize("text", ["true", "True", "yes", "1", "false", "no", "0"])
+def test_booleans(text: str) -> None:
+    assert TrainOptions.model_validate({"reuse": text}).reuse is (text in ("true", "True", "yes", "1"))
 
 
 def test_json_is_one_object_and_nothing_else(quorum: Quorum) -> None:
@@ -64,3 +130,134 @@ def test_the_way_in_imports_neither_torch_nor_mlflow() -> None:
 def test_version_and_module(capsys: pytest.CaptureFixture[str]) -> None:
     done = subprocess.run([sys.executable, "-m", "quorum", "--version"], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("quorum 0.")
+
+
+# Commands of the tests' own, handed in.
+
+
+def wrong(_options: Options, _given: Mapping[str, str], _store: Store | None) -> Result:
+    raise TypeError("one\nand two at http://me:secret@host")
+
+
+def wrong_in_a_run(_options: Options, _given: Mapping[str, str], store: Store) -> Result:
+    with begin_run(store, "train", "wrong"):
+        raise TypeError("in a run")
+
+
+def interrupted(_options: Options, _given: Mapping[str, str], _store: Store | None) -> Result:
+    raise KeyboardInterrupt
+
+
+def terminated(_options: Options, _given: Mapping[str, str], _store: Store | None) -> Result:
+    os.kill(os.getpid(), signal.SIGTERM)
+    raise AssertionError("SIGTERM was ignored")
+
+
+def forbidden(options: Options, _given: Mapping[str, str], _store: Store | None) -> Result:
+    raise PermissionError(13, "Permission denied", str(options.work_dir))
+
+
+def noisy(_options: Options, _given: Mapping[str, str], _store: Store | None) -> Result:
+    print("printed")
+    os.write(1, b"written by a worker\n")
+    return Result({"answer": 1}, "one")
+
+
+def plugged(_options: Options, _given: Mapping[str, str], _store: Store | None) -> Result:
+    return Result({"plugins": list(loaded_plugins())}, "")
+
+
+def own(name: str, tracked: bool = False) -> dict[str, Command]:
+    """A table of one command, a function of this module."""
+    return {name: Command("of the test", Options, f"{__name__}:{name}", "none", (), tracked=tracked)}
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_RUN_ID", raising=False)
+    return tmp_path
+
+
+def test_an_unknown_error_is_one_line_and_its_traceback_a_file(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["wrong", "--work_dir", "mine"], own("wrong")) == 70
+    out, err = capfd.readouterr()
+    [file] = (folder / "mine" / "errors").iterdir()
+    assert err == (
+        "quorum: this is a mistake of quorum's: TypeError: one and two at http://me:***@host; "
+        f"the traceback is in mine/errors/{file.name}\n"
+    )
+    assert out == ""
+    text = file.read_text()
+    assert text.startswith("Traceback")
+    assert "in wrong" in text
+    assert "secret" not in text
+
+
+@pytest.mark.parametrize("name", ["wrong", "wrong_in_a_run"])
+def test_an_unknown_error_fails_the_adopted_run(
+    quorum: Quorum, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], name: str
+) -> None:
+    client = MlflowClient()
+    run_id = client.create_run("1").info.run_id
+    monkeypatch.setenv("MLFLOW_RUN_ID", run_id)
+    assert main([name], own(name, tracked=True)) == 70
+    run = client.get_run(run_id)
+    assert run.info.status == "FAILED"
+    assert run.data.tags["mlflow.note.content"] == capfd.readouterr().err.strip().removeprefix("quorum: ")
+    assert "MLFLOW_RUN_ID" not in os.environ
+
+
+def test_a_store_that_cannot_be_opened_hides_no_mistake(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MLFLOW_RUN_ID", "absent")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "nonsense://store")
+    assert main(["train", "-P", "lr=fast"]) == 2
+    assert "lr: 'fast' must be a valid number" in capfd.readouterr().err
+
+
+def test_what_the_file_system_refuses_is_the_users_to_mend(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["forbidden", "--work_dir", "mine"], own("forbidden")) == 2
+    assert capfd.readouterr().err == "quorum: 'mine': Permission denied\n"
+
+
+@pytest.mark.parametrize(("name", "status"), [("interrupted", 130), ("terminated", 143)])
+def test_interrupted_and_terminated(folder: Path, capfd: pytest.CaptureFixture[str], name: str, status: int) -> None:
+    assert main([name], own(name)) == status
+    assert capfd.readouterr().err == f"quorum: {name}\n"
+
+
+def test_what_others_print_goes_to_standard_error(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["noisy", "--json"], own("noisy")) == 0
+    out, err = capfd.readouterr()
+    assert json.loads(out) == {"answer": 1}
+    assert out.count("\n") == 1
+    assert "printed" in err
+    assert "written by a worker" in err
+
+
+def test_plugins_are_loaded_first(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (folder / "a_plugin_of_mine.py").write_text("import sys\nprint('loaded', file=sys.stderr)\n")
+    assert main(["plugged", "--json", "-P", "plugins=a_plugin_of_mine.py"], own("plugged")) == 0
+    out, err = capfd.readouterr()
+    assert any("a_plugin_of_mine" in name for name in json.loads(out)["plugins"])
+    assert err == "loaded\n"
+
+
+def test_an_answer_that_nobody_reads_is_no_mistake(folder: Path) -> None:
+    code = (
+        "import sys, types\n"
+        "from quorum.cli import main\n"
+        "from quorum.api.options import Options\n"
+        "from quorum.commands.result import Result\n"
+        "from quorum.commands.wiring import Command\n"
+        "sys.modules['mine'] = mine = types.ModuleType('mine')\n"
+        "mine.answer = lambda options, given, store: Result({}, 'x' * 100_000)\n"
+        "sys.exit(main(['it'], {'it': Command('it', Options, 'mine:answer', '', (), tracked=False)}))"
+    )
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run([sys.executable, "-c", code], stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (141, "")

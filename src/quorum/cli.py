@@ -1,4 +1,4 @@
-"""The command line: parse, wire, call. The only reader of the arguments and the environment.
+"""The command line: parse, open the store, run, print. The only reader of the arguments and the environment.
 
 Every setting can be given as `--name value` (dashes or underscores) or as `-P name=value`. `mlflow run` passes
 parameters in the first form.
@@ -6,207 +6,185 @@ parameters in the first form.
 
 from __future__ import annotations
 
-import argparse
+import contextlib
+import errno
 import json
 import os
 import signal
 import sys
-import textwrap
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, NoReturn
+import tempfile
+import time
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from pydantic import ValidationError
-from pydantic.fields import FieldInfo
 
-from quorum import __version__
-from quorum.api.options import Options, SweepOptions
+from quorum.api.options import WORK_DIR
+from quorum.commands import arguments
 from quorum.commands.wiring import COMMANDS, Command
-from quorum.config import TrialConfig, describe, parse_config
-from quorum.errors import ConfigError, QuorumError, unknown
+from quorum.config import Closed, TrialConfig, describe
+from quorum.errors import ConfigError, QuorumError, cut, masked, shown
+from quorum.plugins import load_plugins
 
 if TYPE_CHECKING:
-    from quorum.commands.result import Result
-    from quorum.tracking.store import Store
+    from quorum.tracking.store import TrackingStore
 
-USER_ERROR, INTERRUPTED, TERMINATED = 2, 130, 143
+USER_ERROR, INTERNAL_ERROR, INTERRUPTED, PIPE_CLOSED, TERMINATED = 2, 70, 130, 141, 143
+# What the file system refuses is for the user to mend. A missing file is not: commands look before they read.
+REFUSED = {
+    getattr(errno, name)
+    for name in ("EACCES", "EDQUOT", "EEXIST", "EISDIR", "ELOOP", "ENAMETOOLONG", "ENOSPC", "ENOTDIR", "EPERM", "EROFS")
+}
+
+C = TypeVar("C", bound=Closed)
 
 
-class _Parser(argparse.ArgumentParser):
-    """An argument parser whose complaints are one line."""
-
-    def error(self, message: str) -> NoReturn:
-        raise ConfigError(f"{message}; see {self.prog} --help")
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(words: Sequence[str] | None = None, commands: Mapping[str, Command] = COMMANDS) -> int:
     """Run a command.
 
+    Args:
+        words: of the command line after the program's name; by default those of this process.
+        commands: that there are, by name.
+
     Returns:
-        Exit status: 0; 2 for a mistake of the user's, said in one line; 130 or 143 when interrupted or terminated.
+        Exit status: 0; 2 for a mistake of the user's; 70 for one of this program's; 130 or 143 when interrupted or
+        terminated; 141 when nobody reads the answer. All but the first and last say why on one line of standard error.
     """
     signal.signal(signal.SIGTERM, _terminate)
     # A child that sees this variable would reopen the run and mark it finished: take it out, adopt the run once.
-    adopted = os.environ.pop("MLFLOW_RUN_ID", None)
+    call = _Call(os.environ.pop("MLFLOW_RUN_ID", None))
     try:
-        return _main(list(sys.argv[1:] if arguments is None else arguments), adopted)
-    except QuorumError as error:
-        print(f"quorum: {' '.join(str(error).split())}", file=sys.stderr)
-        return USER_ERROR
+        answer = call.answer(sys.argv[1:] if words is None else words, commands)
     except KeyboardInterrupt as error:
-        terminated = isinstance(error, _Terminated)
-        print("quorum: terminated" if terminated else "quorum: interrupted", file=sys.stderr)
-        return TERMINATED if terminated else INTERRUPTED
-
-
-def _main(arguments: list[str], adopted: str | None) -> int:
-    try:
-        name, values = parse(arguments)
-        command = COMMANDS[name]
-        own, trial = _divide(command, values)
-        options = _options(command.options, own)
-        if command.trial:
-            parse_config(TrialConfig, trial, "the command line")
-    except QuorumError as error:
-        if adopted:
-            _fail(_connect(adopted), error)
-        raise
-    result = _run_tracked(command, options, trial, adopted) if command.tracked else command.run(options, trial, None)
-    print(json.dumps(result.data) if options.json_ else result.text)
-    return 0
-
-
-def _run_tracked(command: Command, options: Options, trial: dict[str, str], adopted: str | None) -> Result:
-    store = _connect(adopted)
-    try:
-        return command.run(options, trial, store)
-    except QuorumError as error:
-        _fail(store, error)
-        raise
+        status, reason = (TERMINATED, "terminated") if isinstance(error, _Terminated) else (INTERRUPTED, "interrupted")
+    except Exception as error:  # noqa: BLE001 - whatever it is, a person gets one line
+        status, reason = call.explain(error)
+        call.fail(reason)
+    else:
+        return _print(answer)
     finally:
-        _settle(store)
+        call.close()
+    print(f"quorum: {reason}", file=sys.stderr)
+    return status
 
 
-def parse(arguments: list[str]) -> tuple[str, dict[str, str]]:
-    """The command and the settings as text, by name.
+def parse(words: Sequence[str], commands: Mapping[str, Command] = COMMANDS) -> tuple[str, dict[str, str]]:
+    """The command and the settings as text, by name; see `quorum.commands.arguments.parse`."""
+    return arguments.parse(words, commands)
 
-    Raises:
-        ConfigError: for a command or setting that there is none of, or one that is given twice.
+
+@dataclass
+class _Call:
+    """A command that runs, and what has to be known of it where it fails.
+
+    Attributes:
+        adopted: the run that `mlflow run` made, until the store is opened, which takes it over.
+        work_dir: where the traceback of an unknown error is written.
+        store: once it is open.
+        values: settings as they were given.
     """
-    parsed, rest = _parser().parse_known_args(arguments)
-    if parsed.command is None:
-        raise ConfigError(f"no command; choose from {', '.join(COMMANDS)}, or see quorum --help")
-    known = _fields(COMMANDS[parsed.command])
-    if rest:
-        word = rest[0]
-        if word.startswith("--"):
-            raise ConfigError(f"quorum {parsed.command}: {unknown('setting', _name(word), known)}")
-        raise ConfigError(
-            f"quorum {parsed.command}: what is {word!r}? Settings are given as -P name=value or --name value"
-        )
-    values: dict[str, str] = {}
-    for key, value in [
-        *_pairs(parsed.P),
-        *((k, v) for k, v in vars(parsed).items() if k in known and v is not None),
-    ]:
-        if key not in known:
-            raise ConfigError(f"quorum {parsed.command}: {unknown('setting', key, known)}")
-        if values.setdefault(key, value) != value:
-            raise ConfigError(f"{key}: is given twice, as {values[key]!r} and {value!r}")
-    return parsed.command, values
+
+    adopted: str | None
+    work_dir: Path = WORK_DIR
+    store: TrackingStore | None = None
+    values: dict[str, str] = field(default_factory=dict)
+
+    def answer(self, words: Sequence[str], commands: Mapping[str, Command]) -> str:
+        """Run the command and return what it has to print."""
+        name, self.values = parse(words, commands)
+        command = commands[name]
+        own = {key: value for key, value in self.values.items() if key in command.own_fields()}
+        given = {key: value for key, value in self.values.items() if key not in own}
+        options = _validated(command.options, own)
+        self.work_dir = options.work_dir
+        load_plugins(options.plugins)
+        if command.trial:
+            _validated(TrialConfig, given)
+        if command.tracked:
+            self.open()
+        with _standard_output_to_error():
+            result = command.run(options, given, self.store)
+        return json.dumps(result.data) if options.json_ else result.text
+
+    def open(self) -> None:
+        from quorum.tracking.store import connect
+
+        adopted, self.adopted = self.adopted, None
+        self.store = connect(adopted)
+
+    def explain(self, error: Exception) -> tuple[int, str]:
+        """The exit status for an error, and what to say of it on one line."""
+        message = masked(" ".join(str(error).split()))
+        for part in (part for value in self.values.values() for part in (value, *value.split(","))):
+            message = message.replace(part, cut(part)) if cut(part) != part else message
+        if isinstance(error, QuorumError):
+            return USER_ERROR, message
+        if isinstance(error, OSError) and error.errno in REFUSED and error.filename is not None:
+            return USER_ERROR, f"{shown(os.fsdecode(error.filename))}: {error.strerror}"
+        file = _write_traceback(error, self.work_dir)
+        kind = type(error).__name__
+        return INTERNAL_ERROR, f"this is a mistake of quorum's: {kind}: {cut(message, 200)}; the traceback is in {file}"
+
+    def fail(self, reason: str) -> None:
+        """Mark the adopted run as FAILED, as far as the store can be reached: the reason itself matters more."""
+        with contextlib.suppress(Exception):
+            if self.adopted:
+                self.open()
+            if self.store is not None:
+                from quorum.tracking.runs import fail_adopted
+
+                fail_adopted(self.store, reason)
+
+    def close(self) -> None:
+        if self.store is not None:
+            from quorum.tracking.store import checkpoint_wal
+
+            checkpoint_wal(self.store)
 
 
-def _pairs(given: list[str]) -> list[tuple[str, str]]:
-    pairs = []
-    for text in given:
-        name, equals, value = text.partition("=")
-        if not equals or not name:
-            raise ConfigError(f"-P {text}: is not name=value")
-        pairs.append((name.replace("-", "_"), value))
-    return pairs
-
-
-def _name(word: str) -> str:
-    return word.lstrip("-").partition("=")[0].replace("-", "_")
-
-
-def _fields(command: Command) -> dict[str, FieldInfo]:
-    """Everything that a command can be told, by the name that a user gives it."""
-    own = {field.alias or name: field for name, field in command.options.model_fields.items()}
-    hidden = ("weights_digest", "seed") if command.options is SweepOptions else ("weights_digest",)
-    trial = {name: f for name, f in TrialConfig.model_fields.items() if name not in hidden} if command.trial else {}
-    return {**trial, **own}
-
-
-def _divide(command: Command, values: dict[str, str]) -> tuple[dict[str, str], dict[str, str]]:
-    """The command's own options and the trial's settings."""
-    own = {field.alias or name for name, field in command.options.model_fields.items()}
-    return {k: v for k, v in values.items() if k in own}, {k: v for k, v in values.items() if k not in own}
-
-
-def _options(kind: type[Options], values: dict[str, str]) -> Options:
+def _validated(kind: type[C], values: Mapping[str, str]) -> C:
     try:
         return kind.model_validate(values)
     except ValidationError as error:
         raise ConfigError(describe(error)) from error
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog="quorum",
-        description="Published image-classification studies as files to run, compare, promote and vote with.",
-        allow_abbrev=False,
-    )
-    parser.add_argument("--version", action="version", version=f"quorum {__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
-    for name, command in COMMANDS.items():
-        sub = commands.add_parser(
-            name,
-            help=command.summary,
-            description=f"{command.summary[0].upper()}{command.summary[1:]}.",
-            epilog=f"example: {command.example}",
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-            allow_abbrev=False,
-        )
-        sub.add_argument("-P", action="append", default=[], metavar="NAME=VALUE", help="give a setting by name")
-        own = set(command.options.model_fields) | {"json"}
-        groups = {
-            True: sub.add_argument_group("options"),
-            False: sub.add_argument_group("settings of the trial"),
-        }
-        for key, field in _fields(command).items():
-            _add(groups[key in own], key, field)
-    return parser
+def _write_traceback(error: Exception, work_dir: Path) -> Path:
+    name = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.txt"
+    text = masked("".join(traceback.format_exception(error)))
+    for folder in (work_dir / "errors", Path(tempfile.gettempdir())):
+        with contextlib.suppress(OSError):
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text(text, encoding="utf-8", errors="backslashreplace")
+            return folder / name
+    return Path(os.devnull)
 
 
-def _add(group: argparse._ArgumentGroup, key: str, field: FieldInfo) -> None:
-    names = list(dict.fromkeys([f"--{key}", f"--{key.replace('_', '-')}"]))
-    is_flag = field.annotation is bool
-    default = field.get_default()
-    shown = ",".join(map(str, default)) if isinstance(default, tuple) else default
-    text = f"{field.description}" + ("" if shown in (None, "", False) else f" (default: {shown})")
-    wrapped = "\n".join(textwrap.wrap(text.replace("%", "%%"), 78))
-    if is_flag:
-        group.add_argument(*names, dest=key, metavar="BOOL", help=wrapped, nargs="?", const="true")
-    else:
-        group.add_argument(*names, dest=key, metavar="VALUE", help=wrapped)
+def _print(answer: str) -> int:
+    try:
+        print(answer, flush=True)
+    except BrokenPipeError:
+        # Python would flush again at its end, and complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return PIPE_CLOSED
+    return 0
 
 
-def _connect(adopted: str | None) -> Store:
-    from quorum.tracking.store import connect
-
-    return connect(adopted, os.environ.get("MLFLOW_EXPERIMENT_NAME"))
-
-
-def _fail(store: Store, error: QuorumError) -> None:
-    from quorum.tracking.runs import fail_adopted
-
-    fail_adopted(store, " ".join(str(error).split()))
-
-
-def _settle(store: Store) -> None:
-    from quorum.tracking.store import settle
-
-    settle(store)
+@contextlib.contextmanager
+def _standard_output_to_error() -> Iterator[None]:
+    """Send what a command, MLflow and worker processes print to standard error: standard output is the answer's."""
+    sys.stdout.flush()
+    saved = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    finally:
+        os.dup2(saved, 1)
+        os.close(saved)
 
 
 class _Terminated(KeyboardInterrupt):

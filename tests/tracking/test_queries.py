@@ -10,8 +10,8 @@ import pytest
 from quorum.engine.history import EpochRecord
 from quorum.tracking import schema
 from quorum.tracking.queries import artifact, finished_training, finished_trainings, history_frame, search
-from quorum.tracking.runs import begin_run, close_run
 from quorum.tracking.records import Record, TrainingRecord, TrialRecord
+from quorum.tracking.runs import begin_run, close_run
 from quorum.tracking.store import TrackingStore, connect
 from tests.conftest import Quorum
 

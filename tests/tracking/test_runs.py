@@ -12,8 +12,8 @@ from quorum.engine.history import EpochRecord
 from quorum.errors import DivergedError
 from quorum.tracking import schema
 from quorum.tracking.queries import search, unfinished
-from quorum.tracking.runs import begin_run, close_run
 from quorum.tracking.records import Record, TrialRecord
+from quorum.tracking.runs import begin_run, close_run
 from quorum.tracking.store import TrackingStore, connect
 from tests.conftest import Quorum
 

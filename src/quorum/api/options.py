@@ -1,55 +1,95 @@
-"""What each command can be told besides the settings of a trial. None of it can change a result."""
+"""What each command takes besides the settings of a trial. None of it can change a result."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator
 
 from quorum.config import Closed
+
+WORK_DIR = Path(".quorum")
+TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+
+
+def _boolean(value: object) -> object:
+    if isinstance(value, str):
+        if value.lower() not in TRUTH:
+            raise ValueError("must be true or false (or yes, no, 1, 0)")
+        return TRUTH[value.lower()]
+    return value
+
+
+def _divided(value: object) -> object:
+    """The parts of a list that is written with commas; empty text is the empty list."""
+    if not isinstance(value, str) or not value:
+        return () if value == "" else value
+    parts = [part.strip() for part in value.split(",")]
+    if not all(parts):
+        raise ValueError("has an empty entry; entries are separated by one comma")
+    return parts
+
+
+def _device(name: str) -> str:
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:[0-9]{1,3})?", name):  # torch has others, such as meta, that do not train
+        raise ValueError("is not available here; auto, cpu or cuda")
+    return name
+
+
+Boolean = Annotated[bool, BeforeValidator(_boolean)]
+Texts = Annotated[tuple[str, ...], BeforeValidator(_divided)]
+Paths = Annotated[tuple[Path, ...], BeforeValidator(_divided)]
+Device = Annotated[str, AfterValidator(_device)]
+Seeds = Annotated[tuple[Annotated[int, Field(ge=0, lt=2**31)], ...], BeforeValidator(_divided)]
 
 
 class Options(Closed):
     """Options that all commands have."""
 
-    json_: bool = Field(False, alias="json", description="print one JSON object on standard output and nothing else")
-    work_dir: Path = Field(Path(".quorum"), description="folder for pixel stores and the states of unfinished runs")
+    json_: Boolean = Field(False, alias="json", description="print one JSON object on standard output and nothing else")
+    work_dir: Path = Field(WORK_DIR, description="folder for pixel stores and the states of unfinished runs")
+    plugins: Texts = Field(
+        (), description="modules or files of your own that register networks, data sets, ..., separated by commas"
+    )
 
 
 class DataOptions(Options):
     """Where images come from."""
 
     data_dir: Path = Field(Path("data"), description="folder that holds one folder per data set")
-    path: Path | None = Field(None, description="folder of this data set, if it stands elsewhere (always for folder)")
-    skip_bad: bool = Field(False, description="leave unreadable images out instead of refusing the data set")
+    path: Path | None = Field(None, description="folder of this data set, if it is elsewhere (always for folder)")
+    skip_bad: Boolean = Field(False, description="leave unreadable images out instead of refusing the data set")
 
 
 class ComputeOptions(DataOptions):
     """Where it is computed."""
 
-    device: str = Field("auto", description="auto, cpu or cuda")
-    threads: int = Field(0, ge=0, description="threads of torch for each training; 0: one per core, divided among jobs")
+    device: Device = Field("auto", description="auto, cpu or cuda")
+    threads: int = Field(
+        0, ge=0, le=4096, description="threads of torch for each training; 0: one per core, divided among jobs"
+    )
 
 
 class TrainOptions(ComputeOptions):
     """Options of `train`."""
 
-    reuse: bool = Field(True, description="return the run that already holds this result instead of training again")
+    reuse: Boolean = Field(True, description="return the run that already holds this result instead of training again")
 
 
 class StudyOptions(Options):
     """Which studies, over which seeds."""
 
-    seeds: tuple[int, ...] = Field((0, 1, 2), description="seeds of every trial, separated by commas")
+    seeds: Seeds = Field((0, 1, 2), description="seeds of every trial, separated by commas")
     sweeps_dir: Path = Field(Path("sweeps"), description="folder of the study files")
 
     @field_validator("seeds", mode="before")
     @classmethod
-    def _split(cls, value: object) -> object:
-        parts = [part.strip() for part in value.split(",")] if isinstance(value, str) else value
-        if isinstance(parts, list) and not all(part.isdigit() for part in parts):
+    def _digits(cls, value: object) -> object:
+        if isinstance(value, str) and not re.fullmatch(r"\s*[0-9]+\s*(,\s*[0-9]+\s*)*", value):
             raise ValueError("is not a list of seeds such as 0,1,2")
-        return parts
+        return value
 
     @field_validator("seeds")
     @classmethod
@@ -70,7 +110,7 @@ class SweepOptions(StudyOptions, ComputeOptions):
         20.0, ge=0, description="gigabytes of disk for states that trainings share, at most; 0: share none"
     )
     keep: int = Field(3, ge=1, description="trials of the sweep whose best seed's weights are kept")
-    reuse: bool = Field(True, description="link trainings that already stand in the store instead of repeating them")
+    reuse: Boolean = Field(True, description="link trainings that the store holds already instead of repeating them")
 
 
 class StudiesOptions(StudyOptions):
@@ -79,11 +119,16 @@ class StudiesOptions(StudyOptions):
     dataset: str | None = Field(None, description="data set whose studies are listed; by default all")
 
 
-class ReportOptions(DataOptions):
+class SplitOptions(DataOptions):
+    """How images are divided."""
+
+    split_seed: int = Field(0, ge=0, description="seed of the split, where the data set has no split of its own")
+
+
+class ReportOptions(SplitOptions):
     """Options of `report`."""
 
     dataset: str = Field("digits", description="data set whose studies are compared with what was published")
-    split_seed: int = Field(0, ge=0, description="seed of the split, where the data set has no split of its own")
     study: str | None = Field(None, description="one study by name; by default all of the data set")
     sweeps_dir: Path = Field(Path("sweeps"), description="folder of the study files")
     output: Path = Field(Path("reports"), description="folder for the page, as HTML and as Markdown with its figures")
@@ -94,43 +139,31 @@ class PromoteOptions(Options):
 
     dataset: str = Field("digits", description="data set whose trials are considered")
     top: int = Field(3, ge=1, le=99, description="how many trials to promote")
-    metric: str = Field("val_accuracy/mean", description="what trials are ranked by; losses: the lower the better")
-    rollback: bool = Field(False, description="restore the aliases that the last promotion replaced")
+    metric: Literal["val_accuracy/mean", "val_loss/mean"] = Field(
+        "val_accuracy/mean", description="what trials are ranked by; losses: the lower the better"
+    )
+    rollback: Boolean = Field(False, description="restore the aliases that the last promotion replaced")
 
-    @field_validator("metric")
+    @field_validator("metric", mode="before")
     @classmethod
-    def _never_test(cls, metric: str) -> str:
-        if metric.startswith("test"):
+    def _never_test(cls, metric: object) -> object:
+        if isinstance(metric, str) and metric.startswith("test"):
             raise ValueError("is a test figure; the test split is never chosen on")
-        if metric not in ("val_accuracy/mean", "val_loss/mean"):
-            raise ValueError("is not val_accuracy/mean or val_loss/mean")
         return metric
 
 
-class EnsembleOptions(ComputeOptions):
+class EnsembleOptions(SplitOptions, ComputeOptions):
     """Options of `ensemble`."""
 
     dataset: str = Field("digits", description="data set whose test split is predicted and whose promoted models vote")
-    split_seed: int = Field(0, ge=0, description="seed of the split, where the data set has no split of its own")
-    models: tuple[str, ...] = Field((), description="members as model URIs, best first; by default all best-N aliases")
+    models: Texts = Field((), description="members as model URIs, best first; by default all best-N aliases")
     images: Path | None = Field(None, description="folder of unlabeled images to predict instead of the test split")
     output: Path = Field(Path("predictions.csv"), description="file for the predictions")
 
-    @field_validator("models", mode="before")
-    @classmethod
-    def _split(cls, value: object) -> object:
-        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
-
-class PrepareOptions(DataOptions):
+class PrepareOptions(SplitOptions):
     """Options of `data`."""
 
-    dataset: str = Field("digits", description="digits, caltech101, cifar10 or folder")
-    split_seed: int = Field(0, ge=0, description="seed of the split, where the data set has no split of its own")
-    archive: tuple[Path, ...] = Field((), description="archives to unpack, separated by commas")
-    download: bool = Field(False, description="download the official files with torchvision, checksums verified")
-
-    @field_validator("archive", mode="before")
-    @classmethod
-    def _split(cls, value: object) -> object:
-        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+    dataset: str = Field("digits", description="data set: digits, caltech101, cifar10, folder or a plugin's")
+    archive: Paths = Field((), description="archives to unpack, separated by commas")
+    download: Boolean = Field(False, description="download the official files with torchvision, checksums verified")

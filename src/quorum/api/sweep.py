@@ -42,7 +42,7 @@ class Stage:
     Attributes:
         name: of the stage.
         table: a row for each trial: the varied settings, `mean` and `std` of the validation accuracy (best epoch) over
-            the seeds, `n`, `test mean`, `test std`, and where there are any `published`, `difference`, `reused`, `note`.
+            the seeds, `n`, `test mean`, `test std`, and in some `published`, `difference`, `reused` and `note`.
     """
 
     name: str

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from quorum.api.options import SweepOptions
 from quorum.commands.result import Result
-from quorum.tracking.store import TrackingStore
+
+if TYPE_CHECKING:
+    from quorum.tracking.store import TrackingStore
 
 
 def sweep(options: SweepOptions, given: Mapping[str, str], store: TrackingStore) -> Result:

@@ -1,10 +1,13 @@
-"""Every command: its name, what it can be told, and the function that does it."""
+"""Every command: its name, what it takes, and where the function is that does it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import importlib
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from pydantic.fields import FieldInfo
 
 from quorum.api.options import (
     EnsembleOptions,
@@ -16,11 +19,13 @@ from quorum.api.options import (
     SweepOptions,
     TrainOptions,
 )
-from quorum.config import TrialConfig, parse_config
+from quorum.config import TrialConfig
 
 if TYPE_CHECKING:
     from quorum.commands.result import Result
-    from quorum.tracking.store import Store
+    from quorum.tracking.store import TrackingStore
+
+INTERNAL = ("weights_digest",)  # settings of a trial that nobody gives
 
 
 @dataclass(frozen=True)
@@ -30,120 +35,101 @@ class Command:
     Attributes:
         summary: one line for `--help`.
         options: its own options.
-        trial: whether it takes the settings of a trial as well.
-        run: does it, given the options, the trial settings as they were given, and the store.
+        function: "module:function", imported only when the command runs: the modules that do the work import torch
+            and MLflow, which takes seconds. It is called with the options, the settings of the trial as they were
+            given, and the store, and returns a `Result`.
         example: shown under `--help`.
-        tracked: whether it needs the tracking store. Without, `run` is given None.
+        most_used: settings that `--help` shows first.
+        trial: whether it takes the settings of a trial as well.
+        not_taken: settings of a trial that it does not take.
+        tracked: whether it needs the tracking store. Without, the function is given None.
     """
 
     summary: str
     options: type[Options]
-    trial: bool
-    run: Callable[[Any, dict[str, str], Any], Result]
+    function: str
     example: str
+    most_used: tuple[str, ...]
+    trial: bool = False
+    not_taken: tuple[str, ...] = ()
     tracked: bool = True
 
+    def run(self, options: Options, given: Mapping[str, str], store: TrackingStore | None) -> Result:
+        """Do it.
 
-WORK = ("quorum.training.job",)  # what workers have to import
+        Raises:
+            QuorumError: for a mistake of the user's.
+        """
+        module, _, name = self.function.partition(":")
+        result: Result = getattr(importlib.import_module(module), name)(options, given, store)
+        return result
 
-# The modules that do the work import torch and MLflow, which takes seconds: only the one that is called is imported.
+    def own_fields(self) -> dict[str, FieldInfo]:
+        """Its own options, by the names that a user gives them."""
+        return {field.alias or name: field for name, field in self.options.model_fields.items()}
 
+    def trial_fields(self) -> dict[str, FieldInfo]:
+        """The settings of a trial that it takes."""
+        left_out = (*INTERNAL, *self.not_taken)
+        return {name: f for name, f in TrialConfig.model_fields.items() if self.trial and name not in left_out}
 
-def _train(options: TrainOptions, given: dict[str, str], store: Store) -> Result:
-    from quorum.commands.train import train
-
-    return train(options, parse_config(TrialConfig, given, "the command line"), store)
-
-
-def _sweep(options: SweepOptions, given: dict[str, str], store: Store) -> Result:
-    if options.jobs > 1:
-        from quorum.sweep.executors.pool import start_server
-
-        start_server(WORK)
-    from quorum.commands.sweep import sweep
-
-    return sweep(options, given, store)
-
-
-def _studies(options: StudiesOptions, _given: dict[str, str], _store: Store | None) -> Result:
-    from quorum.commands.studies import studies
-
-    return studies(options)
+    def fields(self) -> dict[str, FieldInfo]:
+        """Everything that it takes; an option comes before a trial's setting of the same name."""
+        return {**self.trial_fields(), **self.own_fields()}
 
 
-def _report(options: ReportOptions, _given: dict[str, str], store: Store) -> Result:
-    from quorum.commands.report import report
-
-    return report(options, store)
-
-
-def _promote(options: PromoteOptions, _given: dict[str, str], store: Store) -> Result:
-    from quorum.commands.promote import promote
-
-    return promote(options, store)
-
-
-def _ensemble(options: EnsembleOptions, _given: dict[str, str], store: Store) -> Result:
-    from quorum.commands.ensemble import ensemble
-
-    return ensemble(options, store)
-
-
-def _data(options: PrepareOptions, _given: dict[str, str], store: Store) -> Result:
-    from quorum.commands.data import data
-
-    return data(options, store)
-
-
-COMMANDS = {
+COMMANDS: Mapping[str, Command] = {
     "data": Command(
         "unpack, download or verify a data set, and picture it",
         PrepareOptions,
-        False,
-        _data,
+        "quorum.commands.data:data",
         "quorum data -P dataset=caltech101 -P archive=part-1.tar,part-2.tar,part-3.tar",
+        ("dataset", "archive", "download", "path"),
     ),
     "train": Command(
         "train one configuration with one seed",
         TrainOptions,
-        True,
-        _train,
+        "quorum.commands.train:train",
         "quorum train -P model=alexnet -P dataset=caltech101 -P lr=0.05 -P epochs=2",
+        ("model", "dataset", "lr", "batch_size", "epochs", "weights", "augment", "seed"),
+        trial=True,
     ),
     "sweep": Command(
         "run a study file: every configuration over its seeds",
         SweepOptions,
-        True,
-        _sweep,
+        "quorum.commands.sweep:sweep",
         "quorum sweep -P model=alexnet          (the study sweeps/digits/alexnet.yaml)",
+        ("study", "dataset", "model", "seeds", "epochs", "jobs"),
+        trial=True,
+        not_taken=("seed",),
     ),
     "studies": Command(
         "list the study files, what they cost and what was published",
         StudiesOptions,
-        False,
-        _studies,
+        "quorum.commands.studies:studies",
         "quorum studies -P dataset=caltech101",
+        ("dataset", "seeds"),
         tracked=False,
     ),
     "report": Command(
         "compare the results of a data set's studies with what was published, as one page",
         ReportOptions,
-        False,
-        _report,
+        "quorum.commands.report:report",
         "quorum report -P dataset=caltech101",
+        ("dataset", "study", "output"),
     ),
     "promote": Command(
         "put the best trials of a data set into the model registry",
         PromoteOptions,
-        False,
-        _promote,
+        "quorum.commands.promote:promote",
         "quorum promote -P dataset=digits       (and quorum promote --rollback)",
+        ("dataset", "top", "rollback"),
     ),
     "ensemble": Command(
         "final predictions by the vote of the promoted models",
         EnsembleOptions,
-        False,
-        _ensemble,
+        "quorum.commands.ensemble:ensemble",
         "quorum ensemble -P images=path/to/folder",
+        ("dataset", "images", "models", "output"),
     ),
 }

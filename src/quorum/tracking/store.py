@@ -53,8 +53,8 @@ class TrackingStore:
 def connect(adopted_run_id: str | None = None) -> TrackingStore:
     """Open the store that MLflow's own settings name, and adopt the run that `mlflow run` made, if there is one.
 
-    Without an adopted run, new runs go to the experiment that MLFLOW_EXPERIMENT_NAME names (made if there is none), or to
-    MLflow's default experiment, which is where `mlflow run` puts them too.
+    Without an adopted run, new runs go to the experiment that MLFLOW_EXPERIMENT_NAME names (made if there is none), or
+    to MLflow's default experiment, which is where `mlflow run` puts them too.
 
     Eight processes that open a new SQLite store at once would collide in its migrations, so the first use is made
     under a lock.
