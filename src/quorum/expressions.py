@@ -7,10 +7,10 @@ An expression is calls in a row, joined by `|`. An argument is a number, a text,
 from __future__ import annotations
 
 import ast
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from quorum.errors import ConfigError
+from quorum.errors import ConfigError, unknown
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Call:
         name: what is called.
         args: positional arguments.
         kwargs: arguments by name.
-        column: where it stands in the text, from 1.
+        column: its first character in the text, from 1.
     """
 
     name: str
@@ -44,11 +44,16 @@ def parse_calls(text: str, setting: str) -> tuple[Call, ...]:
     Raises:
         ConfigError: one line with the position, for text that is no such expression.
     """
+    # the parser takes no indentation, and counts columns by line: one line without it keeps them those of the text
+    line = " ".join(text.splitlines())
+    indent = len(line) - len(line.lstrip())
     try:
-        tree = ast.parse(text.strip(), mode="eval").body
+        tree = ast.parse(line.lstrip(), mode="eval").body
     except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
-        column = getattr(error, "offset", None) or 1
-        raise _wrong(text, setting, column, "cannot be read") from error
+        # the offset is 0 where the expression is cut short, and missing where it is too deep
+        column = getattr(error, "offset", None) or len(line) - indent + 1
+        raise wrong_call(text, setting, indent + column, "cannot be read") from error
+    _count_from_the_text(tree, line, indent)
     calls = []
     while isinstance(tree, ast.BinOp) and isinstance(tree.op, ast.BitOr):
         calls.append(_call(tree.right, text, setting))
@@ -61,8 +66,50 @@ def parse_call(text: str, setting: str) -> Call:
     """The one call of an expression. Raises ConfigError as `parse_calls`, and for several."""
     calls = parse_calls(text, setting)
     if len(calls) > 1:
-        raise _wrong(text, setting, calls[1].column, "takes one of them, not several joined by |")
+        raise wrong_call(text, setting, calls[1].column, "takes one of them, not several joined by |")
     return calls[0]
+
+
+def with_argument(text: str, operation: str, argument: str, value: Any, setting: str) -> str:
+    """An expression with one named argument of one of its calls replaced, or added where it is not given.
+
+    Args:
+        text: the expression.
+        operation: name of the call; it has to occur once.
+        argument: name of the argument.
+        value: a number, a text, True, False, None or a tuple of those.
+        setting: whose value it is, for the error.
+
+    Returns:
+        The expression written out again: `flip | rotate(degrees=15)`.
+
+    Raises:
+        ConfigError: as `parse_calls`; where the call does not occur, occurs twice or has arguments that are given by
+            position; where the value cannot be written as an argument.
+    """
+    calls = parse_calls(text, setting)
+    found = [call for call in calls if call.name == operation]
+    if not found:
+        raise ConfigError(f"{setting}: {unknown('call', operation, {c.name for c in calls})}", setting=setting)
+    if len(found) > 1:
+        reason = f"{operation} occurs twice, so its {argument} cannot be set alone"
+        raise wrong_call(text, setting, found[1].column, reason)
+    if found[0].args:
+        reason = f"to set {argument} of {operation}, write its arguments by name: {operation}({argument}=...)"
+        raise wrong_call(text, setting, found[0].column, reason)
+    changed = replace(found[0], kwargs={**found[0].kwargs, argument: value})
+    written = " | ".join(str(changed if call is found[0] else call) for call in calls)
+    if [call for call in parse_calls(written, setting) if call.name == operation] != [changed]:
+        raise ConfigError(f"{setting}: {argument} of {operation} cannot be {value!r:.80}", setting=setting)
+    return written
+
+
+def _count_from_the_text(tree: ast.expr, line: str, indent: int) -> None:
+    """Make the columns of a tree those of characters in the text; the parser counts bytes of what it was given."""
+    read = line.lstrip().encode()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.expr):
+            node.col_offset = indent + len(read[: node.col_offset].decode(errors="ignore"))
 
 
 def _call(node: ast.expr, text: str, setting: str) -> Call:
@@ -70,11 +117,13 @@ def _call(node: ast.expr, text: str, setting: str) -> Call:
     if isinstance(node, ast.Name):
         return Call(node.id, column=column)
     if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
-        raise _wrong(text, setting, column, "expected NAME or NAME(ARGUMENTS), joined by |")
+        raise wrong_call(text, setting, column, "expected NAME or NAME(ARGUMENTS), joined by |")
     kwargs = {}
     for keyword in node.keywords:
         if keyword.arg is None:
-            raise _wrong(text, setting, column, "** is not taken")
+            raise wrong_call(text, setting, column, "** is not taken")
+        if keyword.arg in kwargs:
+            raise wrong_call(text, setting, keyword.value.col_offset + 1, f"{keyword.arg} is given twice")
         kwargs[keyword.arg] = _literal(keyword.value, text, setting)
     return Call(node.func.id, tuple(_literal(argument, text, setting) for argument in node.args), kwargs, column)
 
@@ -83,13 +132,14 @@ def _literal(node: ast.expr, text: str, setting: str) -> Any:
     try:
         value = ast.literal_eval(node)
     except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError) as error:
-        raise _wrong(text, setting, node.col_offset + 1, "an argument is a number, a text or a tuple") from error
+        raise wrong_call(text, setting, node.col_offset + 1, "an argument is a number, a text or a tuple") from error
     parts = value if isinstance(value, tuple) else (value,)
     if not all(isinstance(part, int | float | str | bool | None) for part in parts):
-        raise _wrong(text, setting, node.col_offset + 1, "an argument is a number, a text or a tuple of those")
+        raise wrong_call(text, setting, node.col_offset + 1, "an argument is a number, a text or a tuple of those")
     return value
 
 
-def _wrong(text: str, setting: str, column: int, reason: str) -> ConfigError:
+def wrong_call(text: str, setting: str, column: int, reason: str) -> ConfigError:
+    """The error for an expression that is wrong at a column, counted from 1."""
     shown = text if len(text) <= 80 else text[:77] + "..."
     return ConfigError(f"{setting}: {shown!r} at character {column}: {reason}", setting=setting)
