@@ -64,7 +64,7 @@ def test_affine(images: Images, operation: Affine) -> None:
             expected = reference.rotate(images[i], degrees)
         else:
             expected = reference.affine(images[i], 0.0, shift, scale, [0.0, 0.0])
-        # nearest neighbour: rounding may take the other neighbour on a boundary
+        # nearest neighbor: rounding may take the other neighbor on a boundary
         assert (out[i] != expected).any(dim=0).float().mean() < 0.01
 
 
@@ -234,7 +234,7 @@ def test_every_policy_is_torchvisions_transforms_one_after_the_other(images: Ima
         drawn = operation.draw(len(images), SIZE, draws)
         expected = [theirs(operation, image, drawn, i) for i, image in enumerate(expected)]
     out = vary(Policy(operations=tuple(operations)), images, generator(3, 1, "augment"))
-    # nearest neighbour: rounding may take the other neighbour on a boundary, and jitter's contrast, which looks at the
+    # nearest neighbor: rounding may take the other neighbor on a boundary, and jitter's contrast, which looks at the
     # mean of the image, hands that on to every pixel, a little
     differ = ((out - torch.stack(expected)).abs() > 0.01).any(dim=1).float().mean()
     assert differ < 0.02

@@ -1,4 +1,4 @@
-"""Operations that change colours.
+"""Operations that change colors.
 
 Formulas follow torchvision's transforms of the same name on float tensors, which the tests compare with. They are
 made of operations whose result does not depend on where in a batch a pixel stands.
@@ -108,10 +108,10 @@ def luma(images: Images) -> Images:
 
 
 def turn_hue(images: Images, shift: torch.Tensor) -> None:
-    """Turn the hue, in place, by `shift` [n, 1, 1, 1], -0.5..0.5 of the colour circle.
+    """Turn the hue, in place, by `shift` [n, 1, 1, 1], -0.5..0.5 of the color circle.
 
     torchvision goes through HSV. With the smallest channel m and the chroma C = largest - m, the hue about red is
-    +-(1 + (g + b - r - m) / C) sixths of the circle, with the sign of g - b; a channel whose own colour is at o sixths
+    +-(1 + (g + b - r - m) / C) sixths of the circle, with the sign of g - b; a channel whose own color is at o sixths
     becomes m + C * clamp(||hue - o| - 3| - 1, 0, 1).
     """
     red, green, blue = images.split(1, dim=1)

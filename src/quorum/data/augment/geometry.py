@@ -57,7 +57,7 @@ class Affine:
         }
 
     def prepare(self, draws: Draws, size: int) -> Prepared:
-        """The inverse map `theta` [n, 2, 3]: from pixels about the centre to grid_sample's -1..1."""
+        """The inverse map `theta` [n, 2, 3]: from pixels about the center to grid_sample's -1..1."""
         angle = torch.deg2rad(-draws["degrees"])  # images have y downwards
         cos, sin = torch.cos(angle) / draws["scale"], torch.sin(angle) / draws["scale"]
         x, y = draws["shift"].unbind(1)

@@ -22,11 +22,11 @@ class Policy:
     """How training images are varied.
 
     Attributes:
-        crop: `centre`, or `random-edge`: a random window, edge pixels repeated where it leaves the image.
+        crop: `center`, or `random-edge`: a random window, edge pixels repeated where it leaves the image.
         operations: applied in order to the cropped batch.
     """
 
-    crop: str = "centre"
+    crop: str = "center"
     operations: tuple[Operation, ...] = ()
 
     def draw(self, n: int, size: int, generator: torch.Generator) -> tuple[Prepared, ...]:
