@@ -14,7 +14,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from quorum.data import batches as batches_module
 from quorum.data import load_catalogue, preprocess
 from quorum.data import windows as windows_module
-from quorum.data.augment.policies import POLICIES
+from quorum.data.augment.policies import POLICIES, policy
 from quorum.data.batches import Batch, Batches
 from quorum.data.crop import Fill
 from quorum.data.pixel_store import PixelStore, open_store
@@ -24,6 +24,7 @@ from quorum.data.windows import DeviceReader, HostReader, WindowReader, Windows,
 from quorum.randomness import generator
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda", 0)
+NAMES = ["none", "flip", *POLICIES]
 
 
 @pytest.fixture
@@ -56,7 +57,7 @@ def all_of(batches: Batches, augment: str) -> Batch:
     return torch.cat(images), torch.cat(labels)
 
 
-@pytest.mark.parametrize("augment", sorted(POLICIES))
+@pytest.mark.parametrize("augment", NAMES)
 @pytest.mark.parametrize("resize", [0, 12, 16, 20])
 def test_the_same_batches_of_images_of_one_size(
     one_size: PixelStore, augment: str, resize: int, on_device: Callable[[], None]
@@ -69,7 +70,7 @@ def test_the_same_batches_of_images_of_one_size(
     assert torch.equal(labels, other_labels)
 
 
-@pytest.mark.parametrize("augment", sorted(POLICIES))
+@pytest.mark.parametrize("augment", NAMES)
 @pytest.mark.parametrize("size", [16, 30])  # windows within the images, and beyond them
 def test_the_same_batches_of_images_of_differing_sizes(
     differing: PixelStore, augment: str, size: int, on_device: Callable[[], None]
@@ -106,7 +107,7 @@ def test_windows_of_a_batch_are_those_of_the_store(one_size: PixelStore, fill: F
 
 
 @pytest.mark.skipif(not torch.backends.cuda.is_built(), reason="this torch knows no CUDA")
-@pytest.mark.parametrize("augment", sorted(POLICIES))
+@pytest.mark.parametrize("augment", NAMES)
 @pytest.mark.parametrize("kind", [DeviceReader.of, HostReader])
 def test_no_step_asks_a_device_for_what_is_on_it(
     one_size: PixelStore,
@@ -118,15 +119,15 @@ def test_no_step_asks_a_device_for_what_is_on_it(
     """Every step on made-up CUDA tensors, which have a shape and no content: mixing devices, .item(), .nonzero() and
     indexing by a mask raise."""
     monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: tensor)
-    policy, n = POLICIES[augment], 40
-    drawn = policy.draw(n, 16, generator(0, 1, "augment"))
+    varied, n = policy(augment), 40
+    drawn = varied.draw(n, 16, generator(0, 1, "augment"))
     places, starts = np.arange(n), np.full(n, -1)
     for store, resize in ((one_size, 0), (one_size, 16), (one_size, 20), (differing, 0)):
         with FakeTensorMode(allow_non_fake_inputs=True):
             images_of = kind(store, CUDA)
             windows = Windows.on(CUDA, places, starts, starts, 16, "edge").part(3, 20)
             prepared = [change.to(CUDA).part(3, 20) for change in drawn]
-            images = policy.apply(read_resized(images_of, resize, windows), prepared)
+            images = varied.apply(read_resized(images_of, resize, windows), prepared)
             images = Preprocess(16, resize, "half").standardize(images)
         preprocess._constants.cache_clear()
         assert images.shape == (17, 3, 16, 16)
@@ -134,7 +135,7 @@ def test_no_step_asks_a_device_for_what_is_on_it(
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
-@pytest.mark.parametrize("augment", sorted(POLICIES))
+@pytest.mark.parametrize("augment", NAMES)
 @pytest.mark.parametrize("fits", [True, False])
 def test_no_batch_waits_for_a_gpu(
     one_size: PixelStore, augment: str, fits: bool, monkeypatch: pytest.MonkeyPatch

@@ -9,7 +9,8 @@ from typing import Self
 import numpy as np
 import torch
 
-from quorum.data.augment.policies import POLICIES, Policy, to_float
+from quorum.data.augment.operation import RandomCrop
+from quorum.data.augment.policies import policy, to_float
 from quorum.data.catalogue import Indices
 from quorum.data.crop import center_starts, random_starts
 from quorum.data.device import upload
@@ -17,7 +18,7 @@ from quorum.data.pixel_store import PixelStore
 from quorum.data.preprocess import Preprocess
 from quorum.data.resize import resized_shape
 from quorum.data.windows import Windows, read_resized, reader_on
-from quorum.errors import DataError, unknown
+from quorum.errors import DataError
 from quorum.randomness import generator
 
 # 2**19 pixels are 6 MB of float32. With fewer the calls themselves cost, with more a CPU's caches are left (2**15 to
@@ -27,13 +28,6 @@ PIXELS_AT_ONCE_ON_DEVICE = 2**22
 EVALUATION_BATCH = 256  # images; evaluation has no gradient, so its batch size changes speed alone
 
 Batch = tuple[torch.Tensor, torch.Tensor]  # float32 [n, 3, s, s] channels last, int64 [n]
-
-
-def policy(name: str) -> Policy:
-    """An augmentation policy by name. Raises DataError for a name that is none."""
-    if name not in POLICIES:
-        raise DataError(unknown("augmentation policy", name, POLICIES), setting="augment")
-    return POLICIES[name]
 
 
 @dataclass(frozen=True)
@@ -85,7 +79,7 @@ class Batches:
         order = torch.randperm(len(positions), generator=generator(seed, epoch, "order")).numpy()
         draws = generator(seed, epoch, "augment")
         chosen = positions[order]
-        windows = self._windows(store, self.training_resize, chosen, draws if varied.crop == "random-edge" else None)
+        windows = self._windows(store, self.training_resize, chosen, varied.crop, draws)
         prepared = [drawn.to(self.device) for drawn in varied.draw(len(chosen), size, draws)]
         reader = reader_on(self.device, store)
 
@@ -108,19 +102,24 @@ class Batches:
         yield from self._batches(read, positions, EVALUATION_BATCH)
 
     def _windows(
-        self, store: PixelStore, resize: int, positions: Indices, draws: torch.Generator | None = None
+        self,
+        store: PixelStore,
+        resize: int,
+        positions: Indices,
+        crop: RandomCrop | None = None,
+        draws: torch.Generator | None = None,
     ) -> Windows:
-        """Windows at random with repeated edges where there are draws, else in the center."""
+        """Windows at random, by the draws of a crop, else in the center."""
         size = self.preprocess.input_size
         heights, widths = store.heights[positions], store.widths[positions]
         if store.size and resize:
             shape = resized_shape(*store.size, resize)
             heights, widths = (np.full(len(positions), side) for side in shape)
-        if draws is None:
+        if crop is None or draws is None:
             tops, lefts = center_starts(heights, size), center_starts(widths, size)
             return Windows.on(self.device, positions, tops, lefts, size, "zeros")
         tops, lefts = random_starts(heights, size, draws), random_starts(widths, size, draws)
-        return Windows.on(self.device, positions, tops, lefts, size, "edge")
+        return Windows.on(self.device, positions, tops, lefts, size, crop.fill)
 
     def _batches(
         self, read: Callable[[int, int], torch.Tensor], positions: Indices, batch_size: int

@@ -10,7 +10,7 @@ import torch
 
 from quorum.config import AUTO, TrialConfig
 from quorum.data import dataset
-from quorum.data.batches import policy
+from quorum.data.augment.policies import policy
 from quorum.engine.device import resolve_precision
 from quorum.ensemble.classifier import DESCRIPTION, WEIGHTS
 from quorum.errors import ModelError

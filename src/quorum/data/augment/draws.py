@@ -57,6 +57,10 @@ class Prepared:
     values: dict[str, torch.Tensor] = field(default_factory=dict)
     subsets: dict[str, Subset] = field(default_factory=dict)
 
+    def __getitem__(self, name: str) -> torch.Tensor:
+        """A value by name, [n, ...] where the images are."""
+        return self.values[name]
+
     def part(self, start: int, stop: int) -> Self:
         """That for the images from `start` to `stop`."""
         return type(self)(
