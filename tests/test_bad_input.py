@@ -52,7 +52,7 @@ CASES: list[tuple[str, str]] = [
     ("train -P weights=runs:/absent/model", "runs:/absent/model: no such model"),
     ("train -P phases=layer4", "phases: no parameter group 'layer4'"),
     ("train -P phases=3:all", "phases: '3:all' starts its phases at epochs [3]"),
-    ("train -P augment=flipp", "no augmentation policy 'flipp' (did you mean 'flip'?)"),
+    ("train -P augment=flipp", "no augmentation operation 'flipp' (did you mean 'flip'?)"),
     # data sets and images
     ("train -P dataset=imagenet", "no dataset 'imagenet'"),
     ("train -P dataset=caltech101", "caltech101 is not in data/caltech101: `quorum data -P dataset=caltech101"),

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
 import pytest
+from pydantic import Field
 
 from quorum.errors import ConfigError
-from quorum.expressions import Call, parse_call, parse_calls, with_argument
+from quorum.expressions import Call, construct, parse_call, parse_calls, with_argument
 
 
 def test_calls_in_a_row() -> None:
@@ -89,3 +93,56 @@ def test_one_argument_is_replaced_or_added(text: str, expected: str) -> None:
 def test_an_argument_that_cannot_be_replaced(text: str, value: object, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         with_argument(text, "rotate", "degrees", value, "augment")
+
+
+@dataclass(frozen=True)
+class Turn:
+    degrees: Annotated[float, Field(ge=0, le=180)]
+    fill: Literal["edge", "zeros"] = "edge"
+    scale: tuple[float, float] = (1.0, 1.0)
+
+    def __post_init__(self) -> None:
+        if self.scale[0] > self.scale[1]:
+            raise ValueError("the smaller factor comes first")
+
+
+def total(*numbers: int, **named: int) -> int:
+    return sum(numbers) + sum(named.values())
+
+
+def test_a_call_makes_what_its_class_or_function_makes() -> None:
+    turn = construct(Call("turn", (15,), {"scale": (1, 2)}), Turn, "turn", "augment")
+    assert turn == Turn(15.0, "edge", (1.0, 2.0))
+    assert isinstance(turn.degrees, float)
+    assert construct(Call("total", (1, 2), {"three": 3}), total, "total", "augment") == 6
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("flip | turn", "at character 8: missing a required argument: 'degrees'; it is turn\\(degrees, fill='edge'"),
+        ("turn(1, 'edge', (1, 1), 2)", "too many positional arguments"),
+        ("turn(1, degrees=2)", "multiple values for argument 'degrees'"),
+        ("turn(degres=1)", "no argument 'degres' \\(did you mean 'degrees'\\?\\); choose from degrees, fill, scale"),
+        ("turn(181)", "turn: degrees=181 must be less than or equal to 180"),
+        ("turn(1e999)", "degrees=inf must be a finite number"),
+        ("turn(True)", "degrees=True must be a valid number"),
+        ("turn('a')", "degrees='a' must be a valid number"),
+        ("turn(1, fill='x')", "fill='x' must be 'edge' or 'zeros'"),
+        ("turn(1, scale=(1,))", "scale=\\(1,\\) does not fit"),
+        ("turn(1, scale=(2, 1))", "turn: the smaller factor comes first"),
+    ],
+)
+def test_arguments_that_do_not_fit_are_one_line(text: str, message: str) -> None:
+    call = parse_calls(text, "augment")[-1]
+    with pytest.raises(ConfigError, match=message) as caught:
+        construct(call, Turn, text, "augment")
+    assert caught.value.setting == "augment"
+    assert "\n" not in str(caught.value)
+
+
+def test_a_long_expression_is_shown_about_the_position() -> None:
+    text = " | ".join(["flip"] * 40) + " | turn(200)"
+    with pytest.raises(ConfigError, match=r"'\.\.\..*turn\(200\)' at character 281: turn: degrees=200") as caught:
+        construct(parse_calls(text, "augment")[-1], Turn, text, "augment")
+    assert len(str(caught.value)) < 200

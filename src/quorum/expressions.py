@@ -7,10 +7,19 @@ An expression is calls in a row, joined by `|`. An argument is a number, a text,
 from __future__ import annotations
 
 import ast
+import functools
+import inspect
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar, get_type_hints
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from quorum.errors import ConfigError, unknown
+
+T = TypeVar("T")
+_LONGEST = 74  # characters of an expression that an error shows
+_STRICT = ConfigDict(strict=True, allow_inf_nan=False, arbitrary_types_allowed=True)
 
 
 @dataclass(frozen=True)
@@ -68,6 +77,61 @@ def parse_call(text: str, setting: str) -> Call:
     if len(calls) > 1:
         raise wrong_call(text, setting, calls[1].column, "takes one of them, not several joined by |")
     return calls[0]
+
+
+def construct(call: Call, kind: Callable[..., T], text: str, setting: str) -> T:
+    """What a class or function makes of the arguments of a call.
+
+    Args:
+        call: of the expression.
+        kind: the class or function. Its signature says how many arguments there are, its annotations of what type;
+            ranges are those of pydantic: `Annotated[float, Field(ge=0, le=1)]`. A ValueError that it raises is shown.
+        text: the expression, for the error.
+        setting: whose value it is, for the error.
+
+    Raises:
+        ConfigError: one line with the position, for arguments that do not fit.
+    """
+    signature, arguments = _arguments(kind)
+    if arguments.keys() == signature.parameters.keys():  # no **kwargs, which take any name
+        for name in call.kwargs.keys() - arguments.keys():
+            raise wrong_call(text, setting, call.column, f"{call.name}: {unknown('argument', name, arguments)}")
+    try:
+        bound = signature.bind(*call.args, **call.kwargs)
+    except TypeError as error:
+        names = inspect.Signature([p.replace(annotation=p.empty) for p in signature.parameters.values()])
+        raise wrong_call(text, setting, call.column, f"{error}; it is {call.name}{names}") from error
+    try:
+        for name, value in bound.arguments.items():
+            if name in arguments:
+                bound.arguments[name] = _checked(name, value, arguments[name])
+        return kind(*bound.args, **bound.kwargs)
+    except ValueError as error:
+        raise wrong_call(text, setting, call.column, f"{call.name}: {error}") from error
+
+
+@functools.cache
+def _arguments(kind: Callable[..., Any]) -> tuple[inspect.Signature, dict[str, TypeAdapter[Any]]]:
+    """The signature of a class or function, and what checks each argument that has a name of its own."""
+    signature = inspect.signature(kind)
+    hints = get_type_hints(kind.__init__ if inspect.isclass(kind) else kind, include_extras=True)
+    adapters = {
+        name: TypeAdapter(hints.get(name, Any), config=_STRICT)
+        for name, parameter in signature.parameters.items()
+        if parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+    }
+    return signature, adapters
+
+
+def _checked(name: str, value: Any, adapter: TypeAdapter[Any]) -> Any:
+    """A value as its annotation has it: 15 is 15.0 where a float is asked for. Raises ValueError where it is not."""
+    try:
+        return adapter.validate_python(value)
+    except ValidationError as error:
+        reason = str(error.errors()[0]["msg"])
+        known = reason.startswith("Input should be")
+        reason = reason.replace("Input should be", "must be") if known else f"does not fit ({reason})"
+        raise ValueError(f"{name}={value!r:.80} {reason}") from error
 
 
 def with_argument(text: str, operation: str, argument: str, value: Any, setting: str) -> str:
@@ -141,5 +205,6 @@ def _literal(node: ast.expr, text: str, setting: str) -> Any:
 
 def wrong_call(text: str, setting: str, column: int, reason: str) -> ConfigError:
     """The error for an expression that is wrong at a column, counted from 1."""
-    shown = text if len(text) <= 80 else text[:77] + "..."
+    first = max(0, column - 40) if len(text) > _LONGEST else 0
+    shown = f"{'...' if first else ''}{text[first : first + _LONGEST]}{'...' if text[first + _LONGEST :] else ''}"
     return ConfigError(f"{setting}: {shown!r} at character {column}: {reason}", setting=setting)

@@ -6,6 +6,7 @@ Every kind is one `Registry`. The package fills it with one decorator a thing, a
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import TypeVar
 
@@ -42,14 +43,14 @@ class Registry(Mapping[str, T]):
         Raises:
             ConfigError: where the name is taken by another thing or is no name.
         """
-        if not name or not all(part.isidentifier() for part in name.replace("-", "_").replace(".", "_").split("/")):
-            raise ConfigError(f"{self.kind} {name!r}: is not a name (letters, digits, - and _)")
+        if not re.fullmatch(r"\w[\w.-]*(/\w[\w.-]*)*", name):
+            raise ConfigError(f"{self.kind} {name!r:.80}: is not a name (letters, digits, _, -, . and /)")
         if self._things.setdefault(name, thing) is not thing:
             raise ConfigError(f"{self.kind} {name!r}: is registered already")
         return thing
 
     def register(self, name: str) -> Callable[[T], T]:
-        """A decorator that adds what it stands over and leaves it as it is."""
+        """A decorator that adds a thing and leaves it as it is."""
         return lambda thing: self.add(name, thing)
 
     def named(self, name: str) -> T:
@@ -63,5 +64,5 @@ class Registry(Mapping[str, T]):
         return self._things[name]
 
     def remove(self, name: str) -> None:
-        """Take a thing out, as tests do with what they have added."""
+        """Take a thing out. Raises KeyError for a name that is unknown."""
         del self._things[name]

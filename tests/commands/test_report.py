@@ -233,7 +233,10 @@ def test_studies_are_listed_with_what_they_cost(studied: Quorum) -> None:
 
 WRONG = {
     "model: scratch-simple": ("model: scratch-smple", ":3: no model 'scratch-smple' (did you mean 'scratch-simple'?)"),
-    "batch_size: 64": ("augment: flp", ":3: no augmentation policy 'flp' (did you mean 'flip'?)"),
+    "batch_size: 64": (
+        "augment: flp",
+        ":3: augment: 'flp' at character 1: no augmentation operation 'flp' (did you mean 'flip'?)",
+    ),
     "epochs: 2": ("phases: '1:classifier,2:layer4'", ":3: phases: no parameter group 'layer4'"),
     "lr: [0.02, 0.05, 0.1]": (
         "lr: [0.02, 0.05, 0.1], phases: [all, layer9]",

@@ -8,7 +8,7 @@ import torchvision.transforms.v2.functional as reference
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from quorum.data.crop import Fill, centre_starts, gather, gather_tensor, random_starts
+from quorum.data.crop import Fill, center_starts, gather, gather_tensor, random_starts
 from quorum.data.images import Pixels
 from quorum.data.resize import resize_batch, resize_in_float, resize_shorter_side, resized_shape
 
@@ -24,9 +24,9 @@ def tensor(pixels: Pixels) -> torch.Tensor:
 
 
 @given(SIDES, SIDES, SIDES)
-def test_centre_crop_is_torchvisions(height: int, width: int, size: int) -> None:
+def test_center_crop_is_torchvisions(height: int, width: int, size: int) -> None:
     pixels = image(height, width)
-    tops, lefts = centre_starts(np.array([height]), size), centre_starts(np.array([width]), size)
+    tops, lefts = center_starts(np.array([height]), size), center_starts(np.array([width]), size)
     ours = gather([pixels], tops, lefts, size)[0]
     theirs = reference.center_crop(tensor(pixels), [size, size]).permute(1, 2, 0).numpy()
     np.testing.assert_array_equal(ours, theirs)

@@ -13,17 +13,18 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from quorum.data import batches as batches_module
 from quorum.data import load_catalogue, preprocess
-from quorum.data import windows as pixels
-from quorum.data.augment.policies import POLICIES
+from quorum.data import windows as windows_module
+from quorum.data.augment.policies import POLICIES, policy
 from quorum.data.batches import Batch, Batches
 from quorum.data.crop import Fill
 from quorum.data.pixel_store import PixelStore, open_store
 from quorum.data.preprocess import Preprocess
 from quorum.data.resize import resize_in_float
-from quorum.data.windows import DevicePixels, HostPixels, Pixels, Windows, crop_tensor, pixels_on, read_resized
+from quorum.data.windows import DeviceReader, HostReader, WindowReader, Windows, crop_tensor, read_resized, reader_on
 from quorum.randomness import generator
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda", 0)
+NAMES = ["none", "flip", *POLICIES]
 
 
 @pytest.fixture
@@ -45,7 +46,7 @@ def differing(image_tree: Path, tmp_path: Path) -> PixelStore:
 def on_device(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     """Take images from a copy of all bytes from now on, as on a GPU."""
     return lambda: monkeypatch.setattr(
-        batches_module, "pixels_on", lambda device, store: DevicePixels.of(store, device)
+        batches_module, "reader_on", lambda device, store: DeviceReader.of(store, device)
     )
 
 
@@ -56,7 +57,7 @@ def all_of(batches: Batches, augment: str) -> Batch:
     return torch.cat(images), torch.cat(labels)
 
 
-@pytest.mark.parametrize("augment", sorted(POLICIES))
+@pytest.mark.parametrize("augment", NAMES)
 @pytest.mark.parametrize("resize", [0, 12, 16, 20])
 def test_the_same_batches_of_images_of_one_size(
     one_size: PixelStore, augment: str, resize: int, on_device: Callable[[], None]
@@ -69,7 +70,7 @@ def test_the_same_batches_of_images_of_one_size(
     assert torch.equal(labels, other_labels)
 
 
-@pytest.mark.parametrize("augment", sorted(POLICIES))
+@pytest.mark.parametrize("augment", NAMES)
 @pytest.mark.parametrize("size", [16, 30])  # windows within the images, and beyond them
 def test_the_same_batches_of_images_of_differing_sizes(
     differing: PixelStore, augment: str, size: int, on_device: Callable[[], None]
@@ -88,7 +89,9 @@ def test_a_resize_without_a_kernel_for_bytes_differs_by_its_rounding(
     batches = Batches.alike(one_size, Preprocess(16, 20, "half"), CPU)
     images, _ = all_of(batches, "flip")
     on_device()
-    monkeypatch.setattr(pixels, "resize_batch", lambda images, shorter: resize_in_float(images, (shorter, shorter)))
+    monkeypatch.setattr(
+        windows_module, "resize_batch", lambda images, shorter: resize_in_float(images, (shorter, shorter))
+    )
     others, _ = all_of(batches, "flip")
     assert (images - others).abs().max() < 1.01 / 255 / 0.5
 
@@ -97,49 +100,49 @@ def test_a_resize_without_a_kernel_for_bytes_differs_by_its_rounding(
 def test_windows_of_a_batch_are_those_of_the_store(one_size: PixelStore, fill: Fill) -> None:
     positions, tops, lefts = np.array([4, 2, 9]), np.array([-3, 0, 2]), np.array([1, -1, 5])
     windows = Windows.on(CPU, positions, tops, lefts, 6, fill)
-    host = HostPixels(one_size, CPU)
+    host = HostReader(one_size, CPU)
     whole = host.whole(windows)
     assert torch.equal(crop_tensor(whole, windows), host.crop(whole, windows))
     assert torch.equal(crop_tensor(whole, windows), host.read(windows))
 
 
 @pytest.mark.skipif(not torch.backends.cuda.is_built(), reason="this torch knows no CUDA")
-@pytest.mark.parametrize("augment", sorted(POLICIES))
-@pytest.mark.parametrize("kind", [DevicePixels.of, HostPixels])
+@pytest.mark.parametrize("augment", NAMES)
+@pytest.mark.parametrize("kind", [DeviceReader.of, HostReader])
 def test_no_step_asks_a_device_for_what_is_on_it(
     one_size: PixelStore,
     differing: PixelStore,
     augment: str,
-    kind: Callable[[PixelStore, torch.device], Pixels],
+    kind: Callable[[PixelStore, torch.device], WindowReader],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Every step on made-up CUDA tensors, which have a shape and no content: mixing devices, .item(), .nonzero() and
     indexing by a mask raise."""
     monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: tensor)
-    policy, n = POLICIES[augment], 40
-    drawn = policy.draw(n, 16, generator(0, 1, "augment"))
+    varied, n = policy(augment), 40
+    drawn = varied.draw(n, 16, generator(0, 1, "augment"))
     places, starts = np.arange(n), np.full(n, -1)
     for store, resize in ((one_size, 0), (one_size, 16), (one_size, 20), (differing, 0)):
         with FakeTensorMode(allow_non_fake_inputs=True):
             images_of = kind(store, CUDA)
             windows = Windows.on(CUDA, places, starts, starts, 16, "edge").part(3, 20)
             prepared = [change.to(CUDA).part(3, 20) for change in drawn]
-            images = policy.apply(read_resized(images_of, resize, windows), prepared)
-            images = Preprocess(16, resize, "half").standardise(images)
+            images = varied.apply(read_resized(images_of, resize, windows), prepared)
+            images = Preprocess(16, resize, "half").standardize(images)
         preprocess._constants.cache_clear()
         assert images.shape == (17, 3, 16, 16)
         assert images.device == CUDA
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
-@pytest.mark.parametrize("augment", sorted(POLICIES))
+@pytest.mark.parametrize("augment", NAMES)
 @pytest.mark.parametrize("fits", [True, False])
 def test_no_batch_waits_for_a_gpu(
     one_size: PixelStore, augment: str, fits: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not fits:
-        monkeypatch.setattr(pixels, "RESIDENT_SHARE", 0.0)
-    assert isinstance(pixels_on(CUDA, one_size), DevicePixels if fits else HostPixels)
+        monkeypatch.setattr(windows_module, "RESIDENT_SHARE", 0.0)
+    assert isinstance(reader_on(CUDA, one_size), DeviceReader if fits else HostReader)
     monkeypatch.setattr(batches_module, "PIXELS_AT_ONCE_ON_DEVICE", 16 * 16 * 32)
     batches = Batches.alike(one_size, Preprocess(16, 16, "half"), CUDA)
     epoch = batches.training(seed=0, epoch=1, batch_size=8, augment=augment)

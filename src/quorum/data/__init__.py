@@ -36,7 +36,7 @@ DATASETS = {
     "digits": Dataset(
         lambda _root, _seed: digits.catalogue(), 64, lambda size: size, one_size=True, needs_folder=False
     ),
-    # The report crops the centre without a resize; smaller images are padded with zeros.
+    # The report crops the center without a resize; smaller images are padded with zeros.
     "caltech101": Dataset(lambda root, _seed: caltech101.catalogue(root), 224, lambda _size: 0),
     "cifar10": Dataset(
         lambda root, _seed: cifar10.catalogue(root),

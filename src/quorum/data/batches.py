@@ -9,15 +9,16 @@ from typing import Self
 import numpy as np
 import torch
 
-from quorum.data.augment.draws import upload
-from quorum.data.augment.policies import POLICIES, Policy, to_float
+from quorum.data.augment.operation import RandomCrop
+from quorum.data.augment.policies import policy, to_float
 from quorum.data.catalogue import Indices
-from quorum.data.crop import centre_starts, random_starts
+from quorum.data.crop import center_starts, random_starts
+from quorum.data.device import upload
 from quorum.data.pixel_store import PixelStore
 from quorum.data.preprocess import Preprocess
 from quorum.data.resize import resized_shape
-from quorum.data.windows import Windows, pixels_on, read_resized
-from quorum.errors import DataError, unknown
+from quorum.data.windows import Windows, read_resized, reader_on
+from quorum.errors import DataError
 from quorum.randomness import generator
 
 # 2**19 pixels are 6 MB of float32. With fewer the calls themselves cost, with more a CPU's caches are left (2**15 to
@@ -27,13 +28,6 @@ PIXELS_AT_ONCE_ON_DEVICE = 2**22
 EVALUATION_BATCH = 256  # images; evaluation has no gradient, so its batch size changes speed alone
 
 Batch = tuple[torch.Tensor, torch.Tensor]  # float32 [n, 3, s, s] channels last, int64 [n]
-
-
-def policy(name: str) -> Policy:
-    """An augmentation policy by name. Raises DataError for a name that is none."""
-    if name not in POLICIES:
-        raise DataError(unknown("augmentation policy", name, POLICIES), setting="augment")
-    return POLICIES[name]
 
 
 @dataclass(frozen=True)
@@ -85,42 +79,47 @@ class Batches:
         order = torch.randperm(len(positions), generator=generator(seed, epoch, "order")).numpy()
         draws = generator(seed, epoch, "augment")
         chosen = positions[order]
-        windows = self._windows(store, self.training_resize, chosen, draws if varied.crop == "random-edge" else None)
+        windows = self._windows(store, self.training_resize, chosen, varied.crop, draws)
         prepared = [drawn.to(self.device) for drawn in varied.draw(len(chosen), size, draws)]
-        pixels = pixels_on(self.device, store)
+        reader = reader_on(self.device, store)
 
         def read(start: int, stop: int) -> torch.Tensor:
-            images = read_resized(pixels, self.training_resize, windows.part(start, stop))
+            images = read_resized(reader, self.training_resize, windows.part(start, stop))
             return varied.apply(images, [drawn.part(start, stop) for drawn in prepared])
 
         yield from self._batches(read, chosen[:count], batch_size)
 
     def evaluation(self, split: str) -> Iterator[Batch]:
-        """A split in its own order, centre crop, not augmented."""
+        """A split in its own order, center crop, not augmented."""
         store, resize = self.store, self.preprocess.resize
         positions = store.splits[split]
         windows = self._windows(store, resize, positions)
-        pixels = pixels_on(self.device, store)
+        reader = reader_on(self.device, store)
 
         def read(start: int, stop: int) -> torch.Tensor:
-            return to_float(read_resized(pixels, resize, windows.part(start, stop)))
+            return to_float(read_resized(reader, resize, windows.part(start, stop)))
 
         yield from self._batches(read, positions, EVALUATION_BATCH)
 
     def _windows(
-        self, store: PixelStore, resize: int, positions: Indices, draws: torch.Generator | None = None
+        self,
+        store: PixelStore,
+        resize: int,
+        positions: Indices,
+        crop: RandomCrop | None = None,
+        draws: torch.Generator | None = None,
     ) -> Windows:
-        """Windows at random with repeated edges where there are draws, else in the centre."""
+        """Windows at random, by the draws of a crop, else in the center."""
         size = self.preprocess.input_size
         heights, widths = store.heights[positions], store.widths[positions]
         if store.size and resize:
             shape = resized_shape(*store.size, resize)
             heights, widths = (np.full(len(positions), side) for side in shape)
-        if draws is None:
-            tops, lefts = centre_starts(heights, size), centre_starts(widths, size)
+        if crop is None or draws is None:
+            tops, lefts = center_starts(heights, size), center_starts(widths, size)
             return Windows.on(self.device, positions, tops, lefts, size, "zeros")
         tops, lefts = random_starts(heights, size, draws), random_starts(widths, size, draws)
-        return Windows.on(self.device, positions, tops, lefts, size, "edge")
+        return Windows.on(self.device, positions, tops, lefts, size, crop.fill)
 
     def _batches(
         self, read: Callable[[int, int], torch.Tensor], positions: Indices, batch_size: int
@@ -138,7 +137,7 @@ class Batches:
             images = torch.empty(stop - start, size, size, 3, device=self.device).permute(0, 3, 1, 2)
             for first in range(start, stop, piece):
                 last = min(first + piece, stop)
-                images[first - start : last - start] = self.preprocess.standardise(read(first, last))
+                images[first - start : last - start] = self.preprocess.standardize(read(first, last))
             yield from zip(images.split(batch_size), labels[start:stop].split(batch_size), strict=True)
 
 

@@ -19,7 +19,7 @@ from quorum.data.images import Pixels
 Fill = Literal["zeros", "edge"]
 
 
-def centre_starts(lengths: Indices, size: int) -> Indices:
+def center_starts(lengths: Indices, size: int) -> Indices:
     """First rows (or columns) of torchvision's CenterCrop(size) on sides of [n] lengths; negative: padding."""
     padding = (size - lengths) // 2
     rounded = np.rint((lengths - size) / 2).astype(np.int64)  # to even, as in torchvision

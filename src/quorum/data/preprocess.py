@@ -1,4 +1,4 @@
-"""From pixels as they come to the tensor that a network takes: resize, centre crop, normalise.
+"""From pixels as they come to the tensor that a network takes: resize, center crop, normalize.
 
 The same steps serve training, evaluation and the models that are registered.
 """
@@ -13,8 +13,8 @@ import numpy as np
 import torch
 
 from quorum.config import AUTO, TrialConfig
-from quorum.data.augment.draws import upload
-from quorum.data.crop import centre_starts, gather
+from quorum.data.crop import center_starts, gather
+from quorum.data.device import upload
 from quorum.data.images import Pixels
 from quorum.data.resize import resize_shorter_side
 
@@ -45,15 +45,15 @@ class Preprocess:
         """Input float32 [n, 3, s, s], channels last in memory, from images of any sizes."""
         resized = [resize_shorter_side(image, self.resize) if self.resize else image for image in images]
         tops, lefts = (
-            centre_starts(np.array([image.shape[side] for image in resized]), self.input_size) for side in (0, 1)
+            center_starts(np.array([image.shape[side] for image in resized]), self.input_size) for side in (0, 1)
         )
         return self.scale(to_channels_last(gather(resized, tops, lefts, self.input_size)))
 
     def scale(self, images: torch.Tensor) -> torch.Tensor:
-        """Bytes [n, 3, s, s] to normalised float32."""
-        return self.standardise(images.float().div_(255))
+        """Bytes [n, 3, s, s] to normalized float32."""
+        return self.standardize(images.float().div_(255))
 
-    def standardise(self, images: torch.Tensor) -> torch.Tensor:
+    def standardize(self, images: torch.Tensor) -> torch.Tensor:
         """Values 0..1, float32 [n, 3, s, s], to the network's scale; works in place."""
         mean, std = _constants(self.normalize, images.device)
         if images.is_contiguous():

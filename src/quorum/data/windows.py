@@ -10,9 +10,9 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import torch
 
-from quorum.data.augment.draws import upload
 from quorum.data.catalogue import Indices
 from quorum.data.crop import Fill, gather, gather_tensor
+from quorum.data.device import upload
 from quorum.data.pixel_store import PixelStore
 from quorum.data.preprocess import to_channels_last
 from quorum.data.resize import resize_batch
@@ -58,7 +58,7 @@ class Windows:
         return shape == (self.size, self.size) and not self.tops.any() and not self.lefts.any()
 
 
-class Pixels(Protocol):
+class WindowReader(Protocol):
     """The images of a store, for one device."""
 
     @property
@@ -76,7 +76,7 @@ class Pixels(Protocol):
 
 
 @dataclass(frozen=True)
-class HostPixels:
+class HostReader:
     """Images that are read from the memory map and brought to the device batch by batch.
 
     Attributes:
@@ -107,7 +107,7 @@ class HostPixels:
 
 
 @dataclass(frozen=True)
-class DevicePixels:
+class DeviceReader:
     """Images that are all on the device; nothing here waits for it.
 
     Attributes:
@@ -162,27 +162,27 @@ def crop_tensor(images: torch.Tensor, windows: Windows) -> torch.Tensor:
     return gathered.permute(0, 3, 1, 2)
 
 
-def read_resized(pixels: Pixels, resize: int, windows: Windows) -> torch.Tensor:
+def read_resized(reader: WindowReader, resize: int, windows: Windows) -> torch.Tensor:
     """Windows uint8 [n, 3, s, s] of images that are resized first, where all have one size.
 
-    Images of differing sizes stand in their store as they are to be, as do all images where `resize` is 0.
+    Images of differing sizes are stored as they are to be, as are all images where `resize` is 0.
     """
-    if pixels.size is None or (resize == 0 and not windows.are_whole(pixels.size)):
-        return pixels.read(windows)
-    images = resize_batch(pixels.whole(windows), resize) if resize else pixels.whole(windows)
-    return images if windows.are_whole((images.shape[-2], images.shape[-1])) else pixels.crop(images, windows)
+    if reader.size is None or (resize == 0 and not windows.are_whole(reader.size)):
+        return reader.read(windows)
+    images = resize_batch(reader.whole(windows), resize) if resize else reader.whole(windows)
+    return images if windows.are_whole((images.shape[-2], images.shape[-1])) else reader.crop(images, windows)
 
 
-_resident: WeakKeyDictionary[PixelStore, dict[torch.device, DevicePixels]] = WeakKeyDictionary()
+_resident: WeakKeyDictionary[PixelStore, dict[torch.device, DeviceReader]] = WeakKeyDictionary()
 _placing = threading.Lock()
 
 
-def pixels_on(device: torch.device, store: PixelStore) -> Pixels:
+def reader_on(device: torch.device, store: PixelStore) -> WindowReader:
     """A store's images for a device: on it, once for all trainings in this process, where that leaves it room."""
     if device.type != "cuda":
-        return HostPixels(store, device)
+        return HostReader(store, device)
     with _placing:
         resident = _resident.setdefault(store, {})
         if device not in resident and len(store.pixels) <= RESIDENT_SHARE * torch.cuda.mem_get_info(device)[0]:
-            resident[device] = DevicePixels.of(store, device)
-        return resident.get(device) or HostPixels(store, device)
+            resident[device] = DeviceReader.of(store, device)
+        return resident.get(device) or HostReader(store, device)

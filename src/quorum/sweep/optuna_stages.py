@@ -22,9 +22,10 @@ from optuna.trial import TrialState
 
 from quorum.config import TrialConfig
 from quorum.errors import StudyError
+from quorum.metric_names import BEST_VAL_ACCURACY
 from quorum.study.model import Range, Settings, Stage, Study, canonical
 from quorum.study.plan import possible
-from quorum.study.results import VAL_ACCURACY, StageResult, TrialRequest, TrialResult
+from quorum.study.results import StageResult, TrialRequest, TrialResult
 
 Execute = Callable[[Sequence[TrialRequest], Sequence[TrialConfig]], Iterator[TrialResult]]
 """Runs trials, given also the settings of those that later stages may ask for. Yields each result when it is known."""
@@ -141,7 +142,7 @@ def _tell(optuna_study: optuna.Study, result: TrialResult) -> None:
         if result.failed:
             optuna_study.tell(number, state=TrialState.FAIL)
         else:
-            optuna_study.tell(number, result.of(VAL_ACCURACY).mean)
+            optuna_study.tell(number, result.of(BEST_VAL_ACCURACY).mean)
 
 
 def _create(

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from functools import lru_cache
 from typing import Any, Self
 
 from mlflow.entities import Run
@@ -33,7 +32,6 @@ def _object(tag: str) -> Any:
     return field(default_factory=dict, metadata={"tag": tag, "read": json.loads})
 
 
-@lru_cache
 def _tagged(kind: type[Record]) -> dict[str, tuple[str, Callable[[str], Any]]]:
     """Tag and reader of the fields that are kept as tags, by field."""
     return {f.name: (f.metadata["tag"], f.metadata["read"]) for f in fields(kind) if "tag" in f.metadata}
@@ -169,7 +167,7 @@ class TrainingRecord(TrialRecord):
         )
 
 
-def trial_identity(config: TrialConfig, data_digest: str) -> dict[str, str]:
+def trial_identity(config: TrialConfig, data_digest: str) -> dict[str, Any]:
     """Fields of a TrialRecord by which a trial is found again. Settings are resolved."""
     return {
         "dataset": config.dataset,

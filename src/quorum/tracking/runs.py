@@ -100,7 +100,7 @@ class RunLog:
         now = int(time.time() * 1000)
         for record in records:
             if record.epoch > self._last_step:
-                self._waiting.append([Metric(key, value, now, record.epoch) for key, value in record.metrics().items()])
+                self._waiting.append([Metric(key, value, now, record.epoch) for key, value in record.values.items()])
                 self._last_step = record.epoch
         if time.perf_counter() - self._written >= self._cost / SHARE:
             self.flush()

@@ -6,7 +6,7 @@ import json
 
 from quorum.config import AUTO, TrialConfig
 from quorum.data import dataset
-from quorum.data.batches import policy
+from quorum.data.augment.policies import policy
 from quorum.models import architecture, check_input, usual_input
 
 OURS = ("models:/", "runs:/")  # beginnings of URIs of models of ours

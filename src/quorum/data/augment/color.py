@@ -1,4 +1,4 @@
-"""Operations that change colours.
+"""Operations that change colors.
 
 Formulas follow torchvision's transforms of the same name on float tensors, which the tests compare with. They are
 made of operations whose result does not depend on where in a batch a pixel stands.
@@ -7,20 +7,23 @@ made of operations whose result does not depend on where in a batch a pixel stan
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
+from pydantic import Field
 
 from quorum.data.augment.draws import Prepared, Subset
-from quorum.data.augment.operation import Draws, Images, pick, replace, uniform
+from quorum.data.augment.operation import Draws, Fraction, Images, Operation, pick, register_operation, replace, uniform
 
 LUMA = (0.2989, 0.587, 0.114)  # ITU-R 601, as torchvision rounds it
 
 
+@register_operation("grayscale")
 @dataclass(frozen=True)
-class Grayscale:
+class Grayscale(Operation):
     """RandomGrayscale: ITU-R 601 luma in all three channels."""
 
-    p: float = 0.1
+    p: Fraction = 0.1
 
     def draw(self, n: int, size: int, generator: torch.Generator) -> Draws:
         return {"chosen": torch.rand(n, generator=generator) < self.p}
@@ -36,18 +39,19 @@ class Grayscale:
         return replace(images, chosen.there, picked.copy_(luma(picked)))
 
 
+@register_operation("jitter")
 @dataclass(frozen=True)
-class ColorJitter:
+class ColorJitter(Operation):
     """ColorJitter(brightness, contrast, saturation, hue), the four in an order drawn for each image.
 
     Three of the four are one formula, images * f + (1 - f) * other, where `other` is black, the image's mean luma or
     each pixel's luma, so a turn is one pass over all images but those whose turn is the hue's.
     """
 
-    brightness: float
-    contrast: float
-    saturation: float
-    hue: float
+    brightness: Fraction = 0.0
+    contrast: Fraction = 0.0
+    saturation: Fraction = 0.0
+    hue: Annotated[float, Field(ge=0, le=0.5)] = 0.0
 
     def draw(self, n: int, size: int, generator: torch.Generator) -> Draws:
         factors = [
@@ -108,10 +112,10 @@ def luma(images: Images) -> Images:
 
 
 def turn_hue(images: Images, shift: torch.Tensor) -> None:
-    """Turn the hue, in place, by `shift` [n, 1, 1, 1], -0.5..0.5 of the colour circle.
+    """Turn the hue, in place, by `shift` [n, 1, 1, 1], -0.5..0.5 of the color circle.
 
     torchvision goes through HSV. With the smallest channel m and the chroma C = largest - m, the hue about red is
-    +-(1 + (g + b - r - m) / C) sixths of the circle, with the sign of g - b; a channel whose own colour is at o sixths
+    +-(1 + (g + b - r - m) / C) sixths of the circle, with the sign of g - b; a channel whose own color is at o sixths
     becomes m + C * clamp(||hue - o| - 3| - 1, 0, 1).
     """
     red, green, blue = images.split(1, dim=1)

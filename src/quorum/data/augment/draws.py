@@ -9,13 +9,7 @@ import numpy as np
 import torch
 
 from quorum.data.catalogue import Indices
-
-
-def upload(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """A CPU tensor on a device. CUDA reads it from pinned memory, so that the host does not wait for the copy."""
-    if device.type == "cuda":
-        return tensor.contiguous().pin_memory().to(device, non_blocking=True)
-    return tensor.to(device)
+from quorum.data.device import upload
 
 
 @dataclass(frozen=True)
@@ -62,6 +56,10 @@ class Prepared:
 
     values: dict[str, torch.Tensor] = field(default_factory=dict)
     subsets: dict[str, Subset] = field(default_factory=dict)
+
+    def __getitem__(self, name: str) -> torch.Tensor:
+        """A value by name, [n, ...] where the images are."""
+        return self.values[name]
 
     def part(self, start: int, stop: int) -> Self:
         """That for the images from `start` to `stop`."""

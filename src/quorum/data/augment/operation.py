@@ -1,28 +1,87 @@
-"""What every operation of an augmentation has in common."""
+"""Operations of an augmentation: what all of them have in common, and their registry."""
 
 from __future__ import annotations
 
-from typing import Protocol
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, TypeVar
 
 import torch
+from pydantic import Field
 
 from quorum.data.augment.draws import Prepared
+from quorum.data.crop import Fill
+from quorum.registry import Registry
 
 Images = torch.Tensor  # float32 [n, 3, s, s], values 0..1
 Draws = dict[str, torch.Tensor]  # every value [n, ...], on the CPU
+Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
-class Operation(Protocol):
-    """One kind of change to square images, drawn for each of them."""
+class Operation(ABC):
+    """One kind of change to square images, drawn for each of them. Most need `draw` and `apply` alone.
 
+    Attributes:
+        takes_bytes: whether `apply` takes uint8 images too. Moving bytes is moving a quarter of the memory.
+    """
+
+    takes_bytes: ClassVar[bool] = False
+
+    @abstractmethod
     def draw(self, n: int, size: int, generator: torch.Generator) -> Draws:
-        """Parameters for n images of `size` x `size` pixels."""
+        """Parameters for n images of `size` x `size` pixels, by name: [n, ...] on the CPU."""
 
     def prepare(self, draws: Draws, size: int) -> Prepared:
-        """The parameters as `apply` needs them, still on the CPU."""
+        """The draws as `apply` needs them, still on the CPU: what is worked out once for a whole epoch. As they are,
+        unless an operation says otherwise."""
+        return Prepared(draws)
 
+    @abstractmethod
     def apply(self, images: Images, prepared: Prepared) -> Images:
-        """The images changed as drawn, each as if it were alone; the argument is left as it was."""
+        """The images changed as drawn, each as if it were alone.
+
+        Args:
+            images: float32 [n, 3, s, s], values 0..1, in either memory layout, on any device; left as they were.
+            prepared: `prepared[name]` is [n, ...] on the same device.
+
+        Returns:
+            float32 [n, 3, s, s], values 0..1.
+        """
+
+
+@dataclass(frozen=True)
+class RandomCrop:
+    """A window at random in place of the one in the center. It is cut out as images are read, so it comes first.
+
+    Attributes:
+        fill: what stands where a window reaches beyond its image: its edge pixels, repeated, or zeros.
+    """
+
+    fill: Fill = "edge"
+
+
+Factory = Callable[..., Operation | RandomCrop]
+F = TypeVar("F", bound=Callable[..., Any])
+
+OPERATIONS: Registry[Factory] = Registry("augmentation operation", "augment")
+OPERATIONS.add("random_crop", RandomCrop)
+
+
+def register_operation(name: str) -> Callable[[F], F]:
+    """A decorator for the class of an operation, or a function that returns one.
+
+    Its signature is what an expression gives it: names, defaults, types and ranges (`Annotated[float, Field(ge=0)]`).
+
+    Raises:
+        ConfigError: where the name is taken.
+    """
+
+    def register(factory: F) -> F:
+        OPERATIONS.add(name, factory)
+        return factory
+
+    return register
 
 
 def uniform(n: int, low: float, high: float, generator: torch.Generator) -> torch.Tensor:

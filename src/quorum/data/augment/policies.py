@@ -6,15 +6,18 @@ batch is.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 
-from quorum.data.augment.color import ColorJitter, Grayscale
+# These fill OPERATIONS.
+from quorum.data.augment import color, geometry  # noqa: F401
 from quorum.data.augment.draws import Prepared
-from quorum.data.augment.geometry import Affine, Flip, Perspective
-from quorum.data.augment.operation import Images, Operation
+from quorum.data.augment.operation import OPERATIONS, Images, Operation, RandomCrop
+from quorum.errors import ConfigError, unknown
+from quorum.expressions import construct, parse_calls, wrong_call
 
 
 @dataclass(frozen=True)
@@ -22,11 +25,11 @@ class Policy:
     """How training images are varied.
 
     Attributes:
-        crop: `centre`, or `random-edge`: a random window, edge pixels repeated where it leaves the image.
+        crop: which window of an image is varied; None for the one in its center, with zeros beyond it.
         operations: applied in order to the cropped batch.
     """
 
-    crop: str = "centre"
+    crop: RandomCrop | None = None
     operations: tuple[Operation, ...] = ()
 
     def draw(self, n: int, size: int, generator: torch.Generator) -> tuple[Prepared, ...]:
@@ -36,7 +39,7 @@ class Policy:
     def apply(self, images: torch.Tensor, prepared: Sequence[Prepared]) -> Images:
         """Vary a batch, uint8 or float32 [n, 3, s, s], with what was drawn for it; the argument is left as it was."""
         for operation, drawn in zip(self.operations, prepared, strict=True):
-            if not isinstance(operation, Flip):  # moving bytes is moving a quarter of the memory
+            if not operation.takes_bytes:
                 images = to_float(images)
             images = operation.apply(images, drawn)
         return to_float(images)
@@ -47,33 +50,51 @@ def to_float(images: torch.Tensor) -> Images:
     return images if images.is_floating_point() else images.float().div_(255)
 
 
-HFLIP, VFLIP = Flip(-1), Flip(-2)
-_CROP_FLIP_GREY: tuple[Operation, ...] = (HFLIP, Grayscale(0.1))
-_WARPS: tuple[Operation, ...] = (Perspective(0.5, 0.5), Affine(degrees=30))
+_SHIFTED = "jitter(brightness=0.2, contrast=0.2, saturation=0.2, hue=0.1) | shift(fraction=0.1)"
 
-POLICIES: dict[str, Policy] = {
-    "none": Policy(),
-    "flip": Policy(operations=(HFLIP,)),
-    # The Caltech-101 report's three.
-    "crop-flip-grey": Policy("random-edge", _CROP_FLIP_GREY),
-    "perspective-rotation-vflip": Policy(operations=(*_WARPS, VFLIP)),
-    "all-but-vflip": Policy("random-edge", (*_CROP_FLIP_GREY, *_WARPS)),
-    # The CIFAR-10 report's four; the first crops a window of the resized image, where it is larger than the input.
-    "crop-flip-rotate15-jitter20-shift10": Policy(
-        "random-edge", (HFLIP, Affine(degrees=15), ColorJitter(0.2, 0.2, 0.2, 0.1), Affine(translate=0.1))
+# Names for expressions. The first three are the Caltech-101 report's, the others the CIFAR-10 report's; its first crops
+# a window of the resized image, where that is larger than the input.
+POLICIES = {
+    "crop-flip-grey": "random_crop | flip | grayscale(p=0.1)",
+    "perspective-rotation-vflip": "perspective(distortion=0.5, p=0.5) | rotate(degrees=30) | vflip",
+    "all-but-vflip": (
+        "random_crop | flip | grayscale(p=0.1) | perspective(distortion=0.5, p=0.5) | rotate(degrees=30)"
     ),
-    "flip-rotate10-jitter20-shift10": Policy(
-        operations=(HFLIP, Affine(degrees=10), ColorJitter(0.2, 0.2, 0.2, 0.1), Affine(translate=0.1))
-    ),
-    "flip-rotate15-jitter20-shift10": Policy(
-        operations=(HFLIP, Affine(degrees=15), ColorJitter(0.2, 0.2, 0.2, 0.1), Affine(translate=0.1))
-    ),
-    "flip-rotate15-jitter30-shift10-zoom10": Policy(
-        operations=(
-            HFLIP,
-            Affine(degrees=15),
-            ColorJitter(0.3, 0.3, 0.3, 0.1),
-            Affine(translate=0.1, scale=(0.9, 1.1)),
-        )
+    "crop-flip-rotate15-jitter20-shift10": f"random_crop | flip | rotate(degrees=15) | {_SHIFTED}",
+    "flip-rotate10-jitter20-shift10": f"flip | rotate(degrees=10) | {_SHIFTED}",
+    "flip-rotate15-jitter20-shift10": f"flip | rotate(degrees=15) | {_SHIFTED}",
+    "flip-rotate15-jitter30-shift10-zoom10": (
+        "flip | rotate(degrees=15) | jitter(brightness=0.3, contrast=0.3, saturation=0.3, hue=0.1)"
+        " | affine(translate=0.1, scale=(0.9, 1.1))"
     ),
 }
+NONE = "none"
+
+
+def policy(text: str) -> Policy:
+    """The policy of an expression, of a name in POLICIES, or of `none`.
+
+    Args:
+        text: `random_crop | flip | rotate(15)`: operations of OPERATIONS in their order, a crop first if there is one.
+
+    Raises:
+        ConfigError: one line with the position, for text that is none of these.
+    """
+    if text == NONE:
+        return Policy()
+    if text not in POLICIES and re.fullmatch(r"\w+(-\w+)+", text):
+        raise ConfigError(unknown("augmentation policy", text, (NONE, *POLICIES)), setting="augment")
+    expression = POLICIES.get(text, text)
+    crop, operations = None, []
+    for place, call in enumerate(parse_calls(expression, "augment")):
+        if call.name not in OPERATIONS:
+            reason = unknown(OPERATIONS.kind, call.name, OPERATIONS)
+            raise wrong_call(expression, "augment", call.column, reason)
+        made = construct(call, OPERATIONS[call.name], expression, "augment")
+        if not isinstance(made, RandomCrop):
+            operations.append(made)
+        elif place:
+            raise wrong_call(expression, "augment", call.column, f"{call.name} has to come first")
+        else:
+            crop = made
+    return Policy(crop, tuple(operations))

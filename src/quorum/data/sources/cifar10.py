@@ -39,10 +39,10 @@ def catalogue(folder: Path) -> Catalogue:
     raise DataError(f"{folder}: neither train/ and test/ with the ten classes nor {OFFICIAL}/ in it")
 
 
-Labelled = list[tuple[ImageSource, int]]
+Labeled = list[tuple[ImageSource, int]]
 
 
-def _assemble(base: Path, parts: dict[str, Labelled]) -> Catalogue:
+def _assemble(base: Path, parts: dict[str, Labeled]) -> Catalogue:
     for part, count in COUNTS.items():
         if len(parts[part]) != count:
             raise DataError(f"{base}: {len(parts[part]):,} {part} images where CIFAR-10 has {count:,}")
@@ -58,8 +58,8 @@ def _assemble(base: Path, parts: dict[str, Labelled]) -> Catalogue:
     )
 
 
-def _image_folders(base: Path) -> dict[str, Labelled]:
-    parts: dict[str, Labelled] = {}
+def _image_folders(base: Path) -> dict[str, Labeled]:
+    parts: dict[str, Labeled] = {}
     for part in COUNTS:
         folders = {path.name: path for path in (base / part).iterdir() if path.is_dir()}
         if set(folders) != set(CLASSES):
@@ -76,8 +76,8 @@ def _image_folders(base: Path) -> dict[str, Labelled]:
     return parts
 
 
-def _official(batches: Path) -> dict[str, Labelled]:
-    parts: dict[str, Labelled] = {}
+def _official(batches: Path) -> dict[str, Labeled]:
+    parts: dict[str, Labeled] = {}
     for part, files in OFFICIAL_FILES.items():
         parts[part] = []
         for file in files:

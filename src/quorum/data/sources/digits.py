@@ -15,8 +15,8 @@ TEST = VAL = 270  # 15% each
 def catalogue() -> Catalogue:
     """The scans as RGB bytes with a fixed, class-stratified split of 1,257 / 270 / 270."""
     bunch = load_digits()
-    grey = np.round(bunch.images * (255 / 16)).astype(np.uint8)  # the scans count ink from 0 to 16
-    rgb = np.ascontiguousarray(np.broadcast_to(grey[..., None], (*grey.shape, 3)))
+    gray = np.round(bunch.images * (255 / 16)).astype(np.uint8)  # the scans count ink from 0 to 16
+    rgb = np.ascontiguousarray(np.broadcast_to(gray[..., None], (*gray.shape, 3)))
     labels = bunch.target.astype(np.int64)
     rest, test = stratified(np.arange(len(labels)), labels, TEST, SPLIT_SEED)
     train, val = stratified(rest, labels, VAL, SPLIT_SEED)
