@@ -1,34 +1,48 @@
 """Closed, frozen, typed settings. Knows neither torch nor MLflow.
 
 A `TrialConfig` is a value: two equal configurations on the same data and code give the same result, and
-`fingerprint()` is the name of that result. A setting that stands at `auto` has to be resolved (see
+`fingerprint()` is the name of that result. A setting that is `auto` has to be resolved (see
 `quorum.training.resolve`) before it can be fingerprinted, so that what ran is always written out.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import itertools
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from quorum.errors import ConfigError, shown, unknown
+from quorum.expressions import with_argument
 
 Auto = Literal["auto"]
 AUTO: Auto = "auto"
+
+# Settings that are expressions; `augment.rotate.degrees` is the argument `degrees` of `rotate(...)` in `augment`.
+EXPRESSIONS = ("augment", "optimizer", "schedule", "loss")
 
 
 C = TypeVar("C", bound="Closed")
 
 
 class Closed(BaseModel):
-    """A frozen model that refuses keys it does not know and numbers that are not finite."""
+    """A frozen model that refuses keys it does not know, numbers that are not finite, and booleans as numbers."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_boolean_as_number(cls, value: Any, info: ValidationInfo) -> Any:
+        if isinstance(value, bool):
+            kind = cls.model_fields[str(info.field_name)].annotation
+            if kind is not bool and bool not in get_args(kind):
+                raise ValueError("is true or false, not a number or text")
+        return value
 
 
 @dataclass(frozen=True)
@@ -104,7 +118,7 @@ class TrialConfig(Closed):
         return text.replace(" ", "")
 
     def unresolved(self) -> list[str]:
-        """Names of the settings that still stand at `auto`."""
+        """Names of the settings that are still `auto`."""
         return [name for name in type(self).model_fields if getattr(self, name) == AUTO]
 
     def fingerprint(self) -> str:
@@ -113,7 +127,7 @@ class TrialConfig(Closed):
         The path or URI of the first weights is left out; their digest is in.
 
         Raises:
-            ConfigError: while a setting stands at `auto`.
+            ConfigError: while a setting is `auto`.
         """
         if open_settings := self.unresolved():
             raise ConfigError(f"{', '.join(open_settings)}: not resolved yet, so the trial has no fingerprint")
@@ -127,8 +141,16 @@ class TrialConfig(Closed):
         return self.replace(seed=0).fingerprint()
 
     def replace(self, **changes: Any) -> Self:
-        """A copy with some settings changed, checked like the original."""
-        return type(self).model_validate({**self.model_dump(), **changes})
+        """A copy with some settings changed, checked like the original.
+
+        Args:
+            changes: values by setting, or by SETTING.CALL.ARGUMENT for one argument of an expression.
+
+        Raises:
+            ConfigError: for an argument whose call does not occur in the expression.
+            ValidationError: for a value that is out of range.
+        """
+        return type(self).model_validate(_with_arguments({**self.model_dump(), **changes}, type(self)))
 
 
 def digest_of(value: Any) -> str:
@@ -141,19 +163,54 @@ def parse_config(kind: type[C], values: Mapping[str, Any], origin: str) -> C:
 
     Args:
         kind: the class of settings.
-        values: text, numbers or None by name, as YAML or the command line gives them.
+        values: text, numbers or None by setting, as YAML or the command line gives them; an argument of an expression
+            by SETTING.CALL.ARGUMENT.
         origin: where they come from (a file, "the command line"), for the error.
 
     Raises:
         ConfigError: one line that names the key, the origin and what would be valid.
     """
-    for key in values:
-        if key not in kind.model_fields:
-            raise ConfigError(f"{origin}: {unknown('setting', str(key), kind.model_fields)}")
     try:
-        return kind.model_validate(dict(values))
+        for name in values:
+            check_name(str(name), kind.model_fields)
+        return kind.model_validate(_with_arguments(values, kind))
     except ValidationError as error:
         raise ConfigError(f"{origin}: {describe(error)}") from error
+    except ConfigError as error:
+        raise ConfigError(f"{origin}: {error}", setting=error.setting) from error
+
+
+def check_name(name: str, settings: Iterable[str]) -> None:
+    """Raise ConfigError for a name that is neither a setting nor SETTING.CALL.ARGUMENT.
+
+    Args:
+        name: such as `lr` or `augment.rotate.degrees`.
+        settings: names of all settings.
+    """
+    setting, *argument = name.split(".")
+    if setting not in settings:
+        raise ConfigError(unknown("setting", setting, settings))
+    if argument and (setting not in EXPRESSIONS or len(argument) != 2 or not all(map(str.isidentifier, argument))):
+        listed = ", ".join(EXPRESSIONS)
+        raise ConfigError(f"{name:.80}: is not SETTING.CALL.ARGUMENT, such as augment.rotate.degrees, of {listed}")
+
+
+def argument_value(value: Any) -> Any:
+    """The value of an argument: text that reads as a number is that number, as the command line knows only text."""
+    for kind in (int, float):
+        with contextlib.suppress(ValueError):
+            return kind(value) if isinstance(value, str) else value
+    return value
+
+
+def _with_arguments(values: Mapping[str, Any], kind: type[Closed]) -> dict[str, Any]:
+    """Settings, with each SETTING.CALL.ARGUMENT written into the expression of its setting."""
+    settings = {name: value for name, value in values.items() if "." not in name}
+    for name in (name for name in values if "." in name):
+        setting, call, argument = name.split(".")
+        text = str(settings.get(setting, kind.model_fields[setting].default))
+        settings[setting] = with_argument(text, call, argument, argument_value(values[name]), setting)
+    return settings
 
 
 def describe(error: ValidationError) -> str:

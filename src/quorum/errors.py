@@ -67,11 +67,11 @@ def unknown(kind: str, name: str, choices: Iterable[str], shown: Iterable[str] |
 
     Args:
         kind: what it should have named.
-        name: as it was given.
+        name: as it was given; at most 80 characters of it are shown.
         choices: all valid names.
         shown: those that the message lists, where all would be too many.
     """
-    known = sorted(choices)
+    known, name = sorted(choices), name[:80]
     near = difflib.get_close_matches(name, known, n=1)
     hint = f" (did you mean {near[0]!r}?)" if near else ""
     listed = ", ".join(known if shown is None else shown) or "nothing: there is none yet"

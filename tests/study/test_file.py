@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +122,9 @@ stages:
 """
 
 
+TPE = "    search: tpe\n    trials: 2\n    ranges: "
+
+
 def test_numbers_that_yaml_reads_as_text_are_numbers(tmp_path: Path) -> None:
     study = load_study(written(tmp_path, GOOD)).study
     assert [canonical(settings) for settings in study.stages[0].grid()] == [{"lr": 0.001}, {"lr": 0.01}]
@@ -156,6 +160,53 @@ def test_numbers_that_yaml_reads_as_text_are_numbers(tmp_path: Path) -> None:
         ("    vary: {lr: [1e-3, 0.01]}", "    trials: 3", "ranges and trials go with search: tpe"),
         ("  - name: lr", "  - name: lr\n  - name: lr", "has two stages named lr"),
         ("stages:", "stages: [", "not YAML"),
+        ("model: scratch-simple", "1: x", "study.yaml:2: a key has to be text"),
+        ("model: scratch-simple", "model: 2024-01-01", "study.yaml:2: '2024-01-01' is a date"),
+        ("model: scratch-simple", "lr: [0.1]", "study.yaml:2: lr: must be one value: a number, a text, true or false"),
+        ("model: scratch-simple", "lr: {a: 1}", "study.yaml:2: lr: must be one value"),
+        ("model: scratch-simple", "lr: null", "study.yaml:2: lr: must be one value"),
+        ("model: scratch-simple", "lr: true", "study.yaml:2: lr: True is true or false, not a number or text"),
+        ("model: scratch-simple", "model: false", "study.yaml:2: model: False is true or false"),
+        ("model: scratch-simple", "epochs: yes", "study.yaml:2: epochs: 'yes' must be a valid integer"),
+        ("model: scratch-simple", "epochs: 1:30", "study.yaml:2: epochs: '1:30' must be a valid integer"),
+        ("model: scratch-simple", "epochs: 1.5", "study.yaml:2: epochs: 1.5 must be a valid integer"),
+        ("{model: scratch-simple}", "[model]", "study.yaml:2: base: must be a mapping"),
+        ("{model: scratch-simple}", '{"a\\nb": [1]}', "study.yaml:2: a b: must be one value"),
+        ("[1e-3, 0.01]", "0.01", "study.yaml:5: lr: must be a list"),
+        ("[1e-3, 0.01]", "[1e-3, [0.01]]", "study.yaml:5: lr: must be one value"),
+        ("[1e-3, 0.01]", "[1e-3, true]", "study.yaml:5: lr: True is true or false"),
+        ("val_accuracy: 0.5", "val_accuracy: true", "study.yaml:7: val_accuracy: is true or false"),
+        ("at: {lr: 0.001}", "at: {lr: fast}", "study.yaml:7: lr: 'fast' must be a valid number"),
+        ("name: lr", f"name: {'x' * 101}", "study.yaml:4: name: String should have at most 100 characters"),
+        ("name: lr", "name: a/b", "study.yaml:4: name: String should match"),
+        ("    vary: {lr: [1e-3, 0.01]}", "    vary: lr", "study.yaml:5: vary: must be a mapping"),
+        (
+            "    vary",
+            TPE + "{lr: 3}\n    #",
+            "study.yaml:7: lr: must be a mapping",
+        ),
+        ("    vary", TPE + "{lr: []}\n    #", "study.yaml:7: lr has no values"),
+        ("    vary", TPE + "{lr: {low: 1}}\n    #", ":7: 'high' is missing"),
+        (
+            "    vary",
+            TPE + "{model: {low: 1, high: 2}}\n    #",
+            "study.yaml:7: model: 1.0 must be a valid string",
+        ),
+        (
+            "    vary",
+            TPE + "{epochs: {low: 1, high: 9, step: 0.5}}\n    #",
+            "study.yaml:7: epochs: 1.5 must be a valid integer",
+        ),
+        (
+            "    vary",
+            f"    search: tpe\n    ranges: {{lr: {{low: 0.1, high: 1}}}}\n    trials: {10**30}\n    #",
+            "study.yaml:7: trials: must be less than or equal to 10000",
+        ),
+        (
+            "{lr: [1e-3, 0.01]}",
+            f"{{lr: {list(range(1, 301))}, batch_size: {list(range(1, 301))}, epochs: {list(range(1, 301))}}}",
+            "study.yaml:4: stages: asks for 27,000,000 trials; at most 10,000 can be run",
+        ),
     ],
 )
 def test_a_wrong_file_is_refused_with_its_line(tmp_path: Path, old: str, new: str, message: str) -> None:
@@ -164,6 +215,25 @@ def test_a_wrong_file_is_refused_with_its_line(tmp_path: Path, old: str, new: st
         load_study(written(tmp_path, GOOD.replace(old, new)))
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_trials_are_few_over_all_stages(tmp_path: Path) -> None:
+    stages = "".join(f"  - {{name: s{i}, vary: {{epochs: {list(range(1, 5002))}}}}}\n" for i in range(2))
+    with pytest.raises(StudyError, match=r"study\.yaml:2: stages: ask for 10,002 trials"):
+        load_study(written(tmp_path, f"dataset: digits\nstages:\n{stages}"))
+
+
+def test_thousands_of_values_are_no_matter(tmp_path: Path) -> None:
+    values = [i / 1000 for i in range(1, 4001)]
+    rows = "".join(f"      - {{id: a, at: {{lr: {value}}}}}\n" for value in values[:400])
+    text = f"dataset: digits\nstages:\n  - name: lr\n    vary: {{lr: {values}}}\n    published:\n{rows}"
+    file = written(tmp_path, text)
+    start = time.process_time()
+    study = load_study(file).study
+    planned = plan(study, study.first_config({"epochs": 1}))
+    assert [trial.config.lr for trial in planned] == values
+    assert [len(trial.published) for trial in planned] == [1] * 400 + [0] * 3600
+    assert time.process_time() - start < 20  # comparing all pairs would take minutes
 
 
 def test_what_is_no_study(tmp_path: Path) -> None:

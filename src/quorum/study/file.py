@@ -1,60 +1,70 @@
-"""Study files: read, checked, and every complaint with its line."""
+"""Study files: read and checked, every error with its line."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
-from quorum.config import Closed, TrialConfig, parse_config
+from quorum.config import EXPRESSIONS, Closed, TrialConfig, argument_value, check_name
 from quorum.errors import ConfigError, StudyError, unknown
-from quorum.study.model import VARIABLE, PublishedRow, Range, Scalar, Settings, Stage, Study, Vote, canonical
-
-Path_ = tuple[str | int, ...]
-Lines = dict[Path_, int]
+from quorum.expressions import with_argument
+from quorum.study.model import (
+    VARIABLE,
+    PublishedRow,
+    Range,
+    Scalar,
+    Settings,
+    Stage,
+    Study,
+    Vote,
+    canonical,
+    canonical_value,
+)
+from quorum.study.yaml_file import Lines, Location, read_yaml
 
 
 @dataclass(frozen=True)
 class StudyFile:
-    """A study and where it stands.
+    """A study and the lines of its file.
 
     Attributes:
         file: its file.
         study: what it says.
-        lines: the line, from 1, of every entry by its path.
+        lines: the line, from 1, of every entry by its location.
     """
 
     file: Path
     study: Study
     lines: Lines
 
-    def at(self, path: Path_) -> str:
+    def at(self, location: Location) -> str:
         """File and line of an entry, or of the nearest one that contains it."""
-        return _at(self.file, self.lines, path)
+        return _at(self.file, self.lines, location)
 
     def at_setting(self, stage: int, settings: Settings, name: str) -> str:
-        """File and line where a trial gets a setting from.
+        """File and line that a trial has a setting from.
 
         Args:
             stage: number of its stage, from 0.
             settings: what it varies.
-            name: of the setting. If no line gives it, the stage's own line is told.
+            name: of the setting. For an expression the line may be that of one of its arguments. The line of the stage
+                where no line gives the setting.
         """
         varied = self.study.stages[stage]
-        if name in settings:
-            values = varied.vary.get(name, [])
-            places = [
-                i for i, value in enumerate(values) if canonical({name: value}) == canonical({name: settings[name]})
-            ]
-            return self.at(("stages", stage, "vary", name, *places) if places else ("stages", stage, "ranges", name))
+        for given in reversed([given for given in settings if given.split(".")[0] == name]):
+            values = [canonical_value(given, value) for value in varied.vary.get(given, [])]
+            if settings[given] in values:
+                return self.at(("stages", stage, "vary", given, values.index(settings[given])))
+            return self.at(("stages", stage, "ranges", given))
         for number in range(stage, -1, -1):
-            for part in ("set", "vary"):
-                if (path := ("stages", number, part, name)) in self.lines:
-                    return self.at(path)
+            for part in ("set", "vary", "ranges"):
+                entries = getattr(self.study.stages[number], part)
+                for given in reversed([given for given in entries if given.split(".")[0] == name]):
+                    return self.at(("stages", number, part, given))
         return self.at(("base", name) if ("base", name) in self.lines else ("stages", stage))
 
 
@@ -64,116 +74,152 @@ def load_study(file: Path) -> StudyFile:
     Raises:
         StudyError: one line with the file, the line and what is wrong.
     """
-    try:
-        root = yaml.compose(file.read_text(), Loader=yaml.SafeLoader)
-    except (OSError, UnicodeDecodeError) as error:
-        raise StudyError(f"{file}: cannot be read ({error})") from error
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f":{mark.line + 1}" if mark else ""
-        raise StudyError(f"{file}{where}: not YAML ({getattr(error, 'problem', None) or error})") from error
-    if not isinstance(root, yaml.MappingNode):
+    content, lines = read_yaml(file)
+    if not isinstance(content, dict):
         raise StudyError(f"{file}:1: a study is a mapping with dataset, base and stages")
-    lines = dict(_lines(root, (), file))
     try:
-        study = Study.model_validate(yaml.safe_load(file.read_text()))
+        study = Study.model_validate(content)
     except ValidationError as error:
         problem = _first(error)
-        raise StudyError(f"{_at(file, lines, problem['loc'])}: {_complaint(problem)}") from error
-    _check_settings(study, file, lines)
-    return StudyFile(file, study, lines)
+        raise StudyError(f"{_at(file, lines, problem['loc'])}: {_message(problem)}") from error
+    source = StudyFile(file, study, lines)
+    _check_values(source, study.base, ("base",))
+    for number, stage in enumerate(study.stages):
+        _check_stage(source, stage, ("stages", number))
+    _check_arguments(source)
+    return source
 
 
-def _lines(node: yaml.Node, path: Path_, file: Path) -> Iterator[tuple[Path_, int]]:
-    """Every path in the document with its line. Raises StudyError for a key that is given twice."""
-    yield path, node.start_mark.line + 1
-    if isinstance(node, yaml.MappingNode):
-        seen: set[str] = set()
-        for key, value in node.value:
-            if key.value in seen:
-                raise StudyError(f"{file}:{key.start_mark.line + 1}: {key.value!r} is given twice")
-            seen.add(key.value)
-            yield (*path, key.value), key.start_mark.line + 1
-            yield from ((p, n) for p, n in _lines(value, (*path, key.value), file) if p != (*path, key.value))
-    elif isinstance(node, yaml.SequenceNode):
-        for i, value in enumerate(node.value):
-            yield from _lines(value, (*path, i), file)
-
-
-def _at(file: Path, lines: Lines, path: Path_) -> str:
-    while path and path not in lines:
-        path = path[:-1]
-    return f"{file}:{lines.get(path, 1)}"
+def _at(file: Path, lines: Lines, location: Location) -> str:
+    while location and location not in lines:
+        location = location[:-1]
+    return f"{file}:{lines.get(location, 1)}"
 
 
 def _first(error: ValidationError) -> Any:
-    """The problem to tell: an entry that there is none of before whatever else is wrong, as it often is the cause."""
-    problems = error.errors()
+    """The problem to show: an unknown entry before whatever else is wrong, as it is often the cause."""
+    problems = error.errors(include_url=False)
     return next((problem for problem in problems if problem["type"] == "extra_forbidden"), problems[0])
 
 
-def _complaint(problem: Any) -> str:
-    names = [str(part) for part in problem["loc"] if isinstance(part, str)]
+def _message(problem: Any) -> str:
+    """A problem that pydantic has found, on one line."""
+    kinds: dict[str, type[Closed]] = {"stages": Stage, "published": PublishedRow, "ranges": Range, "vote": Vote}
+    tags = ("range", "list")  # by which pydantic tells the two forms of `ranges` apart
+    names = [f"{part:.80}" for part in problem["loc"] if isinstance(part, str) and part not in tags]
     if problem["type"] == "extra_forbidden":
-        kind: dict[str, type[Closed]] = {"stages": Stage, "published": PublishedRow, "ranges": Range, "vote": Vote}
-        owner = next((kind[name] for name in reversed(names[:-1]) if name in kind), Study)
-        return unknown("entry", names[-1], owner.model_fields)
-    if problem["type"] == "missing":
-        return f"{names[-1]!r} is missing"
-    return f"{names[-1]}: {str(problem['msg']).removeprefix('Value error, ')}"
+        owner = next((kinds[name] for name in reversed(names[:-1]) if name in kinds), Study)
+        message = unknown("entry", names[-1], owner.model_fields)
+    elif problem["type"] == "missing":
+        message = f"{names[-1]!r} is missing"
+    else:
+        shapes = {"model_type": "a mapping", "dict_type": "a mapping", "tuple_type": "a list", "list_type": "a list"}
+        shape = shapes.get(problem["type"])
+        reason = str(problem["msg"]).removeprefix("Value error, ").replace("Input should be", "must be")
+        message = f"{names[-1]}: {f'must be {shape}' if shape else reason}"
+    return " ".join(message.split())
 
 
-def _check_settings(study: Study, file: Path, lines: Lines) -> None:
-    """Check that every setting exists and takes its values, and that published rows are among the trials."""
-    _check_values(study, study.base, ("base",), file, lines)
-    for i, stage in enumerate(study.stages):
-        path: Path_ = ("stages", i)
-        _check_values(study, stage.set, (*path, "set"), file, lines)
-        for name, values in stage.vary.items():
-            if not values:
-                raise StudyError(f"{_at(file, lines, (*path, 'vary', name))}: {name} has no values")
-            for j, value in enumerate(values):
-                where: Path_ = (*path, "vary", name, j)
-                _check_value(study, name, value, where, file, lines)
-                if canonical({name: value}) in [canonical({name: earlier}) for earlier in values[:j]]:
-                    raise StudyError(f"{_at(file, lines, where)}: {name} {value!r} is listed twice")
-        for name, interval in stage.ranges.items():
-            ends = interval if isinstance(interval, list) else [_end(name, e) for e in (interval.low, interval.high)]
-            for value in ends:
-                _check_value(study, name, value, (*path, "ranges", name), file, lines)
-        _check_published(study, stage, path, file, lines)
+def _check_stage(source: StudyFile, stage: Stage, at: Location) -> None:
+    """Check that every setting of a stage exists and takes its values, and its published rows."""
+    _check_values(source, stage.set, (*at, "set"))
+    for name, values in stage.vary.items():
+        _check_choices(source, name, values, (*at, "vary", name))
+    for name, interval in stage.ranges.items():
+        where = (*at, "ranges", name)
+        if isinstance(interval, list):
+            _check_choices(source, name, interval, where)
+        else:
+            for end in (interval.low, interval.high, interval.low + (interval.step or 0)):
+                _check_value(source, name, _end(name, end), where)
+    _check_published(source, stage, at)
+
+
+def _check_choices(source: StudyFile, name: str, values: list[Scalar], at: Location) -> None:
+    if not values:
+        raise StudyError(f"{source.at(at)}: {name} has no values")
+    seen: set[Scalar] = set()
+    for i, value in enumerate(values):
+        found = _check_value(source, name, value, (*at, i))
+        if found in seen:
+            raise StudyError(f"{source.at((*at, i))}: {name} {value!r:.80} is listed twice")
+        seen.add(found)
 
 
 def _end(name: str, value: float) -> Scalar:
-    return int(value) if TrialConfig.model_fields[name].annotation is int and value == int(value) else value
+    """An end of a range: of a setting that is an integer an integer, if it is one."""
+    field = TrialConfig.model_fields.get(name)
+    return int(value) if field is not None and field.annotation is int and value == int(value) else value
 
 
-def _check_values(study: Study, values: Settings, path: Path_, file: Path, lines: Lines) -> None:
+def _check_values(source: StudyFile, values: Settings, at: Location) -> None:
     for name, value in values.items():
-        _check_value(study, name, value, (*path, name), file, lines)
+        _check_value(source, name, value, (*at, name))
 
 
-def _check_value(study: Study, name: str, value: Scalar, path: Path_, file: Path, lines: Lines) -> None:
-    where = _at(file, lines, path)
-    if name not in VARIABLE:
-        raise StudyError(f"{where}: {unknown('setting', name, VARIABLE)}")
+def _check_value(source: StudyFile, name: str, value: Scalar, at: Location) -> Scalar:
+    """The value as the configuration holds it. Raises StudyError with its line."""
     try:
-        parse_config(TrialConfig, {"dataset": study.dataset, name: value}, where)
+        check_name(name, VARIABLE)
+        return canonical_value(name, value)
     except ConfigError as error:
-        raise StudyError(str(error)) from error
+        raise StudyError(f"{source.at(at)}: {error}") from error
 
 
-def _check_published(study: Study, stage: Stage, path: Path_, file: Path, lines: Lines) -> None:
-    grid = [canonical(settings) for settings in stage.grid()]
-    seen = []
+def _check_published(source: StudyFile, stage: Stage, at: Location) -> None:
+    """Check that published rows are among the stage's trials, each once."""
+    trials = {frozenset(settings.items()) for settings in stage.grid()} if stage.published else set()
+    seen = set()
     for j, row in enumerate(stage.published):
-        where = _at(file, lines, (*path, "published", j))
-        for name in row.at:
+        where = source.at((*at, "published", j))
+        for name, value in row.at.items():
             if name not in stage.varied:
-                raise StudyError(f"{where}: published row at {name}, which stage {stage.name!r} does not vary")
-        at = canonical(row.at)
-        if stage.search == "grid" and at not in grid:
-            raise StudyError(f"{where}: published row at {at}, which is not among the stage's trials")
-        if (row.id, at) in seen:
-            raise StudyError(f"{where}: published row at {at} is given twice")
-        seen.append((row.id, at))
+                raise StudyError(f"{where}: published row at {name:.80}, which stage {stage.name!r} does not vary")
+            _check_value(source, name, value, (*at, "published", j))
+        settings = canonical(row.at)
+        key = frozenset(settings.items())
+        if stage.search == "grid" and key not in trials:
+            raise StudyError(f"{where}: published row at {settings!r:.80}, which is not among the stage's trials")
+        if (row.id, key) in seen:
+            raise StudyError(f"{where}: published row at {settings!r:.80} is given twice")
+        seen.add((row.id, key))
+
+
+def _check_arguments(source: StudyFile) -> None:
+    """Check that an argument that a stage sets or varies has its call in every expression that the stage may have.
+
+    Whether the call has such an argument is known where its operation is: see `quorum.training.check`.
+    """
+    study = source.study
+    for setting in EXPRESSIONS:
+        if setting not in TrialConfig.model_fields:
+            continue
+        default = TrialConfig.model_fields[setting].default
+        texts = _with(source, {str(study.base.get(setting, default))}, setting, study.base, ("base",))
+        for number, stage in enumerate(study.stages):
+            at: Location = ("stages", number)
+            if setting in stage.set:
+                texts = {str(stage.set[setting])}
+            texts = _with(source, texts, setting, stage.set, (*at, "set"))
+            for part in ("vary", "ranges"):
+                choices = {
+                    name: given if isinstance(given, list) else [given.low]
+                    for name, given in getattr(stage, part).items()
+                }
+                if setting in choices:
+                    texts = set(map(str, choices[setting]))
+                firsts = {name: values[0] for name, values in choices.items()}
+                texts = _with(source, texts, setting, firsts, (*at, part))
+
+
+def _with(source: StudyFile, texts: Iterable[str], setting: str, given: Settings, at: Location) -> set[str]:
+    """Expressions with their arguments as given."""
+    found = set(texts)
+    for name, value in given.items():
+        if name.startswith(f"{setting}."):
+            _, call, argument = name.split(".")
+            try:
+                found = {with_argument(text, call, argument, argument_value(value), setting) for text in found}
+            except ConfigError as error:
+                raise StudyError(f"{source.at((*at, name))}: {error}") from error
+    return found

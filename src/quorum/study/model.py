@@ -2,24 +2,46 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
+import math
 from collections.abc import Mapping
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    Discriminator,
+    Field,
+    PlainValidator,
+    Tag,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
-from quorum.config import Closed, TrialConfig, parse_config
+from quorum.config import Closed, TrialConfig, argument_value, describe, parse_config
 from quorum.errors import ConfigError, unknown
 
-Scalar = str | int | float | bool
-Settings = dict[str, Scalar]
-
+MAX_TRIALS = 10_000  # of all stages of a study
 FIXED = ("dataset", "seed", "weights_digest")  # a stage cannot vary these
 VARIABLE = tuple(name for name in TrialConfig.model_fields if name not in FIXED)
 
 
+def _one_value(value: Any) -> Any:
+    if not isinstance(value, str | int | float):
+        raise ValueError("must be one value: a number, a text, true or false")
+    return value
+
+
+Scalar = str | int | float | bool
+Value = Annotated[Scalar, PlainValidator(_one_value)]
+# By setting, or by SETTING.CALL.ARGUMENT for one argument of an expression (see `quorum.config.EXPRESSIONS`).
+Settings = dict[str, Scalar]
+Values = dict[str, Value]
+
+
 class Range(Closed):
-    """An open interval to search: `low` to `high`, on a logarithmic scale or in steps if it says so."""
+    """An interval to search: `low` to `high`, on a logarithmic scale or in steps if it says so."""
 
     low: float
     high: float
@@ -35,6 +57,15 @@ class Range(Closed):
         return self
 
 
+def _kind_of_range(value: Any) -> str:
+    return "list" if isinstance(value, list) else "range"
+
+
+RangeOrChoices = Annotated[
+    Annotated[Range, Tag("range")] | Annotated[list[Value], Tag("list")], Discriminator(_kind_of_range)
+]
+
+
 class PublishedRow(Closed):
     """One row of a published table.
 
@@ -47,7 +78,7 @@ class PublishedRow(Closed):
     """
 
     id: str
-    at: dict[str, Scalar] = {}
+    at: Values = {}
     val_accuracy: float | None = Field(None, ge=0, le=1)
     std: float | None = Field(None, ge=0, le=1)
     test_accuracy: float | None = Field(None, ge=0, le=1)
@@ -59,7 +90,7 @@ class Stage(Closed):
 
     Attributes:
         name: unique in the study.
-        set: settings that this stage fixes, whatever the stage before found.
+        set: settings that this stage fixes, whatever the stage before found to be best.
         vary: values to try, every combination of them.
         search: `grid` for `vary`, `tpe` for `ranges`.
         ranges: what `tpe` searches: a Range, or a list to choose from.
@@ -67,12 +98,12 @@ class Stage(Closed):
         published: the published rows of this table.
     """
 
-    name: str = Field(min_length=1, pattern=r"^[\w.-]+$")
-    set: dict[str, Scalar] = {}
-    vary: dict[str, list[Scalar]] = {}
+    name: str = Field(min_length=1, max_length=100, pattern=r"^[\w.-]+$")
+    set: Values = {}
+    vary: dict[str, list[Value]] = {}
     search: Literal["grid", "tpe"] = "grid"
-    ranges: dict[str, Range | list[Scalar]] = {}
-    trials: int | None = Field(None, ge=1)
+    ranges: dict[str, RangeOrChoices] = {}
+    trials: int | None = Field(None, ge=1, le=MAX_TRIALS)
     published: tuple[PublishedRow, ...] = ()
 
     @model_validator(mode="after")
@@ -81,8 +112,12 @@ class Stage(Closed):
             raise ValueError("search: tpe takes ranges and trials, not vary")
         if self.search == "grid" and (self.ranges or self.trials is not None):
             raise ValueError("ranges and trials go with search: tpe")
-        if both := set(self.set) & (set(self.vary) | set(self.ranges)):
+        varied = set(self.varied)
+        # Setting an argument of an expression that is varied as a whole would have no effect.
+        if both := [name for name in self.set if name in varied or name.split(".")[0] in varied]:
             raise ValueError(f"both sets and varies {', '.join(sorted(both))}")
+        if self.budget > MAX_TRIALS:
+            raise ValueError(f"asks for {self.budget:,} trials; at most {MAX_TRIALS:,} can be run")
         return self
 
     @property
@@ -91,13 +126,25 @@ class Stage(Closed):
         return tuple(self.vary or self.ranges)
 
     def grid(self) -> list[Settings]:
-        """Every combination of the listed values, in the file's order; one empty combination if none is listed."""
-        return [dict(zip(self.vary, values, strict=True)) for values in itertools.product(*self.vary.values())]
+        """Every combination of the listed values, in the file's order; one empty combination if none is listed.
+
+        Raises:
+            ConfigError: for a value that its setting does not take.
+        """
+        columns = [[canonical_value(name, value) for value in values] for name, values in self.vary.items()]
+        return [dict(zip(self.vary, values, strict=True)) for values in itertools.product(*columns)]
+
+    def published_at(self) -> dict[frozenset[tuple[str, Scalar]], list[PublishedRow]]:
+        """The published rows by what they vary: look up `frozenset(settings.items())` of a trial's settings."""
+        rows: dict[frozenset[tuple[str, Scalar]], list[PublishedRow]] = {}
+        for row in self.published:
+            rows.setdefault(frozenset(canonical(row.at).items()), []).append(row)
+        return rows
 
     @property
     def budget(self) -> int:
         """Number of trials."""
-        return self.trials if self.trials is not None else len(self.grid())
+        return self.trials if self.trials is not None else math.prod(map(len, self.vary.values()))
 
 
 class Vote(Closed):
@@ -125,16 +172,20 @@ class Study(Closed):
 
     description: str = ""
     dataset: str
-    base: dict[str, Scalar] = {}
+    base: Values = {}
     stages: tuple[Stage, ...] = Field(min_length=1)
     vote: Vote | None = None
 
     @field_validator("stages")
     @classmethod
-    def _names_differ(cls, stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
-        names = [stage.name for stage in stages]
-        if repeated := {name for name in names if names.count(name) > 1}:
-            raise ValueError(f"has two stages named {', '.join(sorted(repeated))}")
+    def _names_differ_and_trials_are_few(cls, stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
+        seen: set[str] = set()
+        for stage in stages:
+            if stage.name in seen:
+                raise ValueError(f"has two stages named {stage.name}")
+            seen.add(stage.name)
+        if (total := sum(stage.budget for stage in stages)) > MAX_TRIALS:
+            raise ValueError(f"ask for {total:,} trials; at most {MAX_TRIALS:,} can be run")
         return stages
 
     @field_validator("vote")
@@ -142,8 +193,8 @@ class Study(Closed):
     def _members_are_stages(cls, vote: Vote | None, info: ValidationInfo) -> Vote | None:
         names = [stage.name for stage in info.data.get("stages", ())]
         members = vote.members if vote else ()
-        if names and (strangers := [member for member in members if member not in names]):
-            raise ValueError(unknown("stage", strangers[0], names))
+        if names and (missing := [member for member in members if member not in names]):
+            raise ValueError(unknown("stage", missing[0], names))
         if len(set(members)) < len(members):
             raise ValueError("lists a member twice")
         return vote
@@ -183,6 +234,20 @@ class Study(Closed):
 
 
 def canonical(settings: Mapping[str, Scalar]) -> Settings:
-    """Settings as the typed configuration holds them: YAML reads 1e-3 as text, the configuration as 0.001."""
-    config = parse_config(TrialConfig, settings, "settings")
-    return {name: getattr(config, name) for name in settings}
+    """Settings as the configuration holds them. Raises ConfigError for a value that its setting does not take."""
+    return {name: canonical_value(name, value) for name, value in settings.items()}
+
+
+@functools.lru_cache(maxsize=2 * MAX_TRIALS, typed=True)
+def canonical_value(name: str, value: Scalar) -> Scalar:
+    """A value as the configuration holds it: the text `1e-3` and the integer 1 as floats where the setting is one.
+
+    Raises:
+        ConfigError: where the setting does not take it. Whether an expression does is known once it is put together.
+    """
+    if "." in name:
+        return argument_value(value)
+    try:
+        return getattr(TrialConfig.model_validate({name: value}), name)
+    except ValidationError as error:
+        raise ConfigError(describe(error), setting=name) from error

@@ -9,19 +9,19 @@ from quorum.config import TrialConfig
 from quorum.study.model import PublishedRow, Range, Settings, Stage, Study, canonical
 from quorum.study.prefix import TrainingPath
 
-POSSIBLE = 500  # trials that later stages may ask for, at most this many in one stage, are looked ahead at
+MAX_POSSIBLE = 500  # trials of one later stage that are taken into account before it is their turn
 
 
 @dataclass(frozen=True)
 class PlannedTrial:
-    """A trial that will be run, or one that stands for several of an open search.
+    """A trial that will be run, or one that represents several of a search.
 
     Attributes:
         stage: number of its stage, from 0.
         settings: what it varies.
         config: all its settings.
-        count: how many trials it stands for.
-        listed: whether it is a trial by itself, and not one that stands for an open search.
+        count: how many trials it represents.
+        listed: whether it is a trial by itself, and not one that represents a search.
         published: what was published for it.
     """
 
@@ -54,16 +54,15 @@ def plan(
 
 
 def _listed(number: int, stage: Stage, base: TrialConfig) -> list[PlannedTrial]:
-    trials = []
-    for values in stage.grid():
-        settings = canonical(values)
-        rows = tuple(row for row in stage.published if canonical(row.at) == settings)
-        trials.append(PlannedTrial(number, settings, base.replace(**settings), 1, rows))
-    return trials
+    published = stage.published_at()
+    return [
+        PlannedTrial(number, at, base.replace(**at), 1, tuple(published.get(frozenset(at.items()), ())))
+        for at in stage.grid()
+    ]
 
 
 def _searched(number: int, stage: Stage, base: TrialConfig) -> list[PlannedTrial]:
-    """An open search: its longest trial for all of them, and, at no cost, each choice and each published row."""
+    """A search: its longest trial for all of them, and, at no cost, each choice and each published row."""
     ends = {name: interval.high for name, interval in stage.ranges.items() if isinstance(interval, Range)}
     longest = canonical({"epochs": int(ends["epochs"])}) if "epochs" in ends else {}
     searched = PlannedTrial(number, {}, base.replace(**longest), stage.budget, (), listed=False)
@@ -87,7 +86,7 @@ def epochs_written(planned: list[PlannedTrial]) -> int:
 def epochs_shared(planned: list[PlannedTrial]) -> int:
     """Epochs of one seed with those that several trials begin with trained once.
 
-    The trials of an open search are not known before it has run, so each of them counts in full.
+    The trials of a search are not known before it has run, so each of them counts in full.
     """
     nodes = {node for trial in planned if trial.listed and trial.count for node in TrainingPath(trial.config).nodes}
     return len(nodes) + sum(trial.config.epochs * trial.count for trial in planned if not trial.listed)
@@ -102,15 +101,15 @@ def possible(study: Study, number: int, configs: Sequence[TrialConfig]) -> list[
         configs: settings of that stage's trials.
 
     Returns:
-        Their settings, without repetitions, as far as they can be known: not those of an open search, or after one,
-        and not those of stages so far ahead that there are more than POSSIBLE.
+        Their settings, without repetitions, as far as they can be known: not those of a search, or after one,
+        and not those of stages so far ahead that there are more than MAX_POSSIBLE.
     """
     found: dict[TrialConfig, None] = {}
     bases = list(configs)
     for later in study.stages[number + 1 :]:
-        if later.search != "grid" or len(bases) * later.budget > POSSIBLE:
+        if later.search != "grid" or len(bases) * later.budget > MAX_POSSIBLE:
             break
-        trials = {base.replace(**later.set, **canonical(values)): None for base in bases for values in later.grid()}
+        trials = {base.replace(**later.set).replace(**at): None for base in bases for at in later.grid()}
         found |= trials
         bases = list(trials)
     return list(found)
