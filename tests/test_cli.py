@@ -22,7 +22,7 @@ from quorum.commands.wiring import COMMANDS, Command
 from quorum.config import TrialConfig
 from quorum.plugins import loaded_plugins
 from quorum.tracking.runs import begin_run
-from quorum.tracking.store import Store
+from quorum.tracking.store import TrackingStore
 from tests.conftest import Quorum
 
 
@@ -135,35 +135,35 @@ def test_version_and_module(capsys: pytest.CaptureFixture[str]) -> None:
 # Commands of the tests' own, handed in.
 
 
-def wrong(_options: Options, _given: Mapping[str, str], _store: Store | None) -> Result:
+def wrong(_options: Options, _given: Mapping[str, str], _store: TrackingStore | None) -> Result:
     raise TypeError("one\nand two at http://me:secret@host")
 
 
-def wrong_in_a_run(_options: Options, _given: Mapping[str, str], store: Store) -> Result:
+def wrong_in_a_run(_options: Options, _given: Mapping[str, str], store: TrackingStore) -> Result:
     with begin_run(store, "train", "wrong"):
         raise TypeError("in a run")
 
 
-def interrupted(_options: Options, _given: Mapping[str, str], _store: Store | None) -> Result:
+def interrupted(_options: Options, _given: Mapping[str, str], _store: TrackingStore | None) -> Result:
     raise KeyboardInterrupt
 
 
-def terminated(_options: Options, _given: Mapping[str, str], _store: Store | None) -> Result:
+def terminated(_options: Options, _given: Mapping[str, str], _store: TrackingStore | None) -> Result:
     os.kill(os.getpid(), signal.SIGTERM)
     raise AssertionError("SIGTERM was ignored")
 
 
-def forbidden(options: Options, _given: Mapping[str, str], _store: Store | None) -> Result:
+def forbidden(options: Options, _given: Mapping[str, str], _store: TrackingStore | None) -> Result:
     raise PermissionError(13, "Permission denied", str(options.work_dir))
 
 
-def noisy(_options: Options, _given: Mapping[str, str], _store: Store | None) -> Result:
+def noisy(_options: Options, _given: Mapping[str, str], _store: TrackingStore | None) -> Result:
     print("printed")
     os.write(1, b"written by a worker\n")
     return Result({"answer": 1}, "one")
 
 
-def plugged(_options: Options, _given: Mapping[str, str], _store: Store | None) -> Result:
+def plugged(_options: Options, _given: Mapping[str, str], _store: TrackingStore | None) -> Result:
     return Result({"plugins": list(loaded_plugins())}, "")
 
 
