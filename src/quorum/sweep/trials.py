@@ -16,6 +16,7 @@ from quorum.study.prefix import TrainingPath
 from quorum.study.results import SeedResult, TrialRequest, TrialResult
 from quorum.sweep.checkpoints import KeptStates
 from quorum.sweep.executors.pool import Executor, Failed, make_executor
+from quorum.sweep.optuna_stages import OnBegin
 from quorum.sweep.runs import OpenTrial, SweepRuns, close_as_failed, title
 from quorum.sweep.schedule import Running, Schedule
 from quorum.sweep.weights import KeptWeights
@@ -59,6 +60,7 @@ class SweepTrials:
     _waiting: dict[TrainingPath, OpenTrial] = field(
         default_factory=dict
     )  # the trials of the trainings that have to be done
+    _on_begin: OnBegin = field(init=False)  # of the stage that is run
     _open: dict[str, OpenSeed] = field(default_factory=dict)  # by run id
 
     def __post_init__(self) -> None:
@@ -72,12 +74,15 @@ class SweepTrials:
             preload=(train.__module__,),
         )
 
-    def execute(self, requests: Sequence[TrialRequest], possible: Sequence[TrialConfig]) -> Iterator[TrialResult]:
+    def execute(
+        self, requests: Sequence[TrialRequest], possible: Sequence[TrialConfig], on_begin: OnBegin
+    ) -> Iterator[TrialResult]:
         """Trials over all their seeds: trained, gone on with, or read from the runs that hold them.
 
         Args:
             requests: trials, in the order in which they should be run.
             possible: settings of trials that later stages may ask for.
+            on_begin: called when the first training of a trial begins.
 
         Yields:
             Their results, each when it is known.
@@ -92,6 +97,7 @@ class SweepTrials:
             check_trainable(resolved, self._bench)
             trial.results = self.runs.known(trial)
             self._trials.append(trial)
+        self._on_begin = on_begin
         self._plan(possible)
         yield from (self._finish(trial) for trial in list(self._trials) if len(trial.results) == len(self._seeds))
         for job, told in self._executor.run(self._next_job):
@@ -145,6 +151,8 @@ class SweepTrials:
         seed = path.config.seed
         resolved = Resolved(path.config, trial.resolved.weights, trial.resolved.origin)
         name = f"seed {seed}, {title(trial.request)}"
+        if trial.log is None:
+            self._on_begin(trial.request)
         origin = self.states.origin(path.nodes[running.start - 1]) if running.start else None
         log, shared = self.runs.begin_seed(trial, path.config, name, running.start, origin)
         log_beginning(log, resolved, self._bench)
