@@ -12,6 +12,7 @@ from quorum.commands.result import Result
 from quorum.comparison import verdicts as comparison
 from quorum.comparison.builder import Draft
 from quorum.comparison.trainings import find_trainings
+from quorum.console import say
 from quorum.data import dataset
 from quorum.errors import DataError, StudyError, unknown
 from quorum.report import tables
@@ -21,6 +22,7 @@ from quorum.study.find import find_studies
 from quorum.tracking import schema
 from quorum.tracking.runs import RunLog, begin_run
 from quorum.tracking.store import Store
+from quorum.training.check import check_study
 
 
 def report(options: ReportOptions, store: Store) -> Result:
@@ -41,10 +43,16 @@ def report(options: ReportOptions, store: Store) -> Result:
 
 
 def _studies(options: ReportOptions) -> list[StudyFile]:
-    sources = find_studies(options.sweeps_dir, options.dataset)
-    chosen = [source for source in sources if options.study in (None, source.file.stem)]
+    """The studies to report on. A broken one that was not asked for is left out, with a line on standard error."""
+    found = find_studies(options.sweeps_dir, options.dataset, check_study)
+    for file, error in found.broken.items():
+        if file.stem == options.study:
+            raise error
+        if options.study is None:
+            say(f"left out: {error}")
+    chosen = [source for source in found.good if options.study in (None, source.file.stem)]
     if not chosen:
-        raise StudyError(f"study: {unknown('study', str(options.study), [source.file.stem for source in sources])}")
+        raise StudyError(f"study: {unknown('study', str(options.study), [source.file.stem for source in found.good])}")
     return chosen
 
 

@@ -15,7 +15,7 @@ from quorum.study.file import StudyFile
 from quorum.study.find import find_studies
 from quorum.study.model import PublishedRow, Study
 from quorum.study.plan import epochs_shared, epochs_written, plan
-from quorum.training.check import check_studies
+from quorum.training.check import check_study
 
 NOTE = (
     "Epochs are those of all seeds: `written` with every training done by itself, `shared` as a sweep trains them, "
@@ -24,15 +24,19 @@ NOTE = (
 
 
 def studies(options: StudiesOptions) -> Result:
-    """List the study files, each checked as far as that needs neither images nor weights."""
+    """List the study files, each checked as far as that needs neither images nor weights; broken ones at the end."""
     if options.dataset is not None:
         dataset(options.dataset)
-    found = find_studies(options.sweeps_dir, options.dataset)
-    check_studies(found)
-    rows = [describe(source, len(options.seeds)) for source in found]
-    shown = [{**_shown(row), "published": _published(source.study)} for row, source in zip(rows, found, strict=True)]
-    table = pd.DataFrame(shown)
-    return Result(rows, f"{tables.markdown(table)}\n\n{NOTE}")
+    found = find_studies(options.sweeps_dir, options.dataset, check_study)
+    rows = [describe(source, len(options.seeds)) for source in found.good]
+    shown = [
+        {**_shown(row), "published": _published(source.study)} for row, source in zip(rows, found.good, strict=True)
+    ]
+    broken = [
+        {"dataset": file.parent.name, "study": file.stem, "error": str(error)} for file, error in found.broken.items()
+    ]
+    errors = "".join(f"\n\nBroken: {entry['error']}" for entry in broken)
+    return Result([*rows, *broken], f"{tables.markdown(pd.DataFrame(shown))}\n\n{NOTE}{errors}")
 
 
 def describe(source: StudyFile, seeds: int) -> dict[str, Any]:

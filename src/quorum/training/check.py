@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 
 from quorum.config import TrialConfig
 from quorum.engine.training import check_groups
@@ -14,7 +14,7 @@ from quorum.training.resolve import settle
 
 
 def check_settings(config: TrialConfig) -> None:
-    """Raise a QuorumError for a data set, model, policy, input size or parameter group that there is none of.
+    """Raise a QuorumError for an unknown data set, model, policy or group, or an input size that does not fit.
 
     Needs neither images nor weights.
     """
@@ -48,11 +48,10 @@ def check_trials(
             raise StudyError(f"{source.at_setting(trial.stage, trial.settings, error.setting)}: {error}") from error
 
 
-def check_studies(sources: Sequence[StudyFile]) -> None:
-    """Check every trial that some studies list, as far as that needs neither images nor weights.
+def check_study(source: StudyFile) -> None:
+    """Check every trial that a study lists, as far as that needs neither images nor weights.
 
     Raises:
-        StudyError: for the first that cannot be run, with file and line.
+        QuorumError: for the first that cannot be run, with file and line.
     """
-    for source in sources:
-        check_trials(source, plan(source.study, source.study.first_config({})), check_settings)
+    check_trials(source, plan(source.study, source.study.first_config({})), check_settings)
