@@ -245,14 +245,14 @@ WRONG = {
     "lr: [0.02,": ("input_size: [64], lr: [0.02,", ":6: input_size: 64 does not fit scratch-simple"),
     "at: {lr: 0.1}": ("at: {lr: 0.3}", ":10: published row at {'lr': 0.3}, which is not among"),
     "id: high, at: {lr: 0.05}": ("id: low, at: {lr: 2e-2}", ":9: published row at {'lr': 0.02} is given twice"),
-    "lr: [0.02, 0.05": ("lr: [0.02, 2e-2, 0.05", ":6: lr '2e-2' is listed twice"),
+    "lr: [0.02, 0.05": ("lr: [0.02, 2e-2, 0.05", ":6: lr 0.02 is listed twice"),
     "base: {": ("base: {phases: '3:all', ", ":3: phases: '3:all' starts its phases"),
 }
 
 
 @pytest.mark.parametrize("old", list(WRONG), ids=[new for new, _ in WRONG.values()])
-@pytest.mark.parametrize("command", ["sweep -P study=lr", "studies", "report"])
-def test_a_wrong_study_is_told_with_file_and_line(studied: Quorum, command: str, old: str) -> None:
+@pytest.mark.parametrize("command", ["sweep -P study=lr", "report -P study=lr"])
+def test_a_wrong_study_is_refused_with_file_and_line(studied: Quorum, command: str, old: str) -> None:
     new, message = WRONG[old]
     file = studied.folder / "sweeps" / "digits" / "lr.yaml"
     text = LR.replace(old, new, 1)
@@ -264,6 +264,25 @@ def test_a_wrong_study_is_told_with_file_and_line(studied: Quorum, command: str,
     assert f"sweeps/digits/lr.yaml{message}" in done.err
     assert done.err.count("\n") == 1
     assert not MlflowClient().search_runs(["1"])
+
+
+def test_a_broken_study_does_not_hide_the_others(studied: Quorum) -> None:
+    folder = studied.folder / "sweeps" / "digits"
+    (folder / "lr.yaml").write_text(LR.replace("model: scratch-simple", "model: scratch-smple"))
+    (folder / "vote.yaml").write_text("stages: [")
+    listed = answer(studied, "studies")
+    assert [entry["study"] for entry in listed] == ["transfer", "lr", "vote"]
+    assert "lr.yaml:3: no model 'scratch-smple'" in listed[1]["error"]
+    assert "vote.yaml:1: not YAML" in listed[2]["error"]
+    assert "\n\nBroken: sweeps/digits/lr.yaml:3: no model" in studied("studies").out
+    done = studied("report")
+    assert done.status == 0
+    assert "left out: sweeps/digits/lr.yaml:3: no model" in done.err
+    (folder / "transfer.yaml").unlink()
+    for command in ("studies", "report"):
+        done = studied(command)
+        assert done.status == 2
+        assert "sweeps/digits/lr.yaml:3: no model 'scratch-smple'" in done.err
 
 
 def test_a_batch_that_the_data_cannot_fill_is_told_with_its_line(studied: Quorum) -> None:

@@ -1,18 +1,18 @@
-"""Stages: what is asked, what is told, and going on after a kill at any moment."""
+"""Stages: what is tried, what Optuna is told, and going on after a kill at any moment."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import optuna
 import pytest
+from optuna.storages import RDBStorage
 
 from quorum.config import TrialConfig
 from quorum.errors import StudyError
 from quorum.study.model import Study
 from quorum.study.results import VAL_ACCURACY, SeedResult, StageResult, TrialRequest, TrialResult
-from quorum.sweep.optuna_stages import open_storage, run_study
+from quorum.sweep.optuna_stages import OnBegin, open_storage, run_study
 
 STUDY = Study.model_validate(
     {
@@ -49,17 +49,23 @@ def score(request: TrialRequest) -> float:
 
 
 class Executor:
-    """Runs trials by formula; stops like a kill in the trial of a given place."""
+    """Runs trials by formula, or backwards; stops like a kill before or after the begin of a trial."""
 
-    def __init__(self, stop_at: int | None = None, diverge: float | None = None) -> None:
-        self.stop_at, self.diverge = stop_at, diverge
+    def __init__(self, stop_at: float | None = None, diverge: float | None = None, backwards: bool = False) -> None:
+        self.stop_at, self.diverge, self.backwards = stop_at, diverge, backwards
         self.requests: list[TrialRequest] = []
 
-    def __call__(self, requests: Sequence[TrialRequest], possible: Sequence[TrialConfig]) -> Iterator[TrialResult]:
-        yield from map(self.run, requests)
+    def __call__(
+        self, requests: Sequence[TrialRequest], possible: Sequence[TrialConfig], on_begin: OnBegin
+    ) -> Iterator[TrialResult]:
+        for request in reversed(requests) if self.backwards else requests:
+            if len(self.requests) == self.stop_at:
+                raise KeyboardInterrupt
+            on_begin(request)
+            yield self.run(request)
 
     def run(self, request: TrialRequest) -> TrialResult:
-        if len(self.requests) == self.stop_at:
+        if len(self.requests) + 0.5 == self.stop_at:
             raise KeyboardInterrupt
         self.requests.append(request)
         if request.config.lr == self.diverge:
@@ -67,56 +73,129 @@ class Executor:
         return TrialResult(request, "run", (SeedResult(0, "seed-run", {VAL_ACCURACY: score(request)}),))
 
 
-def run(study: Study, folder: Path, executor: Executor, name: str = "sweep") -> list[StageResult]:
-    return run_study(study, study.first_config({}), open_storage(folder / "optuna.db"), name, executor)
+@pytest.fixture(scope="session")
+def storage(tmp_path_factory: pytest.TempPathFactory) -> RDBStorage:
+    """One for all tests, as making one takes a second; each test has names of its own."""
+    return open_storage(tmp_path_factory.mktemp("optuna") / "optuna.db")
+
+
+def run(study: Study, storage: RDBStorage, executor: Executor, name: str) -> list[StageResult]:
+    return run_study(study, study.first_config({}), storage, name, executor)
 
 
 def settings(results: list[StageResult]) -> list[list[dict[str, object]]]:
     return [[dict(trial.request.settings) for trial in result.trials] for result in results]
 
 
-def states(folder: Path) -> dict[str, list[str]]:
-    studies = optuna.get_all_study_names(f"sqlite:///{folder}/optuna.db")
-    loaded = {name: optuna.load_study(study_name=name, storage=f"sqlite:///{folder}/optuna.db") for name in studies}
-    return {name: [trial.state.name for trial in study.trials] for name, study in loaded.items()}
+def trials_of(storage: RDBStorage, name: str) -> list[optuna.trial.FrozenTrial]:
+    """What another process reads from the storage."""
+    return optuna.load_study(study_name=name, storage=str(storage.url)).trials
 
 
-def test_a_grid_is_run_in_the_files_order_and_the_next_stage_around_its_best(tmp_path: Path) -> None:
-    results = run(STUDY, tmp_path, Executor())
-    assert settings(results)[0] == [
-        {"lr": lr, "momentum": momentum} for lr in (0.3, 0.1, 0.2) for momentum in (0.5, 0.9)
-    ]
+def states(storage: RDBStorage, name: str) -> dict[str, list[str]]:
+    names = [study for study in optuna.get_all_study_names(storage) if study.startswith(f"{name}/")]
+    return {study.split("/")[1]: [trial.state.name for trial in trials_of(storage, study)] for study in names}
+
+
+def test_a_grid_is_run_in_the_files_order_and_the_next_stage_around_its_best(storage: RDBStorage) -> None:
+    results = run(STUDY, storage, Executor(), "order")
+    grid = [{"lr": lr, "momentum": momentum} for lr in (0.3, 0.1, 0.2) for momentum in (0.5, 0.9)]
+    assert settings(results)[0] == grid
+    assert [trial.request.number for trial in results[0].trials] == list(range(6))
     assert results[0].best is not None
     assert results[0].best.request.settings == {"lr": 0.1, "momentum": 0.9}
     for trial in results[1].trials:
         assert (trial.request.config.lr, trial.request.config.gamma) == (0.1, 0.5)
-    assert states(tmp_path) == {"sweep/lr": ["COMPLETE"] * 6, "sweep/epochs": ["COMPLETE"] * 2}
+    assert states(storage, "order") == {"lr": ["COMPLETE"] * 6, "epochs": ["COMPLETE"] * 2}
+    stored = trials_of(storage, "order/lr")
+    assert [trial.params for trial in stored] == grid
+    assert [trial.value for trial in stored] == [score(trial.request) for trial in results[0].trials]
 
 
-@pytest.mark.parametrize("study", [STUDY, OPEN], ids=["grid", "tpe"])
-def test_killed_anywhere_it_asks_the_same_trials(tmp_path: Path, study: Study) -> None:
-    whole = settings(run(study, tmp_path / "whole", Executor()))
+def test_optuna_learns_of_a_trial_when_it_begins(storage: RDBStorage) -> None:
+    seen = []
+
+    class Watching(Executor):
+        def run(self, request: TrialRequest) -> TrialResult:
+            seen.append(states(storage, "watched")["lr"])
+            return super().run(request)
+
+    run(STUDY, storage, Watching(), "watched")
+    assert seen[:6] == [["COMPLETE"] * number + ["RUNNING"] for number in range(6)]
+
+
+# Before the first trial begins, within the first, around the change of stages (or of the search from random trials to
+# others), and within the last.
+@pytest.mark.parametrize(
+    ("study", "stops"), [(STUDY, (0, 0.5, 2, 5.5, 6, 6.5, 7.5)), (OPEN, (0, 0.5, 9.5, 11, 13.5))], ids=["grid", "tpe"]
+)
+def test_killed_anywhere_it_asks_the_same_trials(storage: RDBStorage, study: Study, stops: tuple[float, ...]) -> None:
+    kind = study.stages[0].search
+    whole = settings(run(study, storage, Executor(), f"whole-{kind}"))
     total = sum(len(stage) for stage in whole)
-    for stop_at in range(total):
-        folder = tmp_path / str(stop_at)
+    for stop in stops:
+        name = f"killed-{kind}-{stop}"
         with pytest.raises(KeyboardInterrupt):
-            run(study, folder, Executor(stop_at))
-        assert settings(run(study, folder, Executor())) == whole
-        assert sum(len(trials) for trials in states(folder).values()) == total
-        assert {state for trials in states(folder).values() for state in trials} == {"COMPLETE"}
+            run(study, storage, Executor(stop), name)
+        assert settings(run(study, storage, Executor(), name)) == whole
+        assert [state for trials in states(storage, name).values() for state in trials] == ["COMPLETE"] * total
 
 
-def test_killed_while_asking_the_trial_is_completed(tmp_path: Path) -> None:
-    storage = open_storage(tmp_path / "optuna.db")
-    half = optuna.create_study(storage=storage, study_name="sweep/lr", direction="maximize")
+def test_trials_are_found_again_in_whatever_order_they_were_begun(storage: RDBStorage) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        run(STUDY, storage, Executor(3.5, backwards=True), "backwards")
+    assert states(storage, "backwards") == {"lr": ["COMPLETE"] * 3 + ["RUNNING"]}
+    assert settings(run(STUDY, storage, Executor(), "backwards")) == settings(run(STUDY, storage, Executor(), "ahead"))
+    stored = {frozenset(trial.params.items()): trial.value for trial in trials_of(storage, "backwards/lr")}
+    assert len(stored) == 6
+    assert stored == {frozenset(trial.params.items()): trial.value for trial in trials_of(storage, "ahead/lr")}
+
+
+def test_a_result_that_is_stored_is_reported_without_a_begin(storage: RDBStorage) -> None:
+    class Stored(Executor):
+        def __call__(self, requests: Sequence[TrialRequest], *_: object) -> Iterator[TrialResult]:
+            yield from map(self.run, requests)
+
+    run(STUDY, storage, Stored(), "stored")
+    assert states(storage, "stored") == {"lr": ["COMPLETE"] * 6, "epochs": ["COMPLETE"] * 2}
+
+
+def test_killed_while_a_search_asks_the_trial_is_completed(storage: RDBStorage) -> None:
+    half = optuna.create_study(storage=storage, study_name="half/open", direction="maximize")
     storage.create_new_trial(half._study_id)  # what a kill inside `ask` leaves: a trial without settings
-    results = run(STUDY, tmp_path, Executor())
-    assert len(results[0].trials) == 6
-    assert states(tmp_path)["sweep/lr"] == ["COMPLETE"] * 6
+    results = run(OPEN, storage, Executor(), "half")
+    assert len(results[0].trials) == 14
+    assert states(storage, "half") == {"open": ["COMPLETE"] * 14}
 
 
-def test_a_search_stays_in_its_ranges_and_finds_better_than_chance(tmp_path: Path) -> None:
-    trials = run(OPEN, tmp_path, Executor())[0].trials
+def test_the_first_of_many_trials_begins_at_once(storage: RDBStorage) -> None:
+    """GridSampler took minutes to propose three hundred before the first could begin."""
+    values = [number / 1000 for number in range(1, 301)]
+    study = Study.model_validate({"dataset": "digits", "stages": [{"name": "lr", "vary": {"lr": values}}]})
+    with pytest.raises(KeyboardInterrupt):
+        run(study, storage, Executor(1), "many")
+    assert states(storage, "many") == {"lr": ["COMPLETE"]}
+
+
+@pytest.mark.parametrize(
+    "vary",
+    [
+        {"optimizer": ["sgd", "adam"]},
+        {"batch_size": [64, 8], "resize": [0, "auto"]},
+        {"lr": [1, 0.5]},
+        {"phases": ["all", "1:classifier, 3:all"]},
+    ],
+)
+def test_settings_of_every_kind_are_found_again(storage: RDBStorage, vary: dict[str, list[object]]) -> None:
+    study = Study.model_validate({"dataset": "digits", "stages": [{"name": "only", "vary": vary}]})
+    name = f"kinds-{'-'.join(vary)}"
+    first = settings(run(study, storage, Executor(), name))
+    assert settings(run(study, storage, Executor(), name)) == first
+    assert len(states(storage, name)["only"]) == len(first[0])
+
+
+def test_a_search_stays_in_its_ranges_and_finds_better_than_chance(storage: RDBStorage) -> None:
+    trials = run(OPEN, storage, Executor(), "ranges")[0].trials
     assert len(trials) == 14
     for trial in trials:
         assert 1e-4 <= float(trial.request.settings["lr"]) <= 1
@@ -125,20 +204,28 @@ def test_a_search_stays_in_its_ranges_and_finds_better_than_chance(tmp_path: Pat
     assert len({str(trial.request.settings) for trial in trials}) > 10
 
 
-def test_a_diverged_trial_is_told_and_never_chosen(tmp_path: Path) -> None:
-    results = run(STUDY, tmp_path, Executor(diverge=0.1))
+def test_integers_are_searched_where_the_setting_takes_no_fractions(storage: RDBStorage) -> None:
+    ranges = {"input_size": {"low": 32, "high": 64}, "epochs": {"low": 1, "high": 9}}
+    stage = {"name": "open", "search": "tpe", "trials": 4, "ranges": ranges}
+    study = Study.model_validate({"dataset": "digits", "stages": [stage]})
+    for trial in run(study, storage, Executor(), "integers")[0].trials:
+        assert {type(value) for value in trial.request.settings.values()} == {int}
+
+
+def test_a_diverged_trial_is_reported_and_never_chosen(storage: RDBStorage) -> None:
+    results = run(STUDY, storage, Executor(diverge=0.1), "diverged")
     assert results[0].best is not None
     assert results[0].best.request.settings["lr"] == 0.2
-    assert sorted(states(tmp_path)["sweep/lr"]) == ["COMPLETE"] * 4 + ["FAIL"] * 2
+    assert sorted(states(storage, "diverged")["lr"]) == ["COMPLETE"] * 4 + ["FAIL"] * 2
 
 
-def test_a_stage_without_any_finished_trial_ends_the_sweep_with_the_reason(tmp_path: Path) -> None:
+def test_a_stage_whose_trials_all_failed_ends_the_sweep_with_the_reason(storage: RDBStorage) -> None:
     study = Study.model_validate({"dataset": "digits", "stages": [{"name": "lr", "vary": {"lr": [0.1]}}]})
-    with pytest.raises(StudyError, match="stage 'lr': none of its trials finished \\(the loss is nan\\)"):
-        run(study, tmp_path, Executor(diverge=0.1))
+    with pytest.raises(StudyError, match="stage 'lr': all of its trials failed \\(the loss is nan\\)"):
+        run(study, storage, Executor(diverge=0.1), "failed")
 
 
-def test_a_stage_that_varies_nothing_is_one_trial(tmp_path: Path) -> None:
+def test_a_stage_that_varies_nothing_is_one_trial(storage: RDBStorage) -> None:
     study = Study.model_validate({"dataset": "digits", "stages": [{"name": "only", "set": {"epochs": 3}}]})
-    results = run(study, tmp_path, Executor())
+    results = run(study, storage, Executor(), "nothing")
     assert [trial.request.config.epochs for trial in results[0].trials] == [3]

@@ -16,6 +16,7 @@ from quorum.api.session import divide, documented, open_data, tracking
 from quorum.comparison.builder import ReportBuilder
 from quorum.comparison.trainings import find_trainings
 from quorum.comparison.verdicts import VERDICT_RULE
+from quorum.console import say
 from quorum.data import dataset as dataset_named
 from quorum.errors import DataError, StudyError, unknown
 from quorum.report import tables
@@ -105,12 +106,16 @@ def run_report(options: ReportOptions, store: TrackingStore) -> Report:
 
 
 def _studies(options: ReportOptions) -> Sequence[StudyFile]:
-    sources = find_studies(options.sweeps_dir, options.dataset)
-    chosen = [source for source in sources if options.study in (None, source.file.stem)]
+    """The studies to report on. A broken one that was not asked for is left out, with a line on standard error."""
+    found = find_studies(options.sweeps_dir, options.dataset, check_study)
+    for file, error in found.broken.items():
+        if file.stem == options.study:
+            raise error
+        if options.study is None:
+            say(f"left out: {error}")
+    chosen = [source for source in found.good if options.study in (None, source.file.stem)]
     if not chosen:
-        raise StudyError(f"study: {unknown('study', str(options.study), [source.file.stem for source in sources])}")
-    for source in chosen:
-        check_study(source)
+        raise StudyError(f"study: {unknown('study', str(options.study), [source.file.stem for source in found.good])}")
     return chosen
 
 

@@ -24,16 +24,19 @@ NOTE = (
 
 
 def studies(options: StudiesOptions, _given: Mapping[str, str], _store: None) -> Result:
-    """List the study files, each checked as far as that needs neither images nor weights."""
+    """List the study files, each checked as far as that needs neither images nor weights; broken ones at the end."""
     if options.dataset is not None:
         dataset(options.dataset)
-    found = find_studies(options.sweeps_dir, options.dataset)
-    for source in found:
-        check_study(source)
-    rows = [describe(source, len(options.seeds)) for source in found]
-    shown = [{**_shown(row), "published": _published(source.study)} for row, source in zip(rows, found, strict=True)]
-    table = pd.DataFrame(shown)
-    return Result(rows, f"{tables.markdown(table)}\n\n{NOTE}")
+    found = find_studies(options.sweeps_dir, options.dataset, check_study)
+    rows = [describe(source, len(options.seeds)) for source in found.good]
+    shown = [
+        {**_shown(row), "published": _published(source.study)} for row, source in zip(rows, found.good, strict=True)
+    ]
+    broken = [
+        {"dataset": file.parent.name, "study": file.stem, "error": str(error)} for file, error in found.broken.items()
+    ]
+    errors = "".join(f"\n\nBroken: {entry['error']}" for entry in broken)
+    return Result([*rows, *broken], f"{tables.markdown(pd.DataFrame(shown))}\n\n{NOTE}{errors}")
 
 
 def describe(source: StudyFile, seeds: int) -> dict[str, Any]:

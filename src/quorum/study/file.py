@@ -23,6 +23,7 @@ from quorum.study.model import (
     Vote,
     canonical,
     canonical_value,
+    takes_integers,
 )
 from quorum.study.yaml_file import Lines, Location, read_yaml
 
@@ -131,7 +132,8 @@ def _check_stage(source: StudyFile, stage: Stage, at: Location) -> None:
             _check_choices(source, name, interval, where)
         else:
             for end in (interval.low, interval.high, interval.low + (interval.step or 0)):
-                _check_value(source, name, _end(name, end), where)
+                whole = takes_integers(name, interval) and end.is_integer()
+                _check_value(source, name, int(end) if whole else end, where)
     _check_published(source, stage, at)
 
 
@@ -144,12 +146,6 @@ def _check_choices(source: StudyFile, name: str, values: list[Scalar], at: Locat
         if found in seen:
             raise StudyError(f"{source.at((*at, i))}: {name} {value!r:.80} is listed twice")
         seen.add(found)
-
-
-def _end(name: str, value: float) -> Scalar:
-    """An end of a range: of a setting that is an integer an integer, if it is one."""
-    field = TrialConfig.model_fields.get(name)
-    return int(value) if field is not None and field.annotation is int and value == int(value) else value
 
 
 def _check_values(source: StudyFile, values: Settings, at: Location) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import functools
 import itertools
 import math
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
     Discriminator,
@@ -55,6 +55,21 @@ class Range(Closed):
         if self.log and (self.low <= 0 or self.step):
             raise ValueError("a logarithmic range starts above 0 and has no step")
         return self
+
+
+def takes_integers(name: str, interval: Range) -> bool:
+    """Whether a range is one of integers: of a setting that is one, or of an argument with whole ends and step."""
+    if "." in name:
+        ends = (interval.low, interval.high, interval.step or 0.5)
+        return all(float(end).is_integer() for end in ends)
+    kinds = set(_kinds(TrialConfig.model_fields[name].annotation)) if name in TrialConfig.model_fields else set()
+    return int in kinds and float not in kinds
+
+
+def _kinds(annotation: Any) -> Iterator[Any]:
+    yield annotation
+    for argument in get_args(annotation):
+        yield from _kinds(argument)
 
 
 def _kind_of_range(value: Any) -> str:

@@ -1,7 +1,7 @@
-"""Running the stages of a study: Optuna proposes trials, `execute` runs them, Optuna is told.
+"""Running the stages of a study: each trial is reported to Optuna when it begins and when it ends.
 
-Optuna keeps its own storage, so a study that was killed knows which trials it had begun. `execute` has to be safe to
-call again for trials that it has finished: then it yields the results that stand.
+Optuna keeps its own storage, so a sweep that was killed knows which trials it had begun. `execute` has to be safe to
+call again for trials that it has finished: then it yields their stored results.
 """
 
 from __future__ import annotations
@@ -12,23 +12,28 @@ from pathlib import Path
 
 import optuna
 from filelock import FileLock
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
-)
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState
 
 from quorum.config import TrialConfig
 from quorum.errors import StudyError
 from quorum.metric_names import BEST_VAL_ACCURACY
-from quorum.study.model import Range, Settings, Stage, Study, canonical
+from quorum.study.model import Range, Scalar, Settings, Stage, Study, canonical_value, takes_integers
 from quorum.study.plan import possible
 from quorum.study.results import StageResult, TrialRequest, TrialResult
 
-Execute = Callable[[Sequence[TrialRequest], Sequence[TrialConfig]], Iterator[TrialResult]]
-"""Runs trials, given also the settings of those that later stages may ask for. Yields each result when it is known."""
+OnBegin = Callable[[TrialRequest], None]
+Execute = Callable[[Sequence[TrialRequest], Sequence[TrialConfig], OnBegin], Iterator[TrialResult]]
+"""Runs trials, in any order.
+
+Args:
+    requests: the trials.
+    possible: settings of trials that later stages may ask for.
+    on_begin: to be called when the first training of a trial begins; not for one whose results are all stored.
+
+Yields:
+    Each result when it is known.
+"""
 
 SAMPLER_SEED = 0
 
@@ -57,76 +62,100 @@ def run_study(
         storage: Optuna's.
         name: of this sweep; its Optuna studies are `name/stage`.
         execute: runs trials over their seeds, or yields their results if they have been run.
-        on_stage: told of each stage when its last trial is done.
+        on_stage: called with each stage's result when its last trial has ended.
 
     Raises:
-        StudyError: when no trial of a stage finished, so that there is nothing to go on from.
+        StudyError: when all trials of a stage failed, so that the next stage has nothing to start from.
     """
     results: list[StageResult] = []
     base = first
     for number, stage in enumerate(study.stages):
         base = base.replace(**stage.set)
-        run = _run_grid if stage.search == "grid" else _run_tpe
-        ahead = functools.partial(possible, study, number)
-        result = StageResult(stage, tuple(run(stage, base, storage, f"{name}/{stage.name}", execute, ahead)))
+        optuna_study = optuna.create_study(
+            storage=storage, study_name=f"{name}/{stage.name}", direction="maximize", load_if_exists=True
+        )
+        if stage.search == "grid":
+            trials = _run_grid(stage, base, optuna_study, execute, functools.partial(possible, study, number))
+        else:
+            trials = _run_tpe(stage, base, optuna_study, execute)
+        result = StageResult(stage, tuple(trials))
         results.append(result)
         on_stage(result)
         if result.best is None:
             reasons = {seed.reason for trial in result.trials for seed in trial.seeds if seed.reason}
-            raise StudyError(f"stage {stage.name!r}: none of its trials finished ({'; '.join(sorted(reasons))})")
+            raise StudyError(f"stage {stage.name!r}: all of its trials failed ({'; '.join(sorted(reasons))})")
         base = base.replace(**result.best.request.settings)
     return results
-
-
-Ahead = Callable[[Sequence[TrialConfig]], list[TrialConfig]]  # from a stage's trials to those that may come after
 
 
 def _run_grid(
     stage: Stage,
     base: TrialConfig,
-    storage: optuna.storages.BaseStorage,
-    name: str,
+    optuna_study: optuna.Study,
     execute: Execute,
-    ahead: Ahead,
+    look_ahead: Callable[[Sequence[TrialConfig]], list[TrialConfig]],
 ) -> list[TrialResult]:
-    """All listed combinations. They are asked for at once and run in the file's order."""
-    grid = [canonical(settings) for settings in stage.grid()]
-    distributions: dict[str, BaseDistribution] = {
-        key: CategoricalDistribution(list(dict.fromkeys(settings[key] for settings in grid))) for key in stage.varied
-    }
-    sampler = optuna.samplers.GridSampler({key: d.choices for key, d in _categorical(distributions)}, SAMPLER_SEED)
-    optuna_study = _create(storage, name, sampler)
-    asked = [_ask(optuna_study, number, distributions) for number in range(len(grid))]
-    # All is asked by now. When the last trial is told, GridSampler would stop its study, which only Optuna's own loop
-    # allows.
-    optuna_study.sampler = optuna.samplers.RandomSampler()
-    by_place = sorted(range(len(asked)), key=lambda number: grid.index(asked[number]))
-    requests = [_request(stage, base, number, asked[number]) for number in by_place]
-    results = {}
-    for result in execute(requests, ahead([request.config for request in requests])):
-        _tell(optuna_study, result)
+    """All listed combinations, requested at once and numbered in the file's order.
+
+    `execute` may begin them in another order, so Optuna's numbers differ: a trial in its storage is found by its
+    settings.
+    """
+    requests = [_request(stage, base, number, settings) for number, settings in enumerate(stage.grid())]
+    trials = _GridTrials(optuna_study, [request.settings for request in requests])
+    results: dict[int, TrialResult] = {}
+    for result in execute(requests, look_ahead([request.config for request in requests]), trials.begin):
+        trials.end(result)
         results[result.request.number] = result
-    return [results[number] for number in by_place]
+    return [results[request.number] for request in requests]
 
 
-def _run_tpe(
-    stage: Stage,
-    base: TrialConfig,
-    storage: optuna.storages.BaseStorage,
-    name: str,
-    execute: Execute,
-    _ahead: Ahead,
-) -> list[TrialResult]:
-    """An open search, one trial after the other: each depends on those before."""
-    distributions = {key: _distribution(key, stage.ranges[key]) for key in stage.varied}
-    optuna_study = _create(storage, name, None)
+class _GridTrials:
+    """The trials of a grid in Optuna's storage, each added when it begins.
+
+    No sampler is asked: what a grid tries is known. GridSampler would read every trial for each that it proposes, and
+    stop its study with the last.
+    """
+
+    def __init__(self, optuna_study: optuna.Study, grid: Sequence[Settings]) -> None:
+        self._study = optuna_study
+        names = grid[0].keys()
+        self._distributions = {name: _distribution_of([settings[name] for settings in grid]) for name in names}
+        stored = optuna_study.get_trials(deepcopy=False)
+        self._count = len(stored)
+        self._numbers = {frozenset(trial.params.items()): trial.number for trial in stored}
+        self._ended = {trial.number for trial in stored if trial.state.is_finished()}
+
+    def begin(self, request: TrialRequest) -> None:
+        """Add a trial as running, in one transaction, unless it is there."""
+        key = frozenset(request.settings.items())
+        if key not in self._numbers:
+            running = optuna.trial.create_trial(
+                state=TrialState.RUNNING, params=request.settings, distributions=self._distributions
+            )
+            self._study.add_trial(running)
+            self._numbers[key] = self._count  # this process alone writes to the study
+            self._count += 1
+
+    def end(self, result: TrialResult) -> None:
+        """Report a result, unless it has been."""
+        self.begin(result.request)
+        number = self._numbers[frozenset(result.request.settings.items())]
+        if number not in self._ended:
+            _report(self._study, number, result)
+            self._ended.add(number)
+
+
+def _run_tpe(stage: Stage, base: TrialConfig, optuna_study: optuna.Study, execute: Execute) -> list[TrialResult]:
+    """A search, one trial after the other: each depends on those before."""
+    distributions = {name: _distribution(name, stage.ranges[name]) for name in stage.varied}
     results = []
     for number in range(stage.budget):
-        # A sampler of its own for each trial, so that a search that was interrupted goes on as it would have.
+        # A sampler of its own for each trial, so that an interrupted search goes on as it would have.
         optuna_study.sampler = optuna.samplers.TPESampler(seed=SAMPLER_SEED + number, multivariate=True)
         settings = _ask(optuna_study, number, distributions)
-        (result,) = execute([_request(stage, base, number, settings)], [])
-        _tell(optuna_study, result)
+        (result,) = execute([_request(stage, base, number, settings)], [], lambda _request: None)
+        if not optuna_study.get_trials(deepcopy=False)[number].state.is_finished():
+            _report(optuna_study, number, result)
         results.append(result)
     return results
 
@@ -135,29 +164,19 @@ def _request(stage: Stage, base: TrialConfig, number: int, settings: Settings) -
     return TrialRequest(stage.name, number, settings, base.replace(**settings))
 
 
-def _tell(optuna_study: optuna.Study, result: TrialResult) -> None:
-    """Tell Optuna what came out, unless it knows."""
-    number = result.request.number
-    if optuna_study.get_trials(deepcopy=False)[number].state == TrialState.RUNNING:
-        if result.failed:
-            optuna_study.tell(number, state=TrialState.FAIL)
-        else:
-            optuna_study.tell(number, result.of(BEST_VAL_ACCURACY).mean)
-
-
-def _create(
-    storage: optuna.storages.BaseStorage, name: str, sampler: optuna.samplers.BaseSampler | None
-) -> optuna.Study:
-    return optuna.create_study(
-        storage=storage, study_name=name, direction="maximize", sampler=sampler, load_if_exists=True
-    )
+def _report(optuna_study: optuna.Study, number: int, result: TrialResult) -> None:
+    """Tell Optuna the value of a running trial, or that it failed."""
+    if result.failed:
+        optuna_study.tell(number, state=TrialState.FAIL)
+    else:
+        optuna_study.tell(number, result.of(BEST_VAL_ACCURACY).mean)
 
 
 def _ask(optuna_study: optuna.Study, number: int, distributions: dict[str, BaseDistribution]) -> Settings:
-    """The settings of a trial by number: those it has, or, for the next number, new ones.
+    """The settings of a search's trial by number: those it has, or, for the next number, new ones.
 
     A process that is killed while it asks leaves a trial without some of its settings. Opening it again and
-    suggesting them completes it; what is there already is returned as it is.
+    suggesting them completes it; those that it has are returned as they are.
     """
     trials = optuna_study.get_trials(deepcopy=False)
     if number == len(trials):
@@ -166,19 +185,29 @@ def _ask(optuna_study: optuna.Study, number: int, distributions: dict[str, BaseD
     if frozen.state.is_finished() or set(frozen.params) == set(distributions):
         return dict(frozen.params)
     trial = optuna.Trial(optuna_study, frozen._trial_id)
-    for key, distribution in distributions.items():
-        trial._suggest(key, distribution)
+    for name, distribution in distributions.items():
+        trial._suggest(name, distribution)
     return dict(trial.params)
 
 
-def _categorical(distributions: dict[str, BaseDistribution]) -> list[tuple[str, CategoricalDistribution]]:
-    return [(key, d) for key, d in distributions.items() if isinstance(d, CategoricalDistribution)]
+def _distribution_of(values: Sequence[Scalar]) -> BaseDistribution:
+    """What a grid's values are taken from, as Optuna's plots need it: an interval, or the choices.
+
+    Optuna stores it with every trial, so it is small where that is possible.
+    """
+    numbers = [value for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
+    if len(numbers) == len(values):
+        whole = [value for value in numbers if isinstance(value, int)]
+        if len(whole) == len(numbers):
+            return IntDistribution(min(whole), max(whole))
+        return FloatDistribution(min(numbers), max(numbers))
+    return CategoricalDistribution(list(dict.fromkeys(values)))
 
 
-def _distribution(name: str, interval: Range | list[str | int | float | bool]) -> BaseDistribution:
+def _distribution(name: str, interval: Range | list[Scalar]) -> BaseDistribution:
+    """What a search takes a setting from."""
     if isinstance(interval, list):
-        return CategoricalDistribution([canonical({name: value})[name] for value in interval])
-    if TrialConfig.model_fields[name].annotation is int:
-        step = int(interval.step) if interval.step else 1
-        return IntDistribution(int(interval.low), int(interval.high), log=interval.log, step=step)
+        return CategoricalDistribution([canonical_value(name, value) for value in interval])
+    if takes_integers(name, interval):
+        return IntDistribution(int(interval.low), int(interval.high), log=interval.log, step=int(interval.step or 1))
     return FloatDistribution(interval.low, interval.high, log=interval.log, step=interval.step)

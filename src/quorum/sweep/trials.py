@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Self
@@ -15,6 +16,7 @@ from quorum.study.prefix import TrainingPath
 from quorum.study.results import SeedResult, TrialRequest, TrialResult
 from quorum.sweep.checkpoints import Checkpoints
 from quorum.sweep.executors import Executor, Failed
+from quorum.sweep.optuna_stages import OnBegin
 from quorum.sweep.runs import OpenTrial, SweepRuns, close_as_failed, title
 from quorum.sweep.schedule import Running, Schedule
 from quorum.sweep.weights import KeptWeights
@@ -71,12 +73,15 @@ class TrialRunner:
     def __post_init__(self) -> None:
         self._schedule = Schedule(self.checkpoints)
 
-    def execute(self, requests: Sequence[TrialRequest], possible: Sequence[TrialConfig]) -> Iterator[TrialResult]:
+    def execute(
+        self, requests: Sequence[TrialRequest], possible: Sequence[TrialConfig], on_begin: OnBegin
+    ) -> Iterator[TrialResult]:
         """Trials over all their seeds: trained, gone on with, or read from the runs that hold them.
 
         Args:
             requests: trials, in the order in which they should be run.
             possible: settings of trials that later stages may ask for.
+            on_begin: called when the first training of a trial begins; not for one whose results are all stored.
 
         Yields:
             Their results, each when it is known.
@@ -91,7 +96,8 @@ class TrialRunner:
             self._trials.append(trial)
         self._schedule.plan(self._wanted(), self._paths_ahead(possible))
         yield from self._finish_complete()
-        for job, event in self.executor.run(self._next_job, self._on_batch):
+        next_job = functools.partial(self._next_job, on_begin)
+        for job, event in self.executor.run(next_job, self._on_batch):
             self._on_event(job, event)
             yield from self._finish_complete()
 
@@ -131,7 +137,7 @@ class TrialRunner:
             paths += [TrainingPath(resolved.replace(seed=seed)) for seed in self.runs.seeds]
         return paths
 
-    def _next_job(self) -> Job | None:
+    def _next_job(self, on_begin: OnBegin) -> Job | None:
         """Begin the next training that need not wait for another."""
         running = self._schedule.start()
         if running is None:
@@ -139,6 +145,8 @@ class TrialRunner:
         trial, seed = running.task[0], running.path.config.seed
         prepared = trial.prepared.with_seed(seed)
         name = f"seed {seed}, {title(trial.request)}"
+        if trial.log is None:
+            on_begin(trial.request)
         origin = self.checkpoints.origin(running.path.nodes[running.start - 1]) if running.start else None
         log = self.runs.begin_seed(trial, prepared, name, running.start, origin)
         log_beginning(log, prepared)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 
 from quorum.config import TrialConfig
 from quorum.engine.training import check_groups
@@ -14,7 +14,7 @@ from quorum.training.resolve import resolve_static
 
 
 def check_settings(config: TrialConfig) -> None:
-    """Raise a QuorumError for an unknown data set, model, policy or parameter group, or an input that does not fit.
+    """Raise a QuorumError for an unknown data set, model, policy or group, or an input size that does not fit.
 
     Needs neither images nor weights.
     """
@@ -24,8 +24,8 @@ def check_settings(config: TrialConfig) -> None:
 
 def check_trials(
     source: StudyFile,
-    planned: Sequence[PlannedTrial],
-    check: Callable[[TrialConfig], object],
+    planned: list[PlannedTrial],
+    check: Callable[[TrialConfig], None],
     overrides: Collection[str] = (),
 ) -> None:
     """Check every trial that a study lists.
@@ -52,6 +52,6 @@ def check_study(source: StudyFile) -> None:
     """Check every trial that a study lists, as far as that needs neither images nor weights.
 
     Raises:
-        StudyError: for the first that cannot be run, with file and line.
+        QuorumError: for the first that cannot be run, with file and line.
     """
     check_trials(source, plan(source.study, source.study.first_config({})), check_settings)
