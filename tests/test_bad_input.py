@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import io
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 from mlflow.tracking import MlflowClient
 
-from tests.conftest import Quorum, make_image
+from tests.conftest import Quorum, enter, make_image
 
-CASES: list[tuple[str, str]] = [
+LONG = "x" * 300
+CUT = "x" * 75 + "...'"  # what a message shows of it, with its quote before
+
+# Words, divided at blanks where they are one text, and what the line says.
+CASES: list[tuple[str | tuple[str, ...], str]] = [
     # commands and settings
     ("", "no command; choose from data, train, sweep, studies, report, promote, ensemble"),
-    ("trian", "invalid choice: 'trian'"),
+    ("trian", "no command 'trian' (did you mean 'train'?); choose from data, ensemble, promote"),
     ("train --leraning_rate 1", "no setting 'leraning_rate'"),
     ("train -P epoch=2", "no setting 'epoch' (did you mean 'epochs'?)"),
     ("train -P lr", "-P lr: is not name=value"),
-    ("train lr=1", "what is 'lr=1'?"),
+    ("train lr=1", "train: 'lr=1' is not a setting; settings are given as -P name=value or --name value"),
     ("train -P lr=0.1 --lr 0.2", "lr: is given twice, as '0.1' and '0.2'"),
     ("train -P lr=fast", "lr: 'fast' must be a valid number"),
     ("train -P lr=-1", "lr: '-1' must be greater than 0"),
@@ -91,7 +96,7 @@ CASES: list[tuple[str, str]] = [
     ("promote -P top=0", "top: '0'"),
     ("promote -P dataset=mnist", "no dataset 'mnist'"),
     ("promote -P metric=test_accuracy/mean", "the test split is never chosen on"),
-    ("promote -P metric=charm", "metric: 'charm' is not val_accuracy/mean"),
+    ("promote -P metric=charm", "metric: 'charm' must be 'val_accuracy/mean' or 'val_loss/mean'"),
     ("promote --rollback", "quorum-digits: no such registered model"),
     ("ensemble", "quorum-digits: no promoted model; run `quorum promote` first"),
     ("ensemble -P models=models:/absent@best-1", "models:/absent@best-1: no such model version"),
@@ -99,6 +104,99 @@ CASES: list[tuple[str, str]] = [
     ("ensemble -P models=some-model", "'some-model' is no model URI"),
     ("ensemble -P output=sweeps", "output: sweeps is not the name of a CSV file"),
     ("ensemble -P threads=-1", "threads: '-1'"),
+    # words that are no settings
+    ("-P lr=1 train", "no command '-P'; choose from"),
+    (("",), "no command ''; choose from"),
+    ("--verbose", "no command '--verbose'"),
+    ("train --lr", "argument --lr: expected one argument; see quorum train --help"),
+    ("train -P", "argument -P: expected one argument"),
+    ("train --lr --epochs 2", "argument --lr: expected one argument"),
+    ("train -lr 0.1", "train: no setting 'lr'"),
+    ("train -x", "train: no setting 'x'"),
+    ("train digits", "train: 'digits' is not a setting"),
+    ("train -P =1", "-P =1: is not name=value"),
+    ("train --learning-rate=1", "train: no setting 'learning_rate'"),
+    ("train --ep 2", "train: no setting 'ep'"),  # nothing is abbreviated
+    ("promote -P lr=1", "promote: no setting 'lr'"),
+    ("train --weights-digest abc", "train: no setting 'weights_digest'"),
+    (("train", f"--{LONG}"), f"train: no setting '{CUT}; choose from"),
+    (("train", LONG), f"train: '{CUT} is not a setting"),
+    ((LONG,), f"no command '{CUT}; choose from"),
+    # twice
+    ("train --lr 0.1 --lr 0.2", "lr: is given twice, as '0.1' and '0.2'"),
+    ("train -P lr=0.1 -P lr=0.2", "lr: is given twice, as '0.1' and '0.2'"),
+    ("train --batch-size 8 --batch_size 16", "batch_size: is given twice, as '8' and '16'"),
+    ("train -P batch-size=8 --batch_size 16", "batch_size: is given twice, as '8' and '16'"),
+    ("train --json --json false", "json: is given twice, as 'true' and 'false'"),
+    ("promote --rollback --rollback=no", "rollback: is given twice, as 'true' and 'no'"),
+    (("train", "-P", f"model=a{LONG}", "--model", "b"), "model: is given twice, as 'axxxx"),
+    # empty
+    ("ensemble -P images=", "images: is empty; give PATH, or leave it out"),
+    ("sweep -P study=", "study: is empty; give TEXT, or leave it out"),
+    ("report -P study=", "study: is empty; give TEXT, or leave it out"),
+    ("train --model=", "model: is empty; give TEXT, or leave it out"),
+    ("train -P lr=", "lr: is empty; give FLOAT, or leave it out"),
+    ("train -P optimizer=", "optimizer: is empty; give "),
+    ("train -P input_size=", "input_size: is empty; give {INT,auto}, or leave it out"),
+    ("train -P reuse=", "reuse: is empty; give BOOL, or leave it out"),
+    ("sweep -P seeds=", "seeds: is empty; give A,B,C, or leave it out"),
+    ("train -P work_dir=", "work_dir: is empty; give PATH, or leave it out"),
+    (("train", "--model", ""), "model: is empty"),
+    (("train", "--model", "  "), "model: is empty"),
+    ("ensemble -P models=,", "models: ',' has an empty entry; entries are separated by one comma"),
+    ("ensemble -P models=a,,b", "models: 'a,,b' has an empty entry"),
+    ("data -P archive=a.tar,", "archive: 'a.tar,' has an empty entry"),
+    ("train -P plugins=a,,b", "plugins: 'a,,b' has an empty entry"),
+    ("sweep -P seeds=1,", "seeds: '1,' is not a list of seeds such as 0,1,2"),
+    # characters
+    (("train", "-P", "model=alex\0net"), "'model=alex\\x00net': '\\x00' is not allowed; settings are UTF-8 text"),
+    (("train", "-P", "model=alex\nnet"), "'model=alex\\nnet': '\\n' is not allowed"),
+    (("train", "-P", "path=\x1b[31mred"), "'\\x1b' is not allowed"),
+    (("ensemble", "--output", "caf\udce9.csv"), "'caf\\udce9.csv': '\\udce9' is not allowed; settings are UTF-8 text"),
+    (("ensemble", "-P", "images=\udcff"), "'images=\\udcff': '\\udcff' is not allowed"),
+    # kinds, ranges, choices
+    ("train -P json=on", "json: 'on' must be true or false (or yes, no, 1, 0)"),
+    ("train -P reuse=t", "reuse: 't' must be true or false (or yes, no, 1, 0)"),
+    ("train -P skip_bad=2", "skip_bad: '2' must be true or false"),
+    ("promote --rollback digits", "rollback: 'digits' must be true or false"),
+    ("data -P download=off", "download: 'off' must be true or false"),
+    ("train -P lr=inf", "lr: 'inf'"),
+    ("train -P lr=0,1", "lr: '0,1' must be a valid number"),
+    ("train -P gamma=0", "gamma: '0' must be greater than 0"),
+    ("train -P gamma=1.5", "gamma: '1.5' must be less than or equal to 1"),
+    ("train -P seed=2147483648", "seed: '2147483648' must be less than 2147483648"),
+    ("train -P threads=many", "threads: 'many' must be a valid integer"),
+    ("train -P threads=5000", "threads: '5000' must be less than or equal to 4096"),
+    ("train -P device=meta", "device: 'meta' is not available here; auto, cpu or cuda"),
+    ("train -P device=cuda:x", "device: 'cuda:x' is not available here"),
+    ("train -P input_size=big", "input_size: 'big'"),
+    ("sweep -P jobs=0", "jobs: '0' must be greater than or equal to 1"),
+    ("sweep -P jobs=257", "jobs: '257' must be less than or equal to 256"),
+    ("sweep -P state_gb=-1", "state_gb: '-1' must be greater than or equal to 0"),
+    ("sweep -P state_gb=inf", "state_gb: 'inf' must be a finite number"),
+    ("sweep -P seeds=-1", "seeds: '-1' is not a list of seeds such as 0,1,2"),
+    ("sweep -P seeds=0.5", "seeds: '0.5' is not a list of seeds"),
+    ("sweep -P seeds=2147483648", "seeds: '2147483648' must be less than 2147483648"),
+    ("studies -P seeds=a", "seeds: 'a' is not a list of seeds"),
+    ("promote -P top=100", "top: '100' must be less than or equal to 99"),
+    ("promote -P top=three", "top: 'three' must be a valid integer"),
+    ("report -P split_seed=-1", "split_seed: '-1' must be greater than or equal to 0"),
+    # long values
+    (f"train -P lr={LONG}", f"lr: '{CUT} must be a valid number"),
+    (f"train -P model={LONG}", f"no model '{CUT}; choose from alexnet"),
+    (f"train -P device={LONG}", f"device: '{CUT} is not available here"),
+    (f"train -P work_dir={LONG}", "File name too long"),
+    (f"data -P dataset=caltech101 -P archive={LONG}", "File name too long"),
+    (f"train -P weights={LONG}", f"'{CUT}: File name too long"),
+    (f"train -P dataset=folder -P path={LONG}", f"'{CUT}: File name too long"),
+    (f"sweep -P study={LONG}.yaml", "x" * 76 + "...l: cannot be read"),
+    # plugins
+    ("train -P plugins=no_such_module", "cannot be imported (ModuleNotFoundError"),
+    ("studies -P plugins=absent.py", "cannot be imported (FileNotFoundError"),
+    ("data -P plugins=raises.py", "cannot be imported (ValueError: of its own)"),
+    # places
+    ("train -P work_dir=broken.pt", "broken.pt"),
+    ("ensemble -P output=predictions", "output: predictions is not the name of a CSV file"),
 ]
 
 WRONG_STUDY = """\
@@ -132,6 +230,7 @@ def prepare(folder: Path) -> None:
             make_image(folder / tree / "a" / f"{i}.png", i)
             make_image(folder / tree / "b" / f"{i}.png", i + 10)
     (folder / "bad-tree" / "a" / "0.png").write_text("no image")
+    (folder / "raises.py").write_text("raise ValueError('of its own')\n")
     with tarfile.open(folder / "tree.tar", "w") as tar:
         for name in ("a", "c"):
             tar.add(folder / "good-tree" / "a", f"other/{name}")
@@ -149,22 +248,33 @@ def prepared(quorum: Quorum) -> Quorum:
     return quorum
 
 
-@pytest.mark.parametrize(("arguments", "message"), CASES, ids=[arguments for arguments, _ in CASES])
-def test_one_line_and_exit_status_2(prepared: Quorum, arguments: str, message: str) -> None:
-    before = listing(prepared.folder)
-    answer = prepared(*arguments.split())
-    assert answer.status == 2
-    assert message in answer.err
-    assert answer.err.count("\n") == 1
-    assert answer.err.startswith("quorum: ")
-    assert answer.out == ""
-    assert listing(prepared.folder) == before
-    leftovers = list((prepared.folder / "data").rglob("*")) if (prepared.folder / "data").exists() else []
-    assert not leftovers
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Iterator[Quorum]:
+    """One folder for all cases, which leave it as it was."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        entered = enter(tmp_path_factory.mktemp("bad") / "work", empty_store, monkeypatch)
+        prepare(entered.folder)
+        yield entered
 
 
-def test_there_are_at_least_forty_cases() -> None:
-    assert len({arguments for arguments, _ in CASES}) >= 40
+IDS = [(words if isinstance(words, str) else " ".join(words))[:80] for words, _ in CASES]
+
+
+@pytest.mark.parametrize(("words", "message"), CASES, ids=IDS)
+def test_one_line_and_exit_status_2(
+    shared: Quorum, capfd: pytest.CaptureFixture[str], words: str | tuple[str, ...], message: str
+) -> None:
+    before = listing(shared.folder)
+    assert shared(*(words.split() if isinstance(words, str) else words)).status == 2
+    out, err = capfd.readouterr()
+    assert message in err
+    assert err.count("\n") == 1
+    assert err.startswith("quorum: ")
+    assert LONG[:100] not in err
+    assert out == ""
+    assert listing(shared.folder) == before
+    assert not list((shared.folder / "data").glob("*"))
+    assert not (shared.folder / ".quorum" / "errors").exists()
 
 
 @pytest.mark.parametrize(
