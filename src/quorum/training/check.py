@@ -25,7 +25,7 @@ def check_settings(config: TrialConfig) -> None:
 def check_trials(
     source: StudyFile,
     planned: list[PlannedTrial],
-    check: Callable[[TrialConfig], None],
+    check: Callable[[TrialConfig], object],
     overrides: Collection[str] = (),
 ) -> None:
     """Check every trial that a study lists.

@@ -1,0 +1,63 @@
+"""Kept states: found again, bounded, deleted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from quorum.config import TrialConfig
+from quorum.sweep.checkpoints import RUN, Checkpoints
+
+CONFIG = TrialConfig(model="scratch-simple")
+PLENTY = 1e12
+
+
+def write(checkpoints: Checkpoints, node: str, size: int = 1000) -> None:
+    assert checkpoints.reserve(node, CONFIG)
+    checkpoints.place(node).mkdir()
+    (checkpoints.place(node) / "last.pt").write_bytes(b"0" * size)
+    checkpoints.written(node, f"run of {node}")
+
+
+def test_a_state_counts_once_it_is_written(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path / "kept", PLENTY)
+    assert checkpoints.reserve("a", CONFIG)
+    assert not checkpoints.nodes
+    write(checkpoints, "b")
+    assert set(checkpoints.nodes) == {"b"}
+    assert checkpoints.origin("b") == "run of b"
+    assert 1000 <= checkpoints.peak < 1100
+
+
+def test_what_an_interrupted_sweep_left_is_found_and_what_it_was_writing_is_deleted(tmp_path: Path) -> None:
+    write(Checkpoints(tmp_path / "kept", PLENTY), "a")
+    half = tmp_path / "kept" / "b"
+    half.mkdir()
+    (half / "last.pt").write_bytes(b"0")
+    checkpoints = Checkpoints(tmp_path / "kept", PLENTY)
+    assert set(checkpoints.nodes) == {"a"}
+    assert not half.exists()
+    assert (checkpoints.place("a") / RUN).is_file()
+
+
+def test_what_finds_no_room_is_refused_and_room_is_given_back(tmp_path: Path) -> None:
+    weights = 4 * 545_098  # bytes of the parameters of scratch-simple for two classes; three times in a state
+    checkpoints = Checkpoints(tmp_path / "kept", 3.5 * weights)
+    assert checkpoints.reserve("a", CONFIG)
+    assert not checkpoints.reserve("b", CONFIG)
+    assert checkpoints.refused == 1
+    checkpoints.drop(["a"])
+    assert checkpoints.reserve("b", CONFIG)
+
+
+def test_the_limit_is_half_of_the_free_disk_at_most(tmp_path: Path) -> None:
+    assert Checkpoints(tmp_path / "kept", float("inf")).limit < 1e18
+
+
+def test_all_of_them_go_at_the_end(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path / "kept", PLENTY)
+    write(checkpoints, "a")
+    checkpoints.drop(["a", "unknown"])
+    assert not checkpoints.nodes
+    write(checkpoints, "b")
+    checkpoints.clear()
+    assert not (tmp_path / "kept").exists()
