@@ -15,7 +15,7 @@ from quorum.commands.result import Result
 from quorum.console import say
 from quorum.data import Catalogue, dataset, load_catalogue
 from quorum.data.pixel_store import PixelStore
-from quorum.data.sources.archives import unpack
+from quorum.data.sources.archives import fetch, unpack
 from quorum.data.summary import class_counts, mean_images
 from quorum.errors import ConfigError, DataError
 from quorum.report import figures, tables
@@ -36,7 +36,9 @@ def data(options: PrepareOptions, store: Store) -> Result:
         if options.archive:
             _install(options, lambda target: unpack(options.archive, target))
         elif options.download:
-            _install(options, lambda target: _download(options.dataset, target))
+            if (download := kind.download) is None:
+                raise DataError(f"download: there is nothing to download for {options.dataset}")
+            _install(options, lambda target: fetch(options.dataset, download, target))
         loaded = open_data(options, options.dataset, options.split_seed)
         pixels = loaded.pixels()
         log.dataset(pixels.name, pixels.digest, loaded.source, pixels.counts(), "preparation")
@@ -87,18 +89,6 @@ def _refuse_other(options: PrepareOptions, place: Path, names: set[str]) -> None
         same = False
     if not same:
         raise DataError(f"{place} holds something else; move it away first, nothing was overwritten")
-
-
-def _download(name: str, target: Path) -> None:
-    import torchvision.datasets
-
-    kinds = {"caltech101": torchvision.datasets.Caltech101, "cifar10": torchvision.datasets.CIFAR10}
-    if name not in kinds:
-        raise DataError(f"download: there is nothing to download for {name}")
-    try:
-        kinds[name](root=str(target), download=True)
-    except (OSError, RuntimeError, ImportError) as error:
-        raise DataError(f"download: {name} cannot be fetched ({' '.join(str(error).split())[:200]})") from error
 
 
 def _describe(pixels: PixelStore, log: RunLog) -> Result:
