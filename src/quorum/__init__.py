@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from quorum.api.sweep import SweepRun, sweep
     from quorum.api.train import TrainedRun, train
     from quorum.data.augment.operation import register_operation
-    from quorum.data.sources import register_dataset
+    from quorum.data.datasets import register_dataset
     from quorum.engine.losses import register_loss
     from quorum.engine.metrics import register_metric
     from quorum.engine.optimizers import register_optimizer
@@ -41,7 +41,7 @@ _PLACES = {
     "load": "quorum.api.load",
     "prepare": "quorum.api.data",
     "promote": "quorum.api.promote",
-    "register_dataset": "quorum.data.sources",
+    "register_dataset": "quorum.data.datasets",
     "register_loss": "quorum.engine.losses",
     "register_metric": "quorum.engine.metrics",
     "register_model": "quorum.models.architectures",

@@ -59,7 +59,7 @@ def test_what_cannot_be_downloaded_is_one_line(quorum: Quorum, monkeypatch: pyte
     def refuse(*_args: object, **_kwargs: object) -> None:
         raise RuntimeError("Error\ndownloading")
 
-    monkeypatch.setattr("torchvision.datasets.CIFAR10", refuse)
+    monkeypatch.setattr("torchvision.datasets.utils.download_url", refuse)
     answer = quorum("data", "-P", "dataset=cifar10", "-P", "download=true")
     assert answer.status == 2
     assert answer.err == "quorum: download: cifar10 cannot be fetched (Error downloading)\n"

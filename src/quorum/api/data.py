@@ -17,7 +17,7 @@ from quorum.console import say
 from quorum.data import Catalogue, load_catalogue
 from quorum.data import dataset as dataset_named
 from quorum.data.pixel_store import PixelStore
-from quorum.data.sources.archives import unpack
+from quorum.data.sources.archives import fetch, unpack
 from quorum.data.summary import class_counts, mean_images
 from quorum.errors import ConfigError, DataError
 from quorum.report import figures, tables
@@ -80,7 +80,9 @@ def run_preparation(options: PrepareOptions, store: TrackingStore) -> PreparedDa
         if options.archive:
             _install(options, lambda target: unpack(options.archive, target))
         elif options.download:
-            _install(options, lambda target: _download(options.dataset, target))
+            if (download := kind.download) is None:
+                raise DataError(f"download: there is nothing to download for {options.dataset}")
+            _install(options, lambda target: fetch(options.dataset, download, target))
         data = open_data(options, options.dataset, options.split_seed)
         pixels = data.pixels()
         log.dataset(pixels.name, pixels.digest, data.source, pixels.counts(), "preparation")
@@ -134,18 +136,6 @@ def _refuse_other(options: PrepareOptions, place: Path, names: set[str]) -> None
         same = False
     if not same:
         raise DataError(f"{place} holds something else; move it away first, nothing was overwritten")
-
-
-def _download(name: str, target: Path) -> None:
-    import torchvision.datasets
-
-    kinds = {"caltech101": torchvision.datasets.Caltech101, "cifar10": torchvision.datasets.CIFAR10}
-    if name not in kinds:
-        raise DataError(f"download: there is nothing to download for {name}")
-    try:
-        kinds[name](root=str(target), download=True)
-    except (OSError, RuntimeError, ImportError) as error:
-        raise DataError(f"download: {name} cannot be fetched ({' '.join(str(error).split())[:200]})") from error
 
 
 def _log_pictures(pixels: PixelStore, log: RunLog) -> None:

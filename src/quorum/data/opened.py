@@ -16,6 +16,7 @@ from quorum.data import Catalogue, dataset, load_catalogue
 from quorum.data.batches import Batches
 from quorum.data.pixel_store import PixelStore, open_store
 from quorum.data.preprocess import preprocess_of
+from quorum.errors import DataError
 
 
 @dataclass
@@ -37,8 +38,17 @@ class OpenDataset:
 
     def pixels(self, resize: int = 0) -> PixelStore:
         """The pixel store, with images resized where their sizes differ. Images of one size are stored as they are and
-        resized batch by batch, which keeps the store small where they grow."""
-        return self._open(0 if dataset(self.catalogue.name).one_size else resize)
+        resized batch by batch, which keeps the store small where they grow.
+
+        Raises:
+            DataError: for unreadable images, unless they are left out, and where images of one size are not.
+        """
+        name = self.catalogue.name
+        one_size = dataset(name).one_size
+        opened = self._open(0 if one_size else resize)
+        if one_size and opened.size is None:
+            raise DataError(f"{name}: is registered with one_size=True, and its images differ in size")
+        return opened
 
     def batches(self, config: TrialConfig, device: torch.device) -> Batches:
         """Batches for resolved settings."""
@@ -68,7 +78,7 @@ def open_dataset(
     Args:
         name: of the data set.
         data_dir: folder that holds one folder per data set.
-        path: the data set's own folder, if it stands elsewhere.
+        path: the data set's own folder, if it is elsewhere.
         split_seed: of the split, where the data set has none of its own.
         work_dir: pixel stores are kept in its `pixels/`.
         skip_bad: leave unreadable images out instead of refusing the data set.
@@ -77,8 +87,9 @@ def open_dataset(
         DataError: where it is missing.
     """
     catalogue = load_catalogue(name, data_dir, path, split_seed)
-    folder = str((path or data_dir / name).resolve()) if dataset(name).needs_folder else "sklearn.datasets.load_digits"
-    return OpenDataset(catalogue, folder, work_dir / "pixels", skip_bad)
+    kind = dataset(name)
+    source = str((path or data_dir / name).resolve()) if kind.needs_folder else kind.source
+    return OpenDataset(catalogue, source, work_dir / "pixels", skip_bad)
 
 
 def example_image(pixels: PixelStore) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 import tarfile
 import zipfile
 from collections.abc import Callable
@@ -10,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from quorum.data.sources.archives import unpack
+from quorum.data.datasets import Download
+from quorum.data.sources.archives import fetch, unpack
 from quorum.errors import DataError
 
 
@@ -72,6 +74,30 @@ def test_a_zip_with_a_link_or_a_way_out(tmp_path: Path) -> None:
         with pytest.raises(DataError, match="is refused"):
             unpack([tmp_path / f"{name}.zip"], tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_zip_that_python_cannot_unpack(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as zipped:
+        zipped.writestr("a/1.png", b"x")
+    content = bytearray((tmp_path / "a.zip").read_bytes())
+    content[8] = content[content.index(b"PK\1\2") + 10] = 99  # the compression method, in both of its places
+    (tmp_path / "a.zip").write_bytes(content)
+    with pytest.raises(DataError, match=r"a\.zip: cannot be unpacked \(.*compression"):
+        unpack([tmp_path / "a.zip"], tmp_path / "out")
+
+
+def test_a_download_is_unpacked_and_its_archive_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    archive = tar_with(tmp_path / "made-up.tar.gz", member("a/1.png"), mode="w:gz")
+
+    def download(url: str, root: str, filename: str, md5: str) -> None:
+        assert (url, md5) == ("https://here/made-up.tar.gz", "0" * 32)
+        shutil.copy(archive, Path(root) / filename)
+
+    monkeypatch.setattr("torchvision.datasets.utils.download_url", download)
+    (tmp_path / "out").mkdir()
+    fetch("made-up", Download("https://here/made-up.tar.gz", "0" * 32), tmp_path / "out")
+    files = [path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*")]
+    assert sorted(files) == ["a", "a/1.png"]
 
 
 def test_what_is_no_archive(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from quorum.data import load_catalogue
 from quorum.data.pixel_store import open_store
+from quorum.data.sources import cifar10
 from quorum.data.sources.cifar10 import OFFICIAL, _read_batch
 from quorum.errors import DataError
 
@@ -42,14 +43,16 @@ def test_the_real_tree(cifar_folder: Path) -> None:
     assert len(np.unique(joined)) == 60_000
 
 
-def test_official_files_are_read_channels_last(tmp_path: Path) -> None:
-    write_official(tmp_path / OFFICIAL, 10_000)
+def test_official_files_are_read_channels_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_official(tmp_path / OFFICIAL, 100)
+    monkeypatch.setattr(cifar10, "COUNTS", {"train": 500, "test": 100})
+    monkeypatch.setattr(cifar10, "VAL", 50)
     catalogue = load_catalogue("cifar10", Path(), tmp_path)
     raw = pickle.loads((tmp_path / OFFICIAL / "data_batch_1").read_bytes())["data"][3]  # noqa: S301 - written above
     decoded = catalogue.images[3].decode(catalogue.images[3].content())
     assert decoded.shape == (32, 32, 3)
     np.testing.assert_array_equal(decoded, raw.reshape(3, 32, 32).transpose(1, 2, 0))
-    assert {split: len(p) for split, p in catalogue.splits.items()} == {"train": 45_000, "val": 5_000, "test": 10_000}
+    assert {split: len(p) for split, p in catalogue.splits.items()} == {"train": 450, "val": 50, "test": 100}
     assert open_store(catalogue, tmp_path / "stores").size == (32, 32)
 
 

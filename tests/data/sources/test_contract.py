@@ -1,21 +1,51 @@
-"""Contracts that every data set keeps."""
+"""What every data set keeps to, on made-up files. A new one that needs a folder needs a row in MADE_UP."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from quorum.data import DATASETS, Catalogue, load_catalogue
+from quorum.data.sources import caltech101, cifar10
+from tests.conftest import make_image
+from tests.data.sources.test_cifar10 import write_official
+
+
+def few_caltech101(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (caltech101.BACKGROUND, "Faces", "ant", "zebra"):
+        for i in range(12):
+            make_image(folder / caltech101.TREE / name / f"image_{i:04d}.jpg", i)
+    monkeypatch.setattr(caltech101, "FILES", 48)
+
+
+def few_cifar10(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_official(folder / cifar10.OFFICIAL, 30)
+    monkeypatch.setattr(cifar10, "COUNTS", {"train": 150, "test": 30})
+    monkeypatch.setattr(cifar10, "VAL", 30)
+
+
+def few_of_a_folder(folder: Path, _monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("blue", "red"):
+        for i in range(10):
+            make_image(folder / name / f"{i}.png", i, (20 + i, 24))
+
+
+MADE_UP: dict[str, Callable[[Path, pytest.MonkeyPatch], None]] = {
+    "caltech101": few_caltech101,
+    "cifar10": few_cifar10,
+    "folder": few_of_a_folder,
+}
 
 
 @pytest.fixture(params=sorted(DATASETS))
-def catalogue(request: pytest.FixtureRequest, tmp_path: Path) -> Catalogue:
+def catalogue(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Catalogue:
     name = request.param
-    fixtures = {"caltech101": "caltech_folder", "cifar10": "cifar_folder", "folder": "image_tree"}
-    path = request.getfixturevalue(fixtures[name]) if name in fixtures else None
-    return load_catalogue(name, tmp_path, path)
+    if DATASETS[name].needs_folder:
+        MADE_UP[name](tmp_path / name, monkeypatch)
+    return load_catalogue(name, tmp_path, tmp_path / name)
 
 
 def test_splits_part_the_images(catalogue: Catalogue) -> None:
@@ -29,6 +59,19 @@ def test_labels_and_names(catalogue: Catalogue) -> None:
     assert len(set(catalogue.classes)) == len(catalogue.classes)
     for split, positions in catalogue.splits.items():
         assert set(catalogue.labels[positions]) == set(range(len(catalogue.classes))), split
+
+
+def test_one_size_is_what_it_says(catalogue: Catalogue) -> None:
+    if DATASETS[catalogue.name].one_size:
+        assert len({image.decode(image.content()).shape for image in catalogue.images}) == 1
+
+
+def test_it_states_its_input(catalogue: Catalogue) -> None:
+    kind = DATASETS[catalogue.name]
+    assert 8 <= kind.input_size <= 1024
+    assert kind.resize(kind.input_size) >= 0
+    assert kind.resize(32) >= 0
+    assert kind.source
 
 
 def test_images_decode_to_rgb_bytes(catalogue: Catalogue) -> None:

@@ -5,15 +5,18 @@ from __future__ import annotations
 import lzma
 import stat
 import tarfile
+import tempfile
 import zipfile
 import zlib
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
+from quorum.data.datasets import Download
 from quorum.errors import DataError
 
 # The official Caltech-101 download is a zip that holds this tar.
 NESTED = "101_ObjectCategories.tar.gz"
+BAD_STREAM = (zlib.error, lzma.LZMAError)
 
 
 def check_archives(archives: Sequence[Path]) -> None:
@@ -29,8 +32,8 @@ def unpack(archives: Sequence[Path], target: Path) -> None:
     """Unpack archives into a folder, one over the other.
 
     Raises:
-        DataError: for a file that is no archive, is cut short, or has a member that is a link or a device or
-            would land outside `target`. All members of an archive are checked before one is written.
+        DataError: for a file that is no archive, is cut short or cannot be read, or has a member that is a link or a
+            device or would land outside `target`. All members of an archive are checked before one is written.
     """
     check_archives(archives)
     for archive in archives:
@@ -40,36 +43,43 @@ def unpack(archives: Sequence[Path], target: Path) -> None:
         nested.unlink()
 
 
+def fetch(name: str, download: Download, target: Path) -> None:
+    """Download a data set's archive and unpack it into a folder.
+
+    Raises:
+        DataError: where it cannot be had, is not the one that is expected, or cannot be unpacked.
+    """
+    from torchvision.datasets.utils import download_url
+
+    with tempfile.TemporaryDirectory(dir=target) as folder:
+        archive = Path(folder) / PurePosixPath(download.url).name
+        try:
+            download_url(download.url, folder, archive.name, download.md5)
+        except (OSError, RuntimeError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise DataError(f"download: {name} cannot be fetched ({reason})") from error
+        unpack([archive], target)
+
+
 def _extract(archive: Path, target: Path) -> None:
     try:
-        (_unzip if zipfile.is_zipfile(archive) else _untar)(archive, target)
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError, zlib.error, lzma.LZMAError) as error:
+        with zipfile.ZipFile(archive) if zipfile.is_zipfile(archive) else tarfile.open(archive) as opened:
+            for name, is_plain in _members(opened):
+                path = PurePosixPath(name.replace("\\", "/"))
+                if path.is_absolute() or ".." in path.parts or name[1:2] == ":":
+                    raise DataError(f"{archive}: {name} would land outside the target folder, which is refused")
+                if not is_plain:
+                    raise DataError(f"{archive}: {name} is a link or a device, which is refused")
+            opened.extractall(target)
+    except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError, RuntimeError, *BAD_STREAM) as error:
         raise DataError(f"{archive}: cannot be unpacked ({' '.join(str(error).split())})") from error
 
 
-def _untar(archive: Path, target: Path) -> None:
-    with tarfile.open(archive) as tar:
-        members = tar.getmembers()
-        for member in members:
-            _refuse_outside(archive, member.name)
-            if not (member.isfile() or member.isdir()):
-                raise DataError(f"{archive}: {member.name} is a link or a device, which is refused")
-        # Python before 3.11.4 has no filters; what they refuse has been refused above.
-        tar.extraction_filter = getattr(tarfile, "data_filter", None)
-        tar.extractall(target, members)
-
-
-def _unzip(archive: Path, target: Path) -> None:
-    with zipfile.ZipFile(archive) as zipped:
-        for member in zipped.infolist():
-            _refuse_outside(archive, member.filename)
-            kind = stat.S_IFMT(member.external_attr >> 16)
-            if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-                raise DataError(f"{archive}: {member.filename} is a link or a device, which is refused")
-        zipped.extractall(target)
-
-
-def _refuse_outside(archive: Path, name: str) -> None:
-    path = PurePosixPath(name.replace("\\", "/"))
-    if path.is_absolute() or ".." in path.parts or (path.parts and path.parts[0].endswith(":")):
-        raise DataError(f"{archive}: {name} would land outside the target folder, which is refused")
+def _members(opened: zipfile.ZipFile | tarfile.TarFile) -> list[tuple[str, bool]]:
+    """The name of each member, and whether it is a file or a folder."""
+    if isinstance(opened, tarfile.TarFile):
+        # Python before 3.11.4 has no filters; the modes that they mend are all that is left to them here
+        opened.extraction_filter = getattr(tarfile, "data_filter", None)
+        return [(member.name, member.isfile() or member.isdir()) for member in opened.getmembers()]
+    plain = (0, stat.S_IFREG, stat.S_IFDIR)
+    return [(member.filename, stat.S_IFMT(member.external_attr >> 16) in plain) for member in opened.infolist()]

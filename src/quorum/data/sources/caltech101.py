@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from quorum.data.catalogue import Catalogue
-from quorum.data.images import FileImage
+from quorum.data.catalogue import Catalogue, build_catalogue
+from quorum.data.datasets import Download, register_dataset
 from quorum.errors import DataError
 
 TREE = "101_ObjectCategories"
@@ -36,8 +36,17 @@ def split_names(names: list[str]) -> dict[str, list[str]]:
     return {"train": lists["train"][::2], "val": lists["train"][1::2], "test": lists["test"]}
 
 
-def catalogue(folder: Path) -> Catalogue:
-    """The data set below `folder`, wherever `101_ObjectCategories/` stands in it.
+# The report crops the center without a resize; smaller images are padded with zeros.
+@register_dataset(
+    "caltech101",
+    input_size=224,
+    resize=lambda _size: 0,
+    download=Download(
+        "https://data.caltech.edu/records/mzrjq-6wc02/files/caltech-101.zip", md5="3138e1922a9193bfa496528edbbc45d0"
+    ),
+)
+def catalogue(folder: Path, _split_seed: int) -> Catalogue:
+    """The data set below `folder`, wherever `101_ObjectCategories/` is in it.
 
     Raises:
         DataError: where the tree is missing or not complete.
@@ -53,14 +62,14 @@ def catalogue(folder: Path) -> Catalogue:
         )
     splits = split_names(names)
     ordered = [name for split in splits.values() for name in split]
-    classes = sorted({_class_of(name) for name in ordered}, key=str.lower)
-    label = {name: i for i, name in enumerate(classes)}
+    labels = [_class_of(name) for name in ordered]
     bounds = np.cumsum([0, *(len(split) for split in splits.values())])
-    return Catalogue(
-        name="caltech101",
-        classes=tuple(classes),
-        images=[FileImage(name, paths[name]) for name in ordered],
-        labels=np.array([label[_class_of(name)] for name in ordered], dtype=np.int64),
+    return build_catalogue(
+        "caltech101",
+        [paths[name] for name in ordered],
+        labels,
+        root=tree,
+        classes=sorted(set(labels), key=str.lower),
         splits={split: np.arange(bounds[i], bounds[i + 1]) for i, split in enumerate(splits)},
     )
 

@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from quorum.data.catalogue import Catalogue, stratified
+from quorum.data.catalogue import Catalogue, build_catalogue, stratified
+from quorum.data.datasets import Download, register_dataset
 from quorum.data.images import ArrayImage, FileImage, ImageSource, is_image
 from quorum.errors import DataError
 
@@ -25,7 +26,16 @@ OFFICIAL_FILES = {"train": [f"data_batch_{i}" for i in range(1, 6)], "test": ["t
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
 
-def catalogue(folder: Path) -> Catalogue:
+@register_dataset(
+    "cifar10",
+    input_size=224,
+    resize=lambda size: 0 if size == 32 else size,
+    one_size=True,
+    download=Download(
+        "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz", md5="c58f30108f718f92721af3b95e74349a"
+    ),
+)
+def catalogue(folder: Path, _split_seed: int) -> Catalogue:
     """The data set below `folder` in either layout.
 
     Raises:
@@ -49,11 +59,11 @@ def _assemble(base: Path, parts: dict[str, Labeled]) -> Catalogue:
     both = parts["train"] + parts["test"]
     labels = np.array([label for _, label in both], dtype=np.int64)
     train, val = stratified(np.arange(COUNTS["train"]), labels, VAL, SPLIT_SEED)
-    return Catalogue(
-        name="cifar10",
+    return build_catalogue(
+        "cifar10",
+        [image for image, _ in both],
+        [CLASSES[label] for label in labels],
         classes=CLASSES,
-        images=[image for image, _ in both],
-        labels=labels,
         splits={"train": train, "val": val, "test": np.arange(COUNTS["train"], len(both))},
     )
 
@@ -91,7 +101,10 @@ def _official(batches: Path) -> dict[str, Labeled]:
 
 
 class _ArraysOnly(pickle.Unpickler):
-    """Reads the official files, which are pickles, without letting them name anything but NumPy arrays."""
+    """Reads the official files, which are pickles, without letting them name anything but NumPy arrays.
+
+    torchvision's reader checks an md5 and then unpickles whatever the file names.
+    """
 
     ALLOWED = frozenset(
         {

@@ -10,13 +10,14 @@ from pathlib import Path
 
 import numpy as np
 
-from quorum.data.catalogue import SPLITS, Catalogue, Indices, stratified
-from quorum.data.images import FileImage, is_image
+from quorum.data.catalogue import SPLITS, Catalogue, Indices, build_catalogue
+from quorum.data.datasets import register_dataset
+from quorum.data.images import is_image
 from quorum.errors import DataError
 
-HELD_OUT = 0.2
 
-
+# The usual ImageNet evaluation: the shorter side to 256 for a crop of 224.
+@register_dataset("folder", input_size=224, resize=lambda size: round(size * 256 / 224))
 def catalogue(folder: Path, split_seed: int) -> Catalogue:
     """The data set in `folder`.
 
@@ -35,31 +36,19 @@ def catalogue(folder: Path, split_seed: int) -> Catalogue:
             raise DataError(f"{folder / split}: classes that train/ lacks: {', '.join(extra)}")
     if len(classes) < 2:
         raise DataError(f"{folder}: {len(classes)} class folders with images; a classifier needs two or more")
-    images: list[FileImage] = []
-    labels: list[int] = []
-    positions: dict[str, Indices] = {}
+    files: list[Path] = []
+    labels: list[str] = []
+    splits: dict[str, Indices] = {}
     for split, by_class in found.items():
-        start = len(images)
-        for label, name in enumerate(classes):
-            for path in by_class.get(name, []):
-                images.append(FileImage(path.relative_to(folder).as_posix(), path))
-                labels.append(label)
-        positions[split] = np.arange(start, len(images), dtype=np.int64)
-    label_array = np.array(labels, dtype=np.int64)
-    return Catalogue("folder", tuple(classes), images, label_array, _complete(positions, label_array, split_seed))
+        start = len(files)
+        for name in classes:
+            files += by_class.get(name, [])
+            labels += [name] * len(by_class.get(name, []))
+        splits[split] = np.arange(start, len(files))
+    return build_catalogue("folder", files, labels, root=folder, classes=classes, splits=splits, split_seed=split_seed)
 
 
 def _class_files(base: Path) -> dict[str, list[Path]]:
     folders = sorted(path for path in base.iterdir() if path.is_dir() and not path.name.startswith("."))
     files = {path.name: sorted(file for file in path.rglob("*") if is_image(file)) for path in folders}
     return {name: paths for name, paths in files.items() if paths}
-
-
-def _complete(positions: dict[str, Indices], labels: Indices, seed: int) -> dict[str, Indices]:
-    """All three splits, those that are missing drawn from `train`."""
-    total = len(positions["train"])
-    for split in ("test", "val"):
-        if split not in positions:
-            held_out = max(round(HELD_OUT * total), 1)
-            positions["train"], positions[split] = stratified(positions["train"], labels, held_out, seed)
-    return {split: positions[split] for split in SPLITS}

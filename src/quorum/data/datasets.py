@@ -1,0 +1,117 @@
+"""Data sets by name: what is known of one before it is there, and how it is listed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from quorum.data.catalogue import Catalogue
+from quorum.errors import DataError
+from quorum.registry import Registry
+
+Lister = Callable[[Path, int], Catalogue]  # the data set in a folder, split by a seed where it has no split of its own
+
+
+@dataclass(frozen=True)
+class Download:
+    """Where a data set's archive can be had.
+
+    Attributes:
+        url: of a tar or zip archive.
+        md5: of the archive, in hex digits.
+    """
+
+    url: str
+    md5: str
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """What is known of a data set before it is there.
+
+    Attributes:
+        catalogue: lists the data set.
+        input_size: side of the input, in pixels, that models take here unless told otherwise.
+        resize: shorter side before the crop for an input size; 0 for no resize.
+        one_size: whether all its images have the same size.
+        needs_folder: whether it has to be downloaded, unpacked or pointed at.
+        source: where its images come from, where it needs no folder.
+        download: where it can be had, if it can.
+    """
+
+    catalogue: Lister
+    input_size: int
+    resize: Callable[[int], int]
+    one_size: bool = False
+    needs_folder: bool = True
+    source: str = ""
+    download: Download | None = None
+
+
+DATASETS: Registry[Dataset] = Registry("dataset", "dataset", DataError)
+
+
+def register_dataset(
+    name: str,
+    *,
+    input_size: int = 224,
+    resize: Callable[[int], int] = lambda size: size,
+    one_size: bool = False,
+    needs_folder: bool = True,
+    source: str = "",
+    download: Download | None = None,
+) -> Callable[[Lister], Lister]:
+    """A decorator for a function (root, split_seed) that lists a data set.
+
+    Args:
+        name: of the data set; `root` is the folder of that name in `data_dir`, or what `path` points at.
+        input_size: side of the input, in pixels, that models take here unless told otherwise.
+        resize: shorter side before the crop for an input size; 0 for no resize.
+        one_size: whether all its images have the same size; they are then resized batch by batch.
+        needs_folder: whether there has to be a folder.
+        source: where the images come from, for the record; the function itself unless given.
+        download: where its archive can be had, if it can.
+
+    Raises:
+        ConfigError: where the name is taken.
+    """
+
+    def register(catalogue: Lister) -> Lister:
+        origin = source or f"{catalogue.__module__}.{catalogue.__qualname__}"
+        DATASETS.add(name, Dataset(catalogue, input_size, resize, one_size, needs_folder, origin, download))
+        return catalogue
+
+    return register
+
+
+def dataset(name: str) -> Dataset:
+    """A data set by name. Raises DataError for a name that is unknown."""
+    return DATASETS.named(name)
+
+
+def load_catalogue(name: str, data_dir: Path, path: Path | None = None, split_seed: int = 0) -> Catalogue:
+    """List a data set.
+
+    Args:
+        name: of the data set.
+        data_dir: folder that holds one folder per data set.
+        path: the data set's own folder, if it is elsewhere (always, for `folder`).
+        split_seed: of the split, where the data set has none of its own.
+
+    Raises:
+        DataError: where it is missing; the message says how to get it.
+    """
+    kind = dataset(name)
+    if name == "folder" and path is None:
+        raise DataError("dataset=folder needs path=, a tree of class/image files")
+    root = path or data_dir / name
+    if kind.needs_folder and not root.is_dir():
+        if name == "folder":
+            raise DataError(f"{root}: no such folder; path= names a tree of class/image files")
+        fetches = "download=true fetches it, " if kind.download else ""
+        raise DataError(
+            f"{name} is not in {root}: `quorum data -P dataset={name} -P archive=FILE[,FILE...]` unpacks it, "
+            f"{fetches}path= points at it"
+        )
+    return kind.catalogue(root, split_seed)
