@@ -8,7 +8,19 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "src" / "quorum"
-BASE = {"config", "console", "errors", "expressions", "plugins", "randomness", "recipe", "registry", "versions"}
+BASE = {
+    "choices",
+    "config",
+    "console",
+    "errors",
+    "expressions",
+    "plugins",
+    "randomness",
+    "recipe",
+    "registry",
+    "schedules",
+    "versions",
+}
 # Everything that a package may import besides itself and the base.
 BELOW = {
     "data": set(),
@@ -60,7 +72,7 @@ def test_the_base_imports_no_part() -> None:
 
 
 def test_configuration_knows_neither_torch_nor_mlflow() -> None:
-    for name in ("config", "errors", "recipe"):
+    for name in ("choices", "config", "errors", "expressions", "recipe", "registry", "schedules"):
         assert not {m.split(".")[0] for m in imports(PACKAGE / f"{name}.py")} & {"torch", "mlflow", "torchvision"}
 
 

@@ -40,7 +40,7 @@ class Architecture:
 
 
 # Both have classifiers beside the trunk that only serve a loss of their own; their ImageNet weights are for inputs
-# of mean and std 0.5, which `transform_input` makes of the others' normalisation.
+# of mean and std 0.5, which `transform_input` makes of the others' normalization.
 _WITHOUT_AUXILIARIES: Mapping[str, Any] = {"aux_logits": False, "transform_input": True, "init_weights": True}
 _OPTIONS: dict[str, Mapping[str, Any]] = {"googlenet": _WITHOUT_AUXILIARIES, "inception_v3": _WITHOUT_AUXILIARIES}
 

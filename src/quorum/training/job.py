@@ -84,7 +84,7 @@ def train(job: Job, on_batch: Callable[[int], None]) -> Iterator[Progress | Trai
     training = Training(config, model, parameter_groups(model), batches)
     yield from training.run(job.states, on_batch)
     scored = {split: evaluate(model, batches.evaluation(split), config.precision) for split in ("val", "test")}
-    tested = scored["test"].metrics()
+    tested = scored["test"].metrics(training.loss)
     _write_artifacts(job.artifacts, config, training.history, scored, pixels)
     Classifier.save(job.bundle, config, pixels.classes, pixels.digest, model.state_dict())
     yield Trained(_final_metrics(training.history, tested))

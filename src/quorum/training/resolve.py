@@ -12,6 +12,7 @@ from quorum.config import AUTO, TrialConfig
 from quorum.data import dataset
 from quorum.data.batches import policy
 from quorum.engine.device import resolve_precision
+from quorum.engine.training import check_choices
 from quorum.ensemble.classifier import DESCRIPTION, WEIGHTS
 from quorum.errors import ModelError
 from quorum.models import architecture, check_input, fetch_imagenet, file_digest, usual_input
@@ -42,10 +43,11 @@ def settle(config: TrialConfig) -> TrialConfig:
     What depends on the machine (the precision) or on a trained model (its normalisation) stays open.
 
     Raises:
-        QuorumError: for an unknown data set, model or policy, or an input that the model cannot take.
+        QuorumError: for an unknown data set, model, policy, optimizer, schedule or loss, or an input that does not fit.
     """
     kind, data = architecture(config.model), dataset(config.dataset)
     policy(config.augment)
+    check_choices(config)
     size = config.input_size if isinstance(config.input_size, int) else usual_input(kind, data.input_size)
     check_input(kind, size, min(config.batch_size, 2))
     resize = config.resize if config.resize != AUTO else data.resize(size)
