@@ -92,7 +92,7 @@ def _do(bench: Bench, resolved: Resolved, log: RunLog, name: str) -> SeedResult:
                 trained = told
                 log_end(log, job, trained)
             else:
-                progress.tell(told)
+                progress.on_event(told)
     assert trained is not None
     return trained_result(job, trained)
 

@@ -164,7 +164,7 @@ class SweepTrials:
         """Take down what a training tells."""
         opened = self._open[job.run_id]
         if isinstance(told, Progress):
-            opened.progress.tell(told)
+            opened.progress.on_event(told)
             opened.running.epoch = told.records[-1].epoch
             if told.kept:
                 node = opened.running.path.nodes[opened.running.epoch - 1]

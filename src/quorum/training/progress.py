@@ -38,12 +38,12 @@ class TrainingProgress:
         """Advance the bar."""
         self.bar.update(images)
 
-    def tell(self, progress: Progress) -> None:
-        """Log and show what a training tells of itself."""
-        if progress.restored:
-            self.on_restored(progress.records)
+    def on_event(self, event: Progress) -> None:
+        """Log and show an event of the training."""
+        if event.restored:
+            self.on_restored(event.records)
         else:
-            self.on_epoch(progress.records[-1])
+            self.on_epoch(event.records[-1])
 
     def on_restored(self, records: Sequence[EpochRecord]) -> None:
         """Log the epochs that need not be trained, unless the run has them."""
