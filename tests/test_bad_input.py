@@ -34,7 +34,16 @@ CASES: list[tuple[str | tuple[str, ...], str]] = [
     ("train -P batch_size=0", "batch_size: '0'"),
     ("train -P batch_size=100000", "batch_size: 100000 is more than the 1257 training images of digits"),
     ("train -P momentum=1", "momentum: '1' must be less than 1"),
-    ("train -P optimizer=lion", "optimizer: 'lion' must be 'sgd' or 'adam'"),
+    ("train -P optimizer=lion", "no optimizer 'lion'; choose from adam, adamw, sgd"),
+    (
+        "train -P optimizer=adamw(beta=3)",
+        "optimizer: 'adamw(beta=3)': no setting of adamw 'beta' (did you mean 'betas'?)",
+    ),
+    ("train -P schedule=cosin", "no schedule 'cosin' (did you mean 'cosine'?)"),
+    (
+        "train -P loss=cross_entropy(label_smoothing=2)",
+        "loss: 'cross_entropy(label_smoothing=2)': label_smoothing must be",
+    ),
     ("train -P precision=fp8", "precision: 'fp8'"),
     ("train -P seed=-1", "seed: '-1'"),
     ("train -P json=maybe", "json: 'maybe'"),

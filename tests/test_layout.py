@@ -9,6 +9,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "src" / "quorum"
 BASE = {
+    "choices",
     "config",
     "console",
     "errors",
@@ -17,6 +18,7 @@ BASE = {
     "randomness",
     "recipe",
     "registry",
+    "schedules",
     "source_code",
     "versions",
 }
@@ -71,7 +73,7 @@ def test_the_base_imports_no_part() -> None:
 
 
 def test_configuration_knows_neither_torch_nor_mlflow() -> None:
-    for name in ("config", "errors", "recipe"):
+    for name in ("choices", "config", "errors", "expressions", "recipe", "registry", "schedules"):
         assert not {m.split(".")[0] for m in imports(PACKAGE / f"{name}.py")} & {"torch", "mlflow", "torchvision"}
 
 

@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from quorum.errors import ConfigError, shown, unknown
-from quorum.expressions import with_argument
+from quorum.expressions import parse_call, with_argument
 
 Auto = Literal["auto"]
 AUTO: Auto = "auto"
@@ -97,14 +97,20 @@ class TrialConfig(Closed):
         description="channel mean and std; half is 0.5 and 0.5; auto: imagenet with ImageNet weights, else half",
     )
     augment: str = Field("none", description="augmentation policy of the training images")
-    optimizer: Literal["sgd", "adam"] = Field("sgd", description="optimiser")
+    optimizer: str = Field(
+        "sgd", description="optimizer: sgd, adam or adamw, or with settings: adamw(betas=(0.9, 0.99))"
+    )
     lr: float = Field(0.001, gt=0, description="learning rate of the first epoch")
-    momentum: float = Field(0.9, ge=0, lt=1, description="momentum of SGD (Adam keeps its usual betas)")
-    weight_decay: float = Field(5e-5, ge=0, description="weight decay (L2, added to the gradient)")
+    momentum: float = Field(0.9, ge=0, lt=1, description="momentum of SGD")
+    weight_decay: float = Field(5e-5, ge=0, description="weight decay (L2, added to the gradient; adamw: decoupled)")
     batch_size: int = Field(256, ge=1, description="images in a training batch; a last partial batch is dropped")
     epochs: int = Field(30, ge=1, le=100_000, description="epochs to train")
-    step_size: int = Field(20, ge=0, description="epochs between drops of the learning rate; 0: never")
+    schedule: str = Field(
+        "step", description="schedule of the learning rate: step, constant, cosine or cosine(final=0.1)"
+    )
+    step_size: int = Field(20, ge=0, description="epochs between drops of the schedule step; 0: never")
     gamma: float = Field(0.1, gt=0, le=1, description="factor of each drop")
+    loss: str = Field("cross_entropy", description="loss: cross_entropy or cross_entropy(label_smoothing=0.1)")
     phases: str = Field("all", description="parameter groups that train: all, classifier, or 1:classifier,31:all")
     precision: Literal["auto", "float32", "bf16"] = Field(
         AUTO, description="arithmetic of the network; auto: bf16 where the hardware has it"
@@ -116,6 +122,11 @@ class TrialConfig(Closed):
     def _phases_parse(cls, text: str) -> str:
         parse_phases(text)
         return text.replace(" ", "")
+
+    @field_validator("optimizer", "schedule", "loss")
+    @classmethod
+    def _is_one_call(cls, text: str, info: ValidationInfo) -> str:
+        return str(parse_call(text, str(info.field_name)))
 
     def unresolved(self) -> list[str]:
         """Names of the settings that are still `auto`."""

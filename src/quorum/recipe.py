@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from quorum.config import TrialConfig, parse_phases
+from quorum.schedules import lr_factor
 
 
 @dataclass(frozen=True)
@@ -12,7 +13,7 @@ class Recipe:
     """Settings of one epoch.
 
     Attributes:
-        lr: learning rate.
+        lr: learning rate; all that a schedule gives, so that it is the same path where it is the same rate.
         batch_size: images in a batch.
         augment: name of the augmentation policy.
         groups: names of the parameter groups that are trained.
@@ -27,8 +28,8 @@ class Recipe:
 def recipe_of(config: TrialConfig, epoch: int) -> Recipe:
     """The recipe of an epoch, counted from 1.
 
-    The learning rate follows torch's StepLR stepped once an epoch: lr * gamma ** ((epoch - 1) // step_size).
+    Raises:
+        ConfigError: for a schedule or a setting of it that is unknown.
     """
-    drops = (epoch - 1) // config.step_size if config.step_size else 0
     phase = [phase for phase in parse_phases(config.phases) if phase.first_epoch <= epoch][-1]
-    return Recipe(config.lr * config.gamma**drops, config.batch_size, config.augment, phase.groups)
+    return Recipe(config.lr * lr_factor(config, epoch), config.batch_size, config.augment, phase.groups)

@@ -15,7 +15,7 @@ from quorum.engine.epoch import Batch, Evaluation, evaluate
 from quorum.engine.history import EpochRecord, History
 from quorum.engine.metrics import METRICS, register_metric
 from quorum.engine.state import copy_weights, load_state, save_state
-from quorum.engine.training import Progress, States, Training, make_optimizer
+from quorum.engine.training import Progress, States, Training
 from quorum.errors import DivergedError, ModelError
 from quorum.models import build, parameter_groups
 from quorum.randomness import generator
@@ -88,7 +88,9 @@ def same_weights(one: Training, other: Training) -> bool:
     return all(torch.equal(states[0][name], states[1][name]) for name in states[0])
 
 
-@pytest.mark.parametrize("changes", [{}, {"optimizer": "adam", "lr": 0.001}, {"phases": "1:classifier,3:all"}])
+@pytest.mark.parametrize(
+    "changes", [{}, {"optimizer": "adamw(amsgrad=True)", "schedule": "cosine"}, {"phases": "1:classifier,3:all"}]
+)
 @pytest.mark.parametrize("stop_after", [1, 2, 4])
 @pytest.mark.parametrize("share", [0.05, 1e9])  # of the time that goes into writing states
 def test_an_interrupted_training_goes_on_bit_for_bit(
@@ -185,7 +187,7 @@ def test_a_phase_that_comes_later_trains_its_groups() -> None:
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
-def test_a_group_that_is_trained_later_starts_as_with_an_optimiser_of_its_own(optimizer: str) -> None:
+def test_a_group_that_is_trained_later_starts_as_with_an_optimizer_of_its_own(optimizer: str) -> None:
     """Two phases are plain torch loops: the second's new group has fresh momenta, the first's goes on with its own."""
     config = CONFIG.replace(phases="1:classifier,3:all", epochs=4, optimizer=optimizer, weight_decay=0.01, lr=0.003)
     ours = training(config)
@@ -215,22 +217,22 @@ def test_an_unknown_group_is_refused_before_training() -> None:
         training(CONFIG.replace(phases="1:all,3:layer9"))
 
 
-@pytest.mark.parametrize("step_size", [1, 3, 7])
-def test_the_schedule_is_torchs_step_lr(step_size: int) -> None:
-    config = CONFIG.replace(lr=0.05, step_size=step_size, gamma=0.1, epochs=20)
-    optimizer = torch.optim.SGD(nn.Linear(1, 1).parameters(), config.lr)
-    scheduler = torch.optim.lr_scheduler.StepLR(optimizer, step_size, config.gamma)
-    for epoch in range(1, 21):
-        assert recipe_of(config, epoch).lr == pytest.approx(optimizer.param_groups[0]["lr"], rel=1e-12)
-        optimizer.step()
-        scheduler.step()
+def test_the_loss_that_was_asked_for_is_trained_on_and_validated() -> None:
+    plain, smoothed = (training(CONFIG.replace(loss=f"cross_entropy(label_smoothing={s})")) for s in (0.0, 0.5))
+    start = evaluate(plain.model, plain.batches.evaluation("val"), "float32")
+    expected = nn.functional.cross_entropy(start.logits, start.labels, label_smoothing=0.5)
+    assert start.metrics(smoothed.loss)["loss"] == pytest.approx(float(expected))
+    for one in (plain, smoothed):
+        run(one)
+    assert plain.history.last.values["train/loss"] < smoothed.history.last.values["train/loss"]
+    assert not same_weights(plain, smoothed)
 
 
-@pytest.mark.parametrize(("name", "kind"), [("sgd", torch.optim.SGD), ("adam", torch.optim.Adam)])
-def test_the_optimiser_is_the_one_that_was_asked_for(name: str, kind: type) -> None:
-    optimizer = make_optimizer(CONFIG.replace(optimizer=name, weight_decay=0.01), nn.Linear(1, 1))
-    assert type(optimizer) is kind
-    assert optimizer.param_groups[0]["weight_decay"] == 0.01
+def test_the_learning_rate_follows_the_schedule() -> None:
+    trained = training(CONFIG.replace(schedule="cosine", epochs=3))
+    run(trained)
+    assert [r.values["lr"] for r in trained.history.records] == [recipe_of(trained.config, e).lr for e in (1, 2, 3)]
+    assert trained.optimizer.param_groups[0]["lr"] == trained.history.last.values["lr"] < 0.02
 
 
 def test_a_loss_that_is_not_finite_ends_the_training_with_the_epoch(tmp_path: Path) -> None:

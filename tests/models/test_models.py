@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import copy
 import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 import torchvision
 
-from quorum.errors import ModelError
+from quorum.errors import ConfigError, ModelError
 from quorum.models import (
     ARCHITECTURES,
     TORCHVISION,
@@ -20,6 +22,7 @@ from quorum.models import (
     fetch_imagenet,
     on_meta,
     parameter_groups,
+    register_model,
     usual_input,
 )
 from quorum.models.parts import head_name, last_layer
@@ -43,6 +46,77 @@ def test_it_answers_a_logit_per_class(name: str) -> None:
     size = usual(name)
     with torch.inference_mode():
         assert model(torch.zeros(2, 3, size, size)).shape == (2, 7)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_builds_without_weights_and_its_head_is_found(name: str) -> None:
+    meta, model = on_meta(name), build(name, 2, seed=0)
+    assert {parameter.device.type for parameter in meta.parameters()} == {"meta"}
+    assert [(n, p.shape) for n, p in meta.named_parameters()] == [(n, p.shape) for n, p in model.named_parameters()]
+    assert head_name(meta) == head_name(model)
+    last = model.get_submodule(last_layer(model))
+    assert isinstance(last, torch.nn.Linear | torch.nn.Conv2d)
+    assert last.weight.shape[0] == 2
+
+
+class Nested(torch.nn.Module):
+    """A network whose last layer has no usual name."""
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__()
+        self.stem = torch.nn.Conv2d(3, 4, 3, stride=4)
+        self.body = torch.nn.ModuleDict({"norm": torch.nn.BatchNorm2d(4), "answer": torch.nn.Linear(4, num_classes)})
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.body["answer"](self.body["norm"](self.stem(images)).mean((2, 3)))
+
+
+@pytest.fixture
+def registered() -> Iterator[Callable[..., None]]:
+    """Registers `Nested` by a name until the test has ended."""
+    names: list[str] = []
+
+    def register(name: str, **options: Any) -> None:
+        assert register_model(name, **options)(Nested) is Nested
+        names.append(name)
+
+    yield register
+    for name in names:
+        ARCHITECTURES.remove(name)
+
+
+def test_a_network_of_ones_own_with_a_head_that_is_named(registered: Callable[..., None], tmp_path: Path) -> None:
+    registered("nested-named", head="body.answer")
+    check_input(architecture("nested-named"), 32)
+    model = build("nested-named", 5, seed=0)
+    assert model(torch.zeros(2, 3, 32, 32)).shape == (2, 5)
+    groups = parameter_groups(model)
+    assert [p.shape for p in groups["classifier"]] == [(5, 4), (5,)]
+    assert len(groups["features"]) == 4
+    torch.save(model.state_dict(), tmp_path / "state.pt")
+    other = build("nested-named", 7, seed=1, weights=tmp_path / "state.pt")
+    assert torch.equal(other.get_parameter("stem.weight"), model.get_parameter("stem.weight"))
+    assert head_name(copy.deepcopy(model)) == "body.answer"
+
+
+def test_a_head_without_a_usual_name_is_one_line_that_says_how_to_name_it(registered: Callable[..., None]) -> None:
+    registered("nested-unnamed")
+    for call in (lambda: parameter_groups(Nested(2)), lambda: check_input(architecture("nested-unnamed"), 32)):
+        with pytest.raises(ModelError, match=r"no part of Nested has a usual name .* stem, body") as caught:
+            call()
+        assert "register_model(NAME, head=PART)" in str(caught.value)
+        assert "\n" not in str(caught.value)
+    registered("nested-wrong", head="answer")
+    with pytest.raises(ModelError, match="Nested has no part 'answer'; its last parts are stem, body"):
+        build("nested-wrong", 3, seed=0)
+
+
+def test_a_name_that_is_taken_is_refused() -> None:
+    for name in ("scratch-simple", "resnet34"):
+        with pytest.raises(ConfigError, match=f"model '{name}': is "):
+            register_model(name)(Nested)
+    with pytest.raises(ModelError, match="did you mean 'scratch-simple'"):
+        architecture("scratch-simpel")
 
 
 @pytest.mark.parametrize("name", NAMES)

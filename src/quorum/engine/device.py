@@ -69,5 +69,5 @@ def resolve_precision(precision: str, device: torch.device) -> str:
 
 
 def autocast(precision: str, device: torch.device) -> torch.autocast:
-    """The context in which a forward pass runs; weights and optimiser stay float32."""
+    """The context in which a forward pass runs; weights and optimizer stay float32."""
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from quorum.engine.device import autocast
+from quorum.engine.losses import Loss, cross_entropy
 from quorum.engine.metrics import measure
 
 Batch = tuple[torch.Tensor, torch.Tensor]
@@ -20,7 +20,7 @@ class Pass:
     """Sums of one pass.
 
     Attributes:
-        loss: mean cross-entropy, nats.
+        loss: mean of the loss.
         accuracy: fraction of labels that had the highest logit.
         images: number of images.
     """
@@ -37,9 +37,9 @@ class Evaluation:
     logits: torch.Tensor
     labels: torch.Tensor
 
-    def metrics(self) -> dict[str, float]:
-        """The loss (mean cross-entropy, nats) and every registered metric, by name."""
-        return {"loss": float(F.cross_entropy(self.logits, self.labels)), **measure(self.logits, self.labels)}
+    def metrics(self, loss: Loss = cross_entropy) -> dict[str, float]:
+        """The loss and every registered metric, by name."""
+        return {"loss": float(loss(self.logits, self.labels)), **measure(self.logits, self.labels)}
 
     @property
     def predictions(self) -> torch.Tensor:
@@ -48,13 +48,14 @@ class Evaluation:
 
 
 def ignore(_images: int) -> None:
-    """Told of a batch by whoever does not want to know."""
+    """The callback of whoever does not need one."""
 
 
 def train_epoch(
     model: nn.Module,
     batches: Iterable[Batch],
     optimizer: torch.optim.Optimizer,
+    loss: Loss,
     precision: str,
     on_batch: Callable[[int], None] = ignore,
 ) -> Pass:
@@ -64,8 +65,9 @@ def train_epoch(
         model: on the device of the batches; put into training mode.
         batches: input float32 [n, 3, s, s] and labels int64 [n].
         optimizer: stepped once a batch, at the learning rate it has.
+        loss: of logits float32 [n, classes] and labels, see `quorum.engine.losses`.
         precision: `float32` or `bf16`.
-        on_batch: told the number of images after each batch.
+        on_batch: called with the number of images after each batch.
     """
     model.train()
     device = next(model.parameters()).device
@@ -75,11 +77,11 @@ def train_epoch(
     for inputs, labels in batches:
         with autocast(precision, device):
             logits = model(inputs)
-        loss = F.cross_entropy(logits.float(), labels)
+        mean = loss(logits.float(), labels)
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        mean.backward()
         optimizer.step()
-        loss_sum += loss.detach() * len(labels)
+        loss_sum += mean.detach() * len(labels)
         correct += (logits.detach().argmax(dim=1) == labels).sum()
         images += len(labels)
         on_batch(len(labels))

@@ -1,6 +1,6 @@
 """The state after an epoch, kept so that training goes on from it exactly.
 
-Because randomness is addressed by epoch, the state is the network, the optimiser, the epoch and what was measured.
+Because randomness is addressed by epoch, the state is the network, the optimizer, the epoch and what was measured.
 It is two files: `last.pt`, and `best-E.pt` with the weights of the best epoch so far. Each is written beside its
 place and renamed; `last.pt` names the best epoch it belongs to and is written after it, so a kill at any moment
 leaves a state that can be used.
@@ -51,7 +51,7 @@ def copy_weights(weights: Weights) -> Weights:
 
 
 def save_state(state: TrainingState, folder: Path) -> None:
-    """Write a state; the one before stands until this one is complete."""
+    """Write a state; the one before is kept until this one is complete."""
     folder.mkdir(parents=True, exist_ok=True)
     best = folder / _best_name(state.history)
     if not best.is_file():

@@ -15,17 +15,20 @@ from torch import nn
 from quorum.config import TrialConfig
 from quorum.engine.epoch import Batch, evaluate, ignore, train_epoch
 from quorum.engine.history import EpochRecord, History
+from quorum.engine.losses import check_loss, make_loss
+from quorum.engine.optimizers import check_optimizer, make_optimizer
 from quorum.engine.state import TrainingState, Weights, copy_weights, load_state, save_state
 from quorum.errors import DivergedError, ModelError, unknown
 from quorum.metric_names import EPOCH_SECONDS, IMAGES_PER_SECOND, LR, split_metric
 from quorum.randomness import seed_everything
 from quorum.recipe import Recipe, recipe_of
+from quorum.schedules import check_schedule
 
 SAVING_SHARE = 0.05  # of the time, at most, goes into writing states
 FIRST_COST = 0.05  # seconds that writing one is taken to need, until one has been written
 
 
-class Batches(Protocol):
+class BatchSource(Protocol):
     """Where batches come from (see quorum.data.batches)."""
 
     def training(self, *, seed: int, epoch: int, batch_size: int, augment: str) -> Iterator[Batch]:
@@ -37,7 +40,7 @@ class Batches(Protocol):
 
 @dataclass(frozen=True)
 class Progress:
-    """What a training tells of itself.
+    """An event of a training.
 
     Attributes:
         records: the epoch just trained or, first, those that were restored with a state.
@@ -73,19 +76,11 @@ class States:
 Groups = Mapping[str, Sequence[nn.Parameter]]
 
 
-def make_optimizer(config: TrialConfig, model: nn.Module) -> torch.optim.Optimizer:
-    """SGD or Adam over all parameters. Those that an epoch does not train have no gradient and are passed over:
-    they keep their weights, are not decayed, and a momentum starts at zero when they are first trained."""
-    if config.optimizer == "sgd":
-        optimizer = torch.optim.SGD(
-            model.parameters(), config.lr, momentum=config.momentum, weight_decay=config.weight_decay, fused=True
-        )
-        if config.momentum:
-            # The fused step takes momenta for all of its parameters or for none. From zero, the first step is the same.
-            for parameter in model.parameters():
-                optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
-        return optimizer
-    return torch.optim.Adam(model.parameters(), config.lr, weight_decay=config.weight_decay, fused=True)
+def check_choices(config: TrialConfig) -> None:
+    """Raise ConfigError where the optimizer, the schedule or the loss is unknown or does not work as it is set."""
+    check_schedule(config)
+    check_optimizer(config)
+    check_loss(config.loss)
 
 
 def check_groups(config: TrialConfig, groups: Groups) -> None:
@@ -123,11 +118,12 @@ class Training:
     config: TrialConfig
     model: nn.Module
     groups: Groups
-    batches: Batches
+    batches: BatchSource
 
     def __post_init__(self) -> None:
         check_groups(self.config, self.groups)
-        self.optimizer = make_optimizer(self.config, self.model)
+        self.optimizer = make_optimizer(self.config, self.model.parameters())
+        self.loss = make_loss(self.config.loss)
         self.history = History()
         self.best_weights: Weights = {}
 
@@ -136,7 +132,7 @@ class Training:
 
         Args:
             states: where states are.
-            on_batch: told the number of images after each batch.
+            on_batch: called with the number of images after each batch.
 
         Raises:
             DivergedError: when the training or validation loss is not finite.
@@ -164,11 +160,11 @@ class Training:
         batches = self.batches.training(
             seed=config.seed, epoch=epoch, batch_size=recipe.batch_size, augment=recipe.augment
         )
-        trained = train_epoch(self.model, batches, self.optimizer, config.precision, on_batch)
+        trained = train_epoch(self.model, batches, self.optimizer, self.loss, config.precision, on_batch)
         trained_seconds = time.perf_counter() - started
         if not math.isfinite(trained.loss):
             raise DivergedError(f"the training loss is {trained.loss} in epoch {epoch} (lr {recipe.lr:g})")
-        validated = evaluate(self.model, self.batches.evaluation("val"), config.precision).metrics()
+        validated = evaluate(self.model, self.batches.evaluation("val"), config.precision).metrics(self.loss)
         if not math.isfinite(validated["loss"]):
             raise DivergedError(f"the validation loss is {validated['loss']} in epoch {epoch} (lr {recipe.lr:g})")
         measured = {"train": {"loss": trained.loss, "accuracy": trained.accuracy}, "val": validated}

@@ -7,7 +7,16 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from quorum.models.architectures import ARCHITECTURES, TORCHVISION, architecture, check_input, on_meta, usual_input
+from quorum.models import scratch as scratch  # registers its networks
+from quorum.models.architectures import (
+    ARCHITECTURES,
+    TORCHVISION,
+    architecture,
+    check_input,
+    on_meta,
+    register_model,
+    usual_input,
+)
 from quorum.models.depthwise import with_fast_depthwise
 from quorum.models.parts import parameter_groups
 from quorum.models.weights import fetch_imagenet, file_digest, imagenet_file, load_into, read_state
@@ -25,6 +34,7 @@ __all__ = [
     "on_meta",
     "parameter_groups",
     "read_state",
+    "register_model",
     "usual_input",
 ]
 

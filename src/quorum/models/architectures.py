@@ -12,12 +12,16 @@ import torchvision.models
 from torch import nn
 from torchvision.models import WeightsEnum
 
-from quorum.errors import ModelError, unknown
-from quorum.models.scratch import ScratchComplex, ScratchMedium, ScratchSimple
+from quorum.errors import ConfigError, ModelError, unknown
+from quorum.models.parts import head_name, name_head
+from quorum.registry import Registry
 
 # Sides of inputs that networks are usually made for, the most usual first.
 USUAL_INPUTS = (224, 32, 64, 96, 128, 160, 192, 256, 288, 299, 320, 384, 480, 512)
 SMALLEST_INPUT, LARGEST_INPUT = 8, 1024
+
+
+Build = Callable[[int], nn.Module]
 
 
 @dataclass(frozen=True)
@@ -33,14 +37,14 @@ class Architecture:
     """
 
     name: str
-    build: Callable[[int], nn.Module]
+    build: Build
     imagenet: WeightsEnum | None = None
     own_head: bool = False
     ignored: tuple[str, ...] = ()
 
 
 # Both have classifiers beside the trunk that only serve a loss of their own; their ImageNet weights are for inputs
-# of mean and std 0.5, which `transform_input` makes of the others' normalisation.
+# of mean and std 0.5, which `transform_input` makes of the others' normalization.
 _WITHOUT_AUXILIARIES: Mapping[str, Any] = {"aux_logits": False, "transform_input": True, "init_weights": True}
 _OPTIONS: dict[str, Mapping[str, Any]] = {"googlenet": _WITHOUT_AUXILIARIES, "inception_v3": _WITHOUT_AUXILIARIES}
 
@@ -56,6 +60,47 @@ def _torchvision(name: str) -> Architecture:
     )
 
 
+TORCHVISION: tuple[str, ...] = tuple(torchvision.models.list_models(module=torchvision.models))
+
+# What the reports train, and what users have added.
+ARCHITECTURES: Registry[Architecture] = Registry("model", setting="model", error=ModelError)
+
+
+def register_model(
+    name: str, *, head: str = "", imagenet: WeightsEnum | None = None, own_head: bool = False
+) -> Callable[[Build], Build]:
+    """A decorator that adds a network.
+
+    It decorates a function (or a class) of a number of classes that returns a torch module: float32 [n, 3, s, s] to
+    logits [n, classes]. The module has to be possible to build on torch's `meta` device or to be moved there.
+
+    Args:
+        name: what settings call it.
+        head: path of its last part, the classifier; not needed where it is called classifier, fc, head or heads.
+        imagenet: torchvision's weights that fit it.
+        own_head: whether its classifier is not the one that those weights have.
+
+    Raises:
+        ConfigError: where the name is taken.
+    """
+
+    def register(build: Build) -> Build:
+        if name in TORCHVISION:
+            raise ConfigError(f"model {name!r}: is the name of a network of torchvision's")
+        with_head = (lambda classes: name_head(build(classes), head)) if head else build
+        ARCHITECTURES.add(name, Architecture(name, with_head, imagenet, own_head))
+        return build
+
+    return register
+
+
+for _name in ("alexnet", "resnet18", "resnet50", "mobilenet_v2", "efficientnet_v2_s"):
+    ARCHITECTURES.add(_name, _torchvision(_name))
+
+
+@register_model(
+    "mobilenet_v2-two-layer-head", imagenet=torchvision.models.MobileNet_V2_Weights.IMAGENET1K_V1, own_head=True
+)
 def _mobilenet_v2_two_layer_head(num_classes: int) -> nn.Module:
     model = torchvision.models.mobilenet_v2(weights=None)
     model.classifier = nn.Sequential(
@@ -64,28 +109,8 @@ def _mobilenet_v2_two_layer_head(num_classes: int) -> nn.Module:
     return model
 
 
-TORCHVISION: tuple[str, ...] = tuple(torchvision.models.list_models(module=torchvision.models))
-
-# What the reports train.
-ARCHITECTURES = {
-    architecture.name: architecture
-    for architecture in (
-        *map(_torchvision, ("alexnet", "resnet18", "resnet50", "mobilenet_v2", "efficientnet_v2_s")),
-        Architecture(
-            "mobilenet_v2-two-layer-head",
-            _mobilenet_v2_two_layer_head,
-            imagenet=torchvision.models.MobileNet_V2_Weights.IMAGENET1K_V1,
-            own_head=True,
-        ),
-        Architecture("scratch-simple", ScratchSimple),
-        Architecture("scratch-complex", ScratchComplex),
-        Architecture("scratch-medium", ScratchMedium),
-    )
-}
-
-
 def architecture(name: str) -> Architecture:
-    """An architecture by name. Raises ModelError for a name that is none."""
+    """An architecture by name. Raises ModelError for an unknown name."""
     if name in ARCHITECTURES:
         return ARCHITECTURES[name]
     if name in TORCHVISION:
@@ -133,14 +158,20 @@ def takes(name: str, size: int, images: int = 2) -> bool:
 
 @functools.lru_cache(maxsize=4)
 def on_meta(name: str) -> nn.Module:
-    """A network for two classes that has shapes and no weights."""
+    """A network for two classes that has shapes and no weights.
+
+    Raises:
+        ModelError: for an unknown name, or a network whose head is not known.
+    """
     kind = architecture(name)
     try:
         with torch.device("meta"):
-            return kind.build(2)
+            model = kind.build(2)
     except NotImplementedError:  # RegNets compute their widths with tensors
         with torch.device("cpu"):
-            return kind.build(2).to("meta")
+            model = kind.build(2).to("meta")
+    head_name(model)
+    return model
 
 
 def _inputs(kind: Architecture) -> str:

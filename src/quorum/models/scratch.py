@@ -10,7 +10,10 @@ from collections.abc import Sequence
 
 from torch import nn
 
+from quorum.models.architectures import register_model
 
+
+@register_model("scratch-simple")
 class ScratchSimple(nn.Sequential):
     """Two 3 x 3 convolutions (32 and 64 channels), each with relu and 2 x 2 max-pooling; linear 4096-128-classes.
 
@@ -31,6 +34,7 @@ class ScratchSimple(nn.Sequential):
         self.classifier = nn.Sequential(nn.Linear(4096, 128), nn.ReLU(inplace=True), nn.Linear(128, num_classes))
 
 
+@register_model("scratch-complex")
 class ScratchComplex(nn.Sequential):
     """Three 3 x 3 convolutions (64, 128 and 256 channels), each with relu, batch-norm and max-pooling in that order;
     linear 4096-512, relu, dropout 0.5, linear 512-classes.
@@ -53,6 +57,7 @@ class ScratchComplex(nn.Sequential):
         self.classifier = _classifier((4096, 512), num_classes)
 
 
+@register_model("scratch-medium")
 class ScratchMedium(nn.Sequential):
     """Four 3 x 3 convolutions (64, 128, 256 and 512 channels), each with batch-norm, relu and max-pooling in that
     order; linear 8192-1024, relu, dropout 0.5, linear 1024-512, relu, dropout 0.5, linear 512-classes.

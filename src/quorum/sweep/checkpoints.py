@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from quorum.config import TrialConfig
+from quorum.engine.optimizers import state_tensors
 from quorum.models import on_meta
 
 LIMIT_OF_FREE = 0.5  # of the disk's free space at most, whatever limit is given
@@ -87,6 +88,6 @@ def _size(folder: Path) -> int:
 
 
 def state_bytes(config: TrialConfig) -> int:
-    """Size of a training's state, nearly: weights, the best epoch's weights, and what the optimiser holds."""
-    slots = 2 if config.optimizer == "adam" else 1 if config.momentum else 0
-    return (2 + slots) * sum(tensor.numel() * tensor.element_size() for tensor in on_meta(config.model).parameters())
+    """Size of a training's state, nearly: weights, the best epoch's weights, and what the optimizer holds."""
+    weights = sum(tensor.numel() * tensor.element_size() for tensor in on_meta(config.model).parameters())
+    return (2 + state_tensors(config)) * weights

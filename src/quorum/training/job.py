@@ -78,7 +78,7 @@ def train(job: Job, on_batch: Callable[[int], None]) -> Iterator[Progress | Trai
     training = Training(config, model, parameter_groups(model), batches)
     yield from training.run(job.states, on_batch)
     scored = {split: evaluate(model, batches.evaluation(split), config.precision) for split in ("val", "test")}
-    tested = scored["test"].metrics()
+    tested = scored["test"].metrics(training.loss)
     _write_artifacts(job.artifacts, prepared, training.history, scored)
     Classifier.save(job.bundle, config, prepared.classes, prepared.data_digest, model.state_dict())
     yield Trained(_final_metrics(training.history, tested))

@@ -7,6 +7,7 @@ import json
 from quorum.config import AUTO, TrialConfig
 from quorum.data import dataset
 from quorum.data.augment.policies import policy
+from quorum.engine.training import check_choices
 from quorum.models import architecture, check_input, usual_input
 
 OURS = ("models:/", "runs:/")  # beginnings of URIs of models of ours
@@ -20,10 +21,11 @@ def resolve_static(config: TrialConfig) -> TrialConfig:
     What depends on the machine (the precision) or on a trained model (its normalization) stays open.
 
     Raises:
-        QuorumError: for an unknown data set, model or policy, or an input that the model cannot take.
+        QuorumError: for an unknown data set, model, policy, optimizer, schedule or loss, or an input that does not fit.
     """
     kind, data = architecture(config.model), dataset(config.dataset)
     policy(config.augment)
+    check_choices(config)
     size = config.input_size if isinstance(config.input_size, int) else usual_input(kind, data.input_size)
     check_input(kind, size, min(config.batch_size, 2))
     resize = config.resize if config.resize != AUTO else data.resize(size)
