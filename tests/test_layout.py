@@ -18,6 +18,7 @@ BASE = {
     "recipe",
     "registry",
     "source_code",
+    "tuning",
     "versions",
 }
 # Everything that a package may import besides itself and the base.

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NoReturn
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
-from quorum import __version__
+from quorum import __version__, tuning
 from quorum.commands.options import Options, SweepOptions
 from quorum.commands.wiring import COMMANDS, Command
 from quorum.config import TrialConfig, describe, parse_config
@@ -47,6 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, _terminate)
     # A child that sees this variable would reopen the run and mark it finished: take it out, adopt the run once.
     adopted = os.environ.pop("MLFLOW_RUN_ID", None)
+    tuning.use(os.environ.get("QUORUM_TUNING") != "0")
     try:
         return _main(list(sys.argv[1:] if arguments is None else arguments), adopted)
     except QuorumError as error:

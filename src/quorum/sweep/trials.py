@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
+from quorum import tuning
 from quorum.config import TrialConfig
 from quorum.engine.device import set_up
 from quorum.engine.state import discard_state
@@ -68,7 +69,7 @@ class SweepTrials:
             train,
             lambda job, images: self._open[job.run_id].progress.on_batch(images),
             self.jobs,
-            functools.partial(set_up, self.threads),
+            functools.partial(set_up, self.threads, tuning.used()),
             preload=(train.__module__,),
         )
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import gc
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -17,6 +15,7 @@ from quorum.errors import RegistryError, masked
 from quorum.tracking import schema
 from quorum.tracking.runs import FINISHED
 from quorum.tracking.store import Store
+from quorum.tuning import no_garbage_collection
 
 TRAINING = f"tags.`{schema.FINGERPRINT}` LIKE '%'"  # a condition: the run is a training, not a trial or a sweep
 _PAGES = (10, 50, 200, 1000)  # runs of the first pages, and of all further ones: many callers want the first run alone
@@ -45,7 +44,7 @@ def search(
     experiments = [experiment.experiment_id for experiment in store.client.search_experiments()]
     token = None
     for size in itertools.chain(_PAGES, itertools.repeat(_PAGES[-1])):
-        with _no_collection():
+        with no_garbage_collection():
             page = store.client.search_runs(
                 experiments,
                 " AND ".join(clauses),
@@ -57,18 +56,6 @@ def search(
         token = page.token
         if not token:
             return
-
-
-@contextlib.contextmanager
-def _no_collection() -> Iterator[None]:
-    """Put off Python's search for garbage: among the many rows of a page it takes longer than reading them."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def unfinished(store: Store, kind: str, key: str) -> Run | None:
