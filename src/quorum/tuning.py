@@ -38,7 +38,7 @@ def keep_freed_memory() -> None:
     A training asks for the same large blocks in every batch. By default each of them comes as fresh pages that the
     system has to fill with zeros first.
 
-    Gain: AlexNet at 224 pixels trains without the 67,000 page faults of a batch of 32, which are 8 to 10% of its
+    Gain: AlexNet at 224 pixels trains without the 67,000 page faults of a batch of 32, which are 7 to 10% of its
     processor time; MobileNetV2 at 64 pixels takes 8% less of it, scratch-simple at 32 pixels 20% less.
     """
     if not _used or sys.platform != "linux" or not hasattr(library := ctypes.CDLL(None), "mallopt"):
