@@ -20,6 +20,7 @@ BASE = {
     "registry",
     "schedules",
     "source_code",
+    "tuning",
     "versions",
 }
 # Everything that a package may import besides itself and the base.

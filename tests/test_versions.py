@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,19 +24,37 @@ def module_name(file: Path) -> str:
     return ".".join(file.relative_to(PACKAGE).with_suffix("").parts).removesuffix("__init__").removesuffix(".")
 
 
-@pytest.fixture
-def package(tmp_path: Path) -> Path:
-    """A copy of the package."""
-    return Path(shutil.copytree(PACKAGE, tmp_path / "quorum", ignore=shutil.ignore_patterns("__pycache__")))
+@pytest.fixture(scope="module")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the package. Tests leave it as it was."""
+    folder = tmp_path_factory.mktemp("copy") / "quorum"
+    return Path(shutil.copytree(PACKAGE, folder, ignore=shutil.ignore_patterns("__pycache__")))
+
+
+@pytest.fixture(scope="module")
+def before() -> str:
+    """Hash of the package as it is, wherever it is."""
+    return digest(PACKAGE)
 
 
 def digest(package: Path) -> str:
     return digest_code(package, [], PACKAGES)
 
 
-def append(file: Path, text: str) -> None:
-    assert file.is_file(), f"{file} has moved: this test edits it"
-    file.write_text(file.read_text() + text)
+@contextlib.contextmanager
+def edited(file: Path, text: str) -> Iterator[None]:
+    """Write another text into a file for a while."""
+    original = file.read_text()
+    file.write_text(text)
+    try:
+        yield
+    finally:
+        file.write_text(original)
+
+
+def with_code(file: Path) -> str:
+    """A module's text with one more statement."""
+    return file.read_text() + "\nADDED = 1\n"
 
 
 @pytest.mark.parametrize(
@@ -56,10 +76,10 @@ def append(file: Path, text: str) -> None:
         "training/job.py",
     ],
 )
-def test_code_that_computes_changes_it(package: Path, module: str) -> None:
-    before = digest(package)
-    append(package / module, "\nADDED = 1\n")
-    assert digest(package) != before
+def test_code_that_computes_changes_it(package: Path, before: str, module: str) -> None:
+    file = package / module
+    with edited(file, with_code(file)):
+        assert digest(package) != before
 
 
 @pytest.mark.parametrize(
@@ -79,45 +99,45 @@ def test_code_that_computes_changes_it(package: Path, module: str) -> None:
         "training/progress.py",
     ],
 )
-def test_code_that_computes_no_result_leaves_it(package: Path, module: str) -> None:
-    before = digest(package)
-    append(package / module, "\nADDED = 1\n")
-    assert digest(package) == before
+def test_code_that_computes_no_result_leaves_it(package: Path, before: str, module: str) -> None:
+    file = package / module
+    with edited(file, with_code(file)):
+        assert digest(package) == before
 
 
-def test_text_leaves_it(package: Path) -> None:
-    before = digest(package)
+def test_text_leaves_it(package: Path, before: str) -> None:
     file = package / "data" / "preprocess.py"
-    append(file, "\n# a comment\n")
     tree = ast.parse(file.read_text())
     assert isinstance(tree.body[0], ast.Expr)
     tree.body[0].value = ast.Constant("Another docstring.")
-    file.write_text(ast.unparse(tree))  # other formatting, no comments
-    assert digest(package) == before
+    with edited(file, ast.unparse(tree) + "\n# a comment\n"):  # other formatting, too
+        assert digest(package) == before
 
 
-def test_packages_change_it() -> None:
-    assert digest(PACKAGE) != digest_code(PACKAGE, [], {**PACKAGES, "numpy": "2.0.1"})
+def test_packages_change_it(before: str) -> None:
+    assert digest_code(PACKAGE, [], {**PACKAGES, "numpy": "2.0.1"}) != before
 
 
 def test_each_package_that_computes_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = {code_version()}
+    monkeypatch.setattr(versions, "computing_modules", lambda _: {})
     real = versions.package_versions()
-    for name in ("torch", "torchvision", "numpy", "pillow"):
+    found = set()
+    for name in ("torch", "torchvision", "numpy", "pillow", "optuna"):
         monkeypatch.setattr(versions, "package_versions", lambda name=name: {**real, name: "0"})
         versions._code_version.cache_clear()
         found.add(code_version())
+    monkeypatch.undo()
     versions._code_version.cache_clear()
     assert len(found) == 5
 
 
-def test_plugins_change_it_by_their_code(tmp_path: Path) -> None:
+def test_plugins_change_it_by_their_code(tmp_path: Path, before: str) -> None:
     files = [tmp_path / "a" / "mine.py", tmp_path / "b" / "other.py"]
     for number, file in enumerate(files):
         file.parent.mkdir()
         file.write_text(f'"""A plugin."""\nNUMBER = {number}\n')
     loaded = digest_code(PACKAGE, files, PACKAGES)
-    assert loaded != digest(PACKAGE)
+    assert loaded != before
     assert loaded == digest_code(PACKAGE, reversed(files), PACKAGES)
     files[0].write_text("# a comment\nNUMBER = 0\n")
     assert loaded == digest_code(PACKAGE, [files[0].rename(tmp_path / "moved.py"), files[1]], PACKAGES)
@@ -162,7 +182,6 @@ def test_it_is_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(calls) == 1
 
 
-def test_a_package_without_the_training_is_refused(package: Path) -> None:
-    (package / "training" / "job.py").unlink()
-    with pytest.raises(FileNotFoundError, match=r"no module training\.job"):
-        computing_modules(package)
+def test_a_package_without_the_training_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"no module data\.opened, training\.job"):
+        computing_modules(tmp_path)

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from pydantic import ValidationError
 
+from quorum import tuning
 from quorum.api.options import WORK_DIR
 from quorum.commands import arguments
 from quorum.commands.wiring import COMMANDS, Command
@@ -56,6 +57,7 @@ def main(words: Sequence[str] | None = None, commands: Mapping[str, Command] = C
     signal.signal(signal.SIGTERM, _terminate)
     # A child that sees this variable would reopen the run and mark it finished: take it out, adopt the run once.
     call = _Call(os.environ.pop("MLFLOW_RUN_ID", None))
+    tuning.use(os.environ.get("QUORUM_TUNING") != "0")
     try:
         answer = call.answer(sys.argv[1:] if words is None else words, commands)
     except KeyboardInterrupt as error:

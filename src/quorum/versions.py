@@ -31,6 +31,7 @@ EXCLUDED = {
     "report": "tables and figures of results",
     "source_code": "finds and hashes modules",
     "tracking": "stores results",
+    "tuning": "changes speed alone",
     "versions": "names results",
 }
 COMPUTING_PACKAGES = ("torch", "torchvision", "numpy", "pillow")

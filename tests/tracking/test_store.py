@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from mlflow.tracking import MlflowClient
 
+from quorum import tuning
 from quorum.errors import RegistryError
-from quorum.tracking import store as module
 from quorum.tracking.runs import begin_run
 from quorum.tracking.store import connect, settle
 
@@ -50,7 +50,7 @@ def test_several_processes_make_a_store_at_once(file: Path) -> None:
 def test_the_file_alone_is_the_store_once_it_is_settled(
     file: Path, empty_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_file_system", lambda _: "ext4")
+    monkeypatch.setattr(tuning, "_file_system", lambda _: "ext4")
     shutil.copy(empty_store, file)
     store = connect()
     with begin_run(store, "train", "a run"):
@@ -65,7 +65,7 @@ def test_the_file_alone_is_the_store_once_it_is_settled(
 def test_nothing_is_written_ahead_on_a_network_folder(
     file: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_file_system", lambda _: "nfs4")
+    monkeypatch.setattr(tuning, "_file_system", lambda _: "nfs4")
     shutil.copy(empty_store, file)
     settle(connect())
     assert mode(file) == "delete"
@@ -75,3 +75,25 @@ def test_a_file_that_is_no_store(file: Path) -> None:
     file.write_text("no database " * 100)
     with pytest.raises(RegistryError, match=r"mlflow\.db: .*not a database"):
         connect()
+
+
+@pytest.mark.parametrize(
+    ("uri", "reason"),
+    [
+        ("nonsense://me:secret@host/db", "unsupported URI"),
+        ("mysql+absent://me:secret@host/db", "Can't load plugin"),
+        ("mysql://me:se/cr@et@host/db", "No module named 'MySQLdb'"),
+        ("http://me:secret@127.0.0.1:9", "Connection refused"),
+    ],
+)
+def test_a_store_that_cannot_be_opened_is_one_line_without_the_password(
+    monkeypatch: pytest.MonkeyPatch, uri: str, reason: str
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with pytest.raises(RegistryError, match=reason) as caught:
+        connect()
+    message = str(caught.value)
+    assert message.startswith(f"tracking store {uri.partition('://')[0]}://me:***@")
+    assert "secret" not in message
+    assert "\n" not in message

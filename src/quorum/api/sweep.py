@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from quorum import metric_names
+from quorum import metric_names, tuning
 from quorum.api.options import SweepOptions
 from quorum.api.session import divide, documented, folders_of, preparer_of, tracking
 from quorum.api.train import TrainedRun
@@ -181,7 +181,9 @@ def executor_of(options: SweepOptions) -> Executor[Job, Progress | Trained]:
     if options.jobs == 1:
         return InProcess(train)
     threads = options.threads or max(1, (os.cpu_count() or 1) // options.jobs)
-    return WorkerPool(train, options.jobs, functools.partial(set_up_worker, threads, loaded_plugins()), WORK)
+    return WorkerPool(
+        train, options.jobs, functools.partial(set_up_worker, threads, tuning.used(), loaded_plugins()), WORK
+    )
 
 
 def _check(source: StudyFile, overrides: Mapping[str, Any]) -> TrialConfig:

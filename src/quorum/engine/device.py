@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import ctypes
-import sys
 from typing import Any
 
 import torch
 
+from quorum import tuning
 from quorum.errors import ConfigError
 
 
@@ -33,28 +32,18 @@ def use_device(name: str, threads: int) -> torch.device:
     return resolve_device(name)
 
 
-def set_up(threads: int) -> None:
+def set_up(threads: int, tuned: bool = True) -> None:
     """Make this process ready to compute.
 
     Args:
         threads: of torch; 0 leaves it at one per core.
+        tuned: whether the process that this one serves uses `quorum.tuning`.
     """
+    if not tuned:
+        tuning.use(False)
     if threads:
         torch.set_num_threads(threads)
-    _keep_freed_memory()
-
-
-def _keep_freed_memory() -> None:
-    """Let glibc keep what is freed instead of giving it back to the system at once.
-
-    A training asks for the same large blocks in every batch. As a rule each of them comes as fresh pages that the
-    system has to fill with zeros first, which takes a tenth of AlexNet's time.
-    """
-    if sys.platform != "linux" or not hasattr(library := ctypes.CDLL(None), "mallopt"):
-        return
-    trim_threshold, mmap_max = -1, -4  # M_TRIM_THRESHOLD and M_MMAP_MAX of malloc.h
-    library.mallopt(mmap_max, 0)
-    library.mallopt(trim_threshold, 2**31 - 1)
+    tuning.keep_freed_memory()
 
 
 def resolve_precision(precision: str, device: torch.device) -> str:

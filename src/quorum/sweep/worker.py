@@ -10,12 +10,13 @@ from quorum.plugins import load_plugins
 WORK = ("quorum.training.job", "quorum.sweep.worker")  # what workers have to import
 
 
-def set_up_worker(threads: int, plugins: Sequence[str]) -> None:
+def set_up_worker(threads: int, tuned: bool, plugins: Sequence[str]) -> None:
     """Make this process ready to train.
 
     Args:
         threads: of torch.
+        tuned: whether the process it works for uses the tuning.
         plugins: that the process it works for has loaded.
     """
     load_plugins(plugins)
-    set_up(threads)
+    set_up(threads, tuned)

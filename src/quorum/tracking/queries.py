@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import gc
 import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -18,6 +16,7 @@ from quorum.errors import RegistryError, masked
 from quorum.tracking import schema
 from quorum.tracking.records import Record, TrainingRecord, TrialRecord
 from quorum.tracking.store import TrackingStore
+from quorum.tuning import no_garbage_collection
 
 R = TypeVar("R", bound=Record)
 
@@ -50,7 +49,7 @@ def search(
     experiments = [experiment.experiment_id for experiment in store.client.search_experiments()]
     token = None
     for size in itertools.chain(_PAGES, itertools.repeat(_PAGES[-1])):
-        with _no_collection():
+        with no_garbage_collection():
             page = store.client.search_runs(
                 experiments,
                 " AND ".join(clauses),
@@ -62,18 +61,6 @@ def search(
         token = page.token
         if not token:
             return
-
-
-@contextlib.contextmanager
-def _no_collection() -> Iterator[None]:
-    """Put off Python's search for garbage: among the many rows of a page it takes longer than reading them."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def unfinished(store: TrackingStore, record: type[R], kind: str, key: str) -> R | None:

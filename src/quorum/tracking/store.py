@@ -19,13 +19,11 @@ from sqlalchemy import event
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from quorum import tuning
 from quorum.errors import RegistryError, masked
 from quorum.tracking.records import Record
 
 SQLITE = "sqlite:///"
-# Where SQLite's write-ahead log works: its index is memory that the processes share, which network folders lack.
-_LOCAL = ("ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "f2fs", "overlay", "tmpfs")
-_logged_ahead: set[str] = set()  # files of the stores that this process has opened with a write-ahead log
 
 
 @dataclass(frozen=True)
@@ -65,10 +63,10 @@ def connect(adopted_run_id: str | None = None) -> TrackingStore:
     _quiet()
     uri = mlflow.get_tracking_uri()
     try:
-        client = _open_sqlite(uri) if uri.startswith(SQLITE) else MlflowClient(uri)
+        client = _open_sqlite(uri) if uri.startswith(SQLITE) else _open(uri)
         adopted = Record.of(client.get_run(adopted_run_id)) if adopted_run_id else None
         experiment_id = adopted.experiment_id if adopted else _experiment(client)
-    except (MlflowException, SQLAlchemyError, OSError) as error:
+    except (MlflowException, SQLAlchemyError, OSError, ImportError) as error:
         raise RegistryError(masked(f"tracking store {uri}: {' '.join(str(error).split())}")) from error
     return TrackingStore(client, uri, experiment_id, adopted)
 
@@ -77,53 +75,29 @@ def _open_sqlite(uri: str) -> MlflowClient:
     """A client for a SQLite store, which is made on the way where there is none: making the client does it."""
     file = Path(uri.removeprefix(SQLITE))
     with FileLock(f"{file}.lock"):
-        _log_ahead(file)
-        client = MlflowClient(uri)
-        client.search_experiments(max_results=1)
+        tuning.write_ahead(file)
+        return _open(uri)
+
+
+def _open(uri: str) -> MlflowClient:
+    """A client for a store that answers."""
+    client = MlflowClient(uri)
+    client.search_experiments(max_results=1)
     return client
 
 
 def checkpoint_wal(store: TrackingStore) -> None:
     """Write what a SQLite store's log holds into its file, as far as nobody reads: the file alone is the store then."""
     if store.uri.startswith(SQLITE):
-        with contextlib.suppress(sqlite3.Error), contextlib.closing(_open(store.uri.removeprefix(SQLITE))) as database:
+        file = store.uri.removeprefix(SQLITE)
+        with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(file, timeout=5)) as database:
             database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
-def _log_ahead(file: Path) -> None:
-    """Have a SQLite store write ahead, where that is safe.
-
-    By default SQLite waits for the disk several times a commit, and MLflow commits several times a call. With the log
-    it waits when the log is copied into the file. A killed process loses nothing; a machine that loses its power may
-    lose the last calls, and never the store (https://sqlite.org/wal.html).
-    """
-    with contextlib.suppress(sqlite3.Error):  # MLflow says better what is wrong with a file
-        if _file_system(file) in _LOCAL:
-            with contextlib.closing(_open(file)) as database:
-                [mode] = database.execute("PRAGMA journal_mode = WAL").fetchone()
-            if mode == "wal":
-                _logged_ahead.add(str(file.resolve()))
-
-
 @event.listens_for(Engine, "connect")
-def _wait_less(connection: object, _record: object) -> None:
-    """Set on each connection of such a store what SQLite does not keep in the file."""
-    if isinstance(connection, sqlite3.Connection) and _logged_ahead:
-        file = connection.execute("PRAGMA database_list").fetchone()[2]
-        if file in _logged_ahead:
-            connection.execute("PRAGMA synchronous = NORMAL")
-
-
-def _open(file: str | Path) -> sqlite3.Connection:
-    return sqlite3.connect(file, timeout=5)
-
-
-def _file_system(file: Path) -> str:
-    """Type of the file system that a file is on; "" where Linux does not say."""
-    table = Path("/proc/self/mounts")
-    lines = table.read_text().splitlines() if table.is_file() else []
-    kinds = {place: kind for _, place, kind, *_ in map(str.split, lines)}  # of two on one folder the later one counts
-    return next((kinds[str(folder)] for folder in file.resolve().parents if str(folder) in kinds), "")
+def _on_connect(connection: object, _record: object) -> None:
+    if isinstance(connection, sqlite3.Connection):
+        tuning.wait_less(connection)
 
 
 def _experiment(client: MlflowClient) -> str:
