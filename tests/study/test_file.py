@@ -66,7 +66,7 @@ def test_every_published_number_is_in_the_files() -> None:
         for row in load_study(file).study.published:
             at = json.dumps({k: str(v) for k, v in canonical(row.at).items()}, sort_keys=True)
             value = (row.val_accuracy, row.std)
-            assert found.setdefault((row.id, at), value) == value  # a vote's member stands in two files
+            assert found.setdefault((row.id, at), value) == value  # a vote's member is in two files
     for name, system in published_systems().items():
         if "rows" in system:
             vary = RENAMED.get(system["vary"], system["vary"])

@@ -21,7 +21,7 @@ IN_RECIPES = ("lr", "gamma", "step_size", "batch_size", "augment", "phases", "ep
 
 @dataclass(frozen=True)
 class TrainingPath:
-    """A training's way through the tree.
+    """A training as a path through the tree of its sweep.
 
     Attributes:
         config: its settings, seed included.
