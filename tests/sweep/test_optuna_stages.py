@@ -125,8 +125,8 @@ def test_optuna_learns_of_a_trial_when_it_begins(storage: RDBStorage) -> None:
     assert seen[:6] == [["COMPLETE"] * number + ["RUNNING"] for number in range(6)]
 
 
-# Before or within the first trial, around the change of stages, within the last; of a search also after its tenth trial,
-# from which on they are no longer random.
+# Before or within the first trial, around the change of stages, within the last; of a search after its tenth,
+# from which on its trials are no longer random.
 @pytest.mark.parametrize(
     ("study", "stops"), [(STUDY, (0, 0.5, 2, 5.5, 6, 6.5, 7.5)), (OPEN, (0.5, 11))], ids=["grid", "tpe"]
 )
