@@ -117,3 +117,43 @@ def test_a_recipe_follows_steps_and_phases() -> None:
     assert [recipe.lr for recipe in recipes] == [1, 1, 0.5, 0.5, 0.25]
     assert [recipe.groups for recipe in recipes] == [("classifier",)] * 3 + [("all",)] * 2
     assert {recipe_of(config.replace(step_size=0), epoch).lr for epoch in range(1, 6)} == {1}
+
+
+AUGMENTED = TrialConfig(augment="flip | rotate(degrees=15) | shift(fraction=0.1)")
+
+
+def test_an_argument_of_an_expression_is_replaced_by_name() -> None:
+    changed = AUGMENTED.replace(**{"augment.rotate.degrees": 30, "lr": 0.5})
+    assert (changed.augment, changed.lr) == ("flip | rotate(degrees=30) | shift(fraction=0.1)", 0.5)
+    both = TrialConfig().replace(**{"augment.rotate.degrees": 5, "augment": "rotate | flip"})
+    assert both.augment == "rotate(degrees=5) | flip"
+
+
+@pytest.mark.parametrize(("given", "written"), [("15", "15"), ("1e-3", "0.001"), ("edge", "'edge'"), (True, "True")])
+def test_an_argument_from_the_command_line_is_a_number_where_it_reads_as_one(given: object, written: str) -> None:
+    values = {"augment": "rotate", "augment.rotate.degrees": given}
+    assert parse_config(TrialConfig, values, "here").augment == f"rotate(degrees={written})"
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("augmnt.rotate.degrees", "here: no setting 'augmnt' (did you mean 'augment'?)"),
+        ("augment.rotate", "here: augment.rotate: is not SETTING.CALL.ARGUMENT, such as augment.rotate.degrees"),
+        ("augment.rotate.degrees.x", "is not SETTING.CALL.ARGUMENT"),
+        ("augment..degrees", "is not SETTING.CALL.ARGUMENT"),
+        ("lr.rotate.degrees", "is not SETTING.CALL.ARGUMENT"),
+        ("augment.rotat.degrees", "here: augment: no call 'rotat' (did you mean 'rotate'?)"),
+    ],
+)
+def test_a_wrong_argument_is_one_line_that_names_it(name: str, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_config(TrialConfig, {"augment": AUGMENTED.augment, name: 1}, "here")
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["lr", "epochs", "batch_size", "input_size", "model"])
+def test_true_and_false_are_no_numbers(name: str) -> None:
+    with pytest.raises(ConfigError, match=f"here: {name}: True is true or false, not a number or text"):
+        parse_config(TrialConfig, {name: True}, "here")

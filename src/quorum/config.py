@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
-from quorum.errors import ConfigError, shown, unknown
+from quorum.errors import ConfigError, cut, shown, unknown
 from quorum.expressions import parse_call, with_argument
 
 Auto = Literal["auto"]
@@ -203,7 +203,7 @@ def check_name(name: str, settings: Iterable[str]) -> None:
         raise ConfigError(unknown("setting", setting, settings))
     if argument and (setting not in EXPRESSIONS or len(argument) != 2 or not all(map(str.isidentifier, argument))):
         listed = ", ".join(EXPRESSIONS)
-        raise ConfigError(f"{name:.80}: is not SETTING.CALL.ARGUMENT, such as augment.rotate.degrees, of {listed}")
+        raise ConfigError(f"{cut(name)}: is not SETTING.CALL.ARGUMENT, such as augment.rotate.degrees, of {listed}")
 
 
 def argument_value(value: Any) -> Any:

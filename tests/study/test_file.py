@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 import yaml
 
-from quorum.errors import ConfigError, StudyError
+from quorum.errors import ConfigError, QuorumError, StudyError
 from quorum.models import architecture
 from quorum.study.file import load_study
 from quorum.study.model import canonical
 from quorum.study.plan import epochs_shared, epochs_written, plan
+from quorum.training.check import check_study
 from tests.conftest import ROOT
 
 STUDIES = sorted((ROOT / "sweeps").rglob("*.yaml"))
@@ -65,7 +66,7 @@ def test_every_published_number_is_in_the_files() -> None:
         for row in load_study(file).study.published:
             at = json.dumps({k: str(v) for k, v in canonical(row.at).items()}, sort_keys=True)
             value = (row.val_accuracy, row.std)
-            assert found.setdefault((row.id, at), value) == value  # a vote's member stands in two files
+            assert found.setdefault((row.id, at), value) == value  # a vote's member is in two files
     for name, system in published_systems().items():
         if "rows" in system:
             vary = RENAMED.get(system["vary"], system["vary"])
@@ -249,3 +250,87 @@ def test_a_setting_that_a_stage_decides_cannot_be_given(tmp_path: Path) -> None:
     assert study.first_config({"epochs": "2"}).epochs == 2
     with pytest.raises(ConfigError, match="lr: is varied by stage 'lr'"):
         study.first_config({"lr": "1"})
+
+
+ARGUMENTS = """\
+dataset: digits
+base: {model: scratch-simple, augment: flip | rotate(degrees=15)}
+stages:
+  - name: degrees
+    vary: {augment.rotate.degrees: [5, 10]}
+    published:
+      - {id: a, at: {augment.rotate.degrees: 10}, val_accuracy: 0.5}
+  - name: fixed
+    set: {augment.rotate.degrees: 7}
+  - name: open
+    search: tpe
+    trials: 2
+    ranges: {augment.rotate.degrees: {low: 1, high: 9}}
+"""
+
+
+def test_an_argument_of_an_expression_is_set_varied_searched_and_published(tmp_path: Path) -> None:
+    source = load_study(written(tmp_path, ARGUMENTS))
+    planned = plan(source.study, source.study.first_config({}))
+    degrees = [f"flip | rotate(degrees={value})" for value in (5, 10, 7)]
+    assert [trial.config.augment for trial in planned[:3]] == degrees
+    assert [len(trial.published) for trial in planned[:3]] == [0, 1, 0]
+    assert planned[1].settings == {"augment.rotate.degrees": 10}
+    assert [source.at_setting(trial.stage, trial.settings, "augment") for trial in planned[:3]] == [
+        f"{source.file}:{line}" for line in (5, 5, 9)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("vary: {augment", "vary: {augmnt", "study.yaml:5: no setting 'augmnt' (did you mean 'augment'?)"),
+        ("vary: {augment.rotate.degrees", "vary: {augment.rotate", "study.yaml:5: augment.rotate: is not SETTING.CALL"),
+        (
+            "vary: {augment.rotate.degrees",
+            "vary: {lr.rotate.degrees",
+            "study.yaml:5: lr.rotate.degrees: is not",
+        ),
+        (
+            "set: {augment.rotate",
+            "set: {augment.rotat",
+            "study.yaml:9: augment: no call 'rotat' (did you mean 'rotate'?)",
+        ),
+        ("set: {augment.rotate", "set: {augment.shift", "study.yaml:9: augment: no call 'shift'"),
+        ("    ranges: {augment.rotate", "    ranges: {augment.shift", "study.yaml:13: augment: no call 'shift'"),
+        ("rotate(degrees=15)", "rotate(15)", "study.yaml:5: augment: "),
+        ("[5, 10]", "[5, 5.0, 10]", "study.yaml:5: augment.rotate.degrees 5.0 is listed twice"),
+        ("at: {augment.rotate.degrees: 10}", "at: {augment.rotate.degrees: 9}", "study.yaml:7: published row at"),
+        (
+            "set: {augment.rotate.degrees: 7}",
+            "set: {augment.rotate.degrees: 7}\n    vary: {augment: [rotate]}",
+            "study.yaml:8: stages: both sets and varies augment.rotate.degrees",
+        ),
+        (
+            "set: {augment.rotate.degrees: 7}",
+            "vary: {augment: [rotate, flip]}",
+            "study.yaml:13: augment: no call 'rotate'; choose from flip",
+        ),
+    ],
+)
+def test_a_wrong_argument_is_refused_with_its_line(tmp_path: Path, old: str, new: str, message: str) -> None:
+    assert old in ARGUMENTS
+    with pytest.raises(StudyError) as caught:
+        load_study(written(tmp_path, ARGUMENTS.replace(old, new, 1)))
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_unknown_argument_is_refused_with_its_line_before_anything_is_trained(tmp_path: Path) -> None:
+    source = load_study(
+        written(
+            tmp_path,
+            ARGUMENTS.replace("rotate.degrees: [5, 10]", "rotate.degres: [5, 10]").replace(
+                "at: {augment.rotate.degrees", "at: {augment.rotate.degres"
+            ),
+        )
+    )
+    with pytest.raises(QuorumError) as caught:
+        check_study(source)
+    assert str(caught.value).startswith(f"{source.file}:5: ")
+    assert "degres" in str(caught.value)

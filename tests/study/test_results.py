@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from quorum.config import TrialConfig
 from quorum.study.model import Stage
-from quorum.study.results import SeedResult, StageResult, Summary, TrialRequest, TrialResult, best_of, summarize
+from quorum.study.results import SeedResult, StageResult, TrialRequest, TrialResult
+from quorum.summary import Summary, best_of, summarize
 
 fractions = st.floats(0, 1)
 

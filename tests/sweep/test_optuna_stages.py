@@ -10,8 +10,9 @@ from optuna.storages import RDBStorage
 
 from quorum.config import TrialConfig
 from quorum.errors import StudyError
+from quorum.metric_names import BEST_VAL_ACCURACY
 from quorum.study.model import Study
-from quorum.study.results import VAL_ACCURACY, SeedResult, StageResult, TrialRequest, TrialResult
+from quorum.study.results import SeedResult, StageResult, TrialRequest, TrialResult
 from quorum.sweep.optuna_stages import OnBegin, open_storage, run_study
 
 STUDY = Study.model_validate(
@@ -70,7 +71,7 @@ class Executor:
         self.requests.append(request)
         if request.config.lr == self.diverge:
             return TrialResult(request, "run", (SeedResult(0, "seed-run", reason="the loss is nan"),))
-        return TrialResult(request, "run", (SeedResult(0, "seed-run", {VAL_ACCURACY: score(request)}),))
+        return TrialResult(request, "run", (SeedResult(0, "seed-run", {BEST_VAL_ACCURACY: score(request)}),))
 
 
 @pytest.fixture(scope="session")
@@ -124,10 +125,10 @@ def test_optuna_learns_of_a_trial_when_it_begins(storage: RDBStorage) -> None:
     assert seen[:6] == [["COMPLETE"] * number + ["RUNNING"] for number in range(6)]
 
 
-# Before the first trial begins, within the first, around the change of stages (or of the search from random trials to
-# others), and within the last.
+# Before or within the first trial, around the change of stages, within the last; of a search after its tenth,
+# from which on its trials are no longer random.
 @pytest.mark.parametrize(
-    ("study", "stops"), [(STUDY, (0, 0.5, 2, 5.5, 6, 6.5, 7.5)), (OPEN, (0, 0.5, 9.5, 11, 13.5))], ids=["grid", "tpe"]
+    ("study", "stops"), [(STUDY, (0, 0.5, 2, 5.5, 6, 6.5, 7.5)), (OPEN, (0.5, 11))], ids=["grid", "tpe"]
 )
 def test_killed_anywhere_it_asks_the_same_trials(storage: RDBStorage, study: Study, stops: tuple[float, ...]) -> None:
     kind = study.stages[0].search
@@ -210,6 +211,28 @@ def test_integers_are_searched_where_the_setting_takes_no_fractions(storage: RDB
     study = Study.model_validate({"dataset": "digits", "stages": [stage]})
     for trial in run(study, storage, Executor(), "integers")[0].trials:
         assert {type(value) for value in trial.request.settings.values()} == {int}
+
+
+def test_arguments_of_expressions_are_varied_and_searched(storage: RDBStorage) -> None:
+    name = "augment.rotate.degrees"
+    stages = [
+        {"name": "grid", "vary": {name: [5, 7.5]}},
+        {"name": "open", "search": "tpe", "trials": 3, "ranges": {name: {"low": 1, "high": 9}}},
+        {"name": "whole", "search": "tpe", "trials": 3, "ranges": {name: {"low": 1, "high": 9, "step": 2}}},
+    ]
+    study = Study.model_validate({"dataset": "digits", "base": {"augment": "rotate(degrees=15)"}, "stages": stages})
+    results = run(study, storage, Executor(), "arguments")
+    assert [trial.request.config.augment for trial in results[0].trials] == ["rotate(degrees=5)", "rotate(degrees=7.5)"]
+    for trial in (*results[1].trials, *results[2].trials):
+        value = trial.request.settings[name]
+        assert trial.request.config.augment == f"rotate(degrees={value})"
+        assert isinstance(value, float if trial.request.stage == "open" else int)
+    assert settings(run(study, storage, Executor(), "arguments")) == settings(results)
+    assert states(storage, "arguments") == {
+        "grid": ["COMPLETE"] * 2,
+        "open": ["COMPLETE"] * 3,
+        "whole": ["COMPLETE"] * 3,
+    }
 
 
 def test_a_diverged_trial_is_reported_and_never_chosen(storage: RDBStorage) -> None:

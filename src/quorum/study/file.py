@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from quorum.config import EXPRESSIONS, Closed, TrialConfig, argument_value, check_name
-from quorum.errors import ConfigError, StudyError, unknown
+from quorum.errors import ConfigError, StudyError, cut, shown, unknown
 from quorum.expressions import with_argument
 from quorum.study.model import (
     VARIABLE,
@@ -107,7 +107,7 @@ def _message(problem: Any) -> str:
     """A problem that pydantic has found, on one line."""
     kinds: dict[str, type[Closed]] = {"stages": Stage, "published": PublishedRow, "ranges": Range, "vote": Vote}
     tags = ("range", "list")  # by which pydantic tells the two forms of `ranges` apart
-    names = [f"{part:.80}" for part in problem["loc"] if isinstance(part, str) and part not in tags]
+    names = [cut(part) for part in problem["loc"] if isinstance(part, str) and part not in tags]
     if problem["type"] == "extra_forbidden":
         owner = next((kinds[name] for name in reversed(names[:-1]) if name in kinds), Study)
         message = unknown("entry", names[-1], owner.model_fields)
@@ -144,7 +144,7 @@ def _check_choices(source: StudyFile, name: str, values: list[Scalar], at: Locat
     for i, value in enumerate(values):
         found = _check_value(source, name, value, (*at, i))
         if found in seen:
-            raise StudyError(f"{source.at((*at, i))}: {name} {value!r:.80} is listed twice")
+            raise StudyError(f"{source.at((*at, i))}: {name} {shown(value)} is listed twice")
         seen.add(found)
 
 
@@ -170,14 +170,14 @@ def _check_published(source: StudyFile, stage: Stage, at: Location) -> None:
         where = source.at((*at, "published", j))
         for name, value in row.at.items():
             if name not in stage.varied:
-                raise StudyError(f"{where}: published row at {name:.80}, which stage {stage.name!r} does not vary")
+                raise StudyError(f"{where}: published row at {cut(name)}, which stage {stage.name!r} does not vary")
             _check_value(source, name, value, (*at, "published", j))
         settings = canonical(row.at)
         key = frozenset(settings.items())
         if stage.search == "grid" and key not in trials:
-            raise StudyError(f"{where}: published row at {settings!r:.80}, which is not among the stage's trials")
+            raise StudyError(f"{where}: published row at {shown(settings)}, which is not among the stage's trials")
         if (row.id, key) in seen:
-            raise StudyError(f"{where}: published row at {settings!r:.80} is given twice")
+            raise StudyError(f"{where}: published row at {shown(settings)} is given twice")
         seen.add((row.id, key))
 
 

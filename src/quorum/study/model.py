@@ -37,7 +37,7 @@ Scalar = str | int | float | bool
 Value = Annotated[Scalar, PlainValidator(_one_value)]
 # By setting, or by SETTING.CALL.ARGUMENT for one argument of an expression (see `quorum.config.EXPRESSIONS`).
 Settings = dict[str, Scalar]
-Values = dict[str, Value]
+Values = dict[str, Value]  # the same as a field that is checked
 
 
 class Range(Closed):
@@ -60,8 +60,8 @@ class Range(Closed):
 def takes_integers(name: str, interval: Range) -> bool:
     """Whether a range is one of integers: of a setting that is one, or of an argument with whole ends and step."""
     if "." in name:
-        ends = (interval.low, interval.high, interval.step or 0.5)
-        return all(float(end).is_integer() for end in ends)
+        step = interval.step
+        return step is not None and all(end.is_integer() for end in (interval.low, interval.high, step))
     kinds = set(_kinds(TrialConfig.model_fields[name].annotation)) if name in TrialConfig.model_fields else set()
     return int in kinds and float not in kinds
 

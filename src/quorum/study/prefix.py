@@ -21,7 +21,7 @@ IN_RECIPES = ("lr", "schedule", "gamma", "step_size", "batch_size", "augment", "
 
 @dataclass(frozen=True)
 class TrainingPath:
-    """A training's way through the tree.
+    """A training as a path through the tree of its sweep.
 
     Attributes:
         config: its settings, seed included.

@@ -10,7 +10,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from ruamel.yaml.reader import ReaderError
 
-from quorum.errors import StudyError
+from quorum.errors import StudyError, cut, shown
 
 Location = tuple[str | int, ...]  # the keys and indices that lead to an entry, from the root
 Lines = dict[Location, int]  # from 1
@@ -90,16 +90,16 @@ class _Reader:
             raise self._wrong(node, f"anchors and aliases (&{node.anchor}) are not taken")
         tag = str(node.tag)
         if tag == f"{CORE}timestamp":
-            raise self._wrong(node, f"{node.value!r:.80} is a date; write it in quotes to have it as text")
+            raise self._wrong(node, f"{shown(node.value)} is a date; write it in quotes to have it as text")
         if tag not in _TAGS:
-            raise self._wrong(node, f"the tag {tag:.80} is not taken")
+            raise self._wrong(node, f"the tag {cut(tag)} is not taken")
 
     def _scalar(self, node: Node) -> Any:
         self._check(node)
         try:
             return self.yaml.constructor.construct_object(node)
         except ValueError as error:
-            raise self._wrong(node, f"{node.value!r:.80} is not a number that can be read") from error
+            raise self._wrong(node, f"{shown(node.value)} is not a number that can be read") from error
 
     def _mapping(self, node: MappingNode, location: Location) -> dict[str, Any]:
         self._check(node)
@@ -109,9 +109,9 @@ class _Reader:
                 raise self._wrong(key_node, "merge keys (<<) are not taken")
             key = self._scalar(key_node) if isinstance(key_node, ScalarNode) else None
             if not isinstance(key, str):
-                raise self._wrong(key_node, f"a key has to be text, not {str(key_node.value)!r:.80}")
+                raise self._wrong(key_node, f"a key has to be text, not {shown(str(key_node.value))}")
             if key in found:
-                raise self._wrong(key_node, f"{key!r:.80} is given twice")
+                raise self._wrong(key_node, f"{shown(key)} is given twice")
             self.lines[(*location, key)] = key_node.start_mark.line + 1
             found[key] = self.value(value_node, (*location, key))
         return found
