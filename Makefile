@@ -1,11 +1,11 @@
-# `make demo` and `make test` set up .venv first. `make TORCH_INDEX=https://... demo` takes torch from another index.
+# `make demo`, `make check` and `make test` set up .venv first. `make TORCH_INDEX=https://... demo` takes torch from another index.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
 export PATH := $(BIN):$(PATH)
 export PYTHONUNBUFFERED := 1
 
-.PHONY: demo test lint clean
+.PHONY: demo check test unit all-tests lint clean
 
 $(VENV)/ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -20,8 +20,23 @@ demo: $(VENV)/ready
 	@echo
 	@echo "Now look at it: $(VENV)/bin/mlflow ui   (http://127.0.0.1:5000)"
 
-test: $(VENV)/ready lint
-	python -m pytest
+# One process of tests for each core, with one thread of torch in each.
+JOBS ?= 2
+PYTEST = OMP_NUM_THREADS=1 python -m pytest --numprocesses $(JOBS) --dist loadgroup
+
+# Lint, types and unit tests, in about two minutes on two cores.
+check: $(VENV)/ready
+	$(MAKE) --jobs=2 lint unit
+
+# Lint, types and all tests, in about ten.
+test: $(VENV)/ready
+	$(MAKE) --jobs=2 lint all-tests
+
+unit: $(VENV)/ready
+	$(PYTEST) -m "not slow and not e2e"
+
+all-tests: $(VENV)/ready
+	$(PYTEST)
 
 lint: $(VENV)/ready
 	ruff check src tests benchmarks

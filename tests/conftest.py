@@ -1,17 +1,26 @@
-"""What tests share: the real images where they are, small made-up ones, and a folder to work in."""
+"""What tests share: the real images where they are, small ones, trained stores, and a folder to work in.
+
+Whatever is expensive is made once for all of pytest-xdist's workers (`made_once`).
+"""
 
 from __future__ import annotations
 
+import contextlib
+import io
+import os
 import shutil
 import tarfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from filelock import FileLock
 from hypothesis import settings
 from PIL import Image
+from sklearn.datasets import load_digits
 
 from quorum.cli import main
 
@@ -20,6 +29,48 @@ settings.load_profile("untimed")
 
 ROOT = Path(__file__).parents[1]
 REAL = ROOT.parent / "shared" / "data"
+SMALL_CLASSES, SMALL_IMAGES = 4, 20
+THREADS = torch.get_num_threads()
+REAL_IMAGES = {"caltech_archives", "caltech_folder", "cifar_archive", "cifar_folder"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A test that reads the real images is slow."""
+    for item in items:
+        if REAL_IMAGES.intersection(getattr(item, "fixturenames", ())):
+            item.add_marker("slow")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _as_many_cores_as_threads() -> Iterator[None]:
+    """OMP_NUM_THREADS, which `make` sets to 1 under pytest-xdist, also bounds the threads that sweeps ask for."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(os, "cpu_count", lambda: THREADS)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _threads_as_at_the_start() -> None:
+    """Commands that run in this process leave torch with another number of threads, on which results depend."""
+    torch.set_num_threads(THREADS)
+
+
+@pytest.fixture(scope="session")
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A temporary folder that all workers of pytest-xdist see."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
+def made_once(folder: Path, make: Callable[[Path], None]) -> Path:
+    """A folder that the first worker that asks for it makes; the others wait for it."""
+    done = folder.with_suffix(".done")
+    with FileLock(folder.with_suffix(".lock")):
+        if not done.exists():
+            folder.mkdir()
+            make(folder)
+            done.touch()
+    return folder
 
 
 def _real(path: Path) -> Path:
@@ -42,13 +93,15 @@ def caltech_archives() -> list[Path]:
 
 
 @pytest.fixture(scope="session")
-def caltech_folder(caltech_archives: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def caltech_folder(caltech_archives: list[Path], shared_folder: Path) -> Path:
     """Caltech-101, unpacked."""
-    folder = tmp_path_factory.mktemp("caltech101")
-    for archive in caltech_archives:
-        with tarfile.open(archive) as tar:
-            tar.extractall(folder)
-    return folder
+
+    def unpack(folder: Path) -> None:
+        for archive in caltech_archives:
+            with tarfile.open(archive) as tar:
+                tar.extractall(folder, filter="data")
+
+    return made_once(shared_folder / "caltech101", unpack)
 
 
 @pytest.fixture(scope="session")
@@ -58,12 +111,14 @@ def cifar_archive() -> Path:
 
 
 @pytest.fixture(scope="session")
-def cifar_folder(cifar_archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def cifar_folder(cifar_archive: Path, shared_folder: Path) -> Path:
     """CIFAR-10, unpacked."""
-    folder = tmp_path_factory.mktemp("cifar10")
-    with tarfile.open(cifar_archive) as tar:
-        tar.extractall(folder)
-    return folder / "cifar10"
+
+    def unpack(folder: Path) -> None:
+        with tarfile.open(cifar_archive) as tar:
+            tar.extractall(folder, filter="data")
+
+    return made_once(shared_folder / "cifar10", unpack) / "cifar10"
 
 
 def make_image(file: Path, seed: int, size: tuple[int, int] = (20, 24), tint: int = 0) -> None:
@@ -82,6 +137,22 @@ def image_tree(tmp_path: Path) -> Path:
         for i in range(20):
             make_image(folder / name / f"{i:02d}.png", 100 * label + i, (20 + i, 30 - i % 5), tint=120 * label)
     return folder
+
+
+def write_digits(folder: Path) -> None:
+    """Write the first images of each digit as PNG files, in folders by class."""
+    digits = load_digits()
+    for label in range(SMALL_CLASSES):
+        for i in np.flatnonzero(digits.target == label)[:SMALL_IMAGES]:
+            file = folder / str(label) / f"{i:04d}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(np.round(digits.images[i] * (255 / 16)).astype(np.uint8)).save(file)
+
+
+@pytest.fixture(scope="session")
+def small_digits(shared_folder: Path) -> Path:
+    """A folder data set whose epoch takes a twentieth of the digits': four classes of twenty images."""
+    return made_once(shared_folder / "small-digits", write_digits)
 
 
 @dataclass(frozen=True)
@@ -105,13 +176,14 @@ class Quorum:
 
 
 @pytest.fixture(scope="session")
-def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def empty_store(shared_folder: Path) -> Path:
     """A tracking store with its schema and nothing in it: making one takes seconds, copying it does not."""
     from mlflow.tracking import MlflowClient
 
-    file = tmp_path_factory.mktemp("store") / "mlflow.db"
-    MlflowClient(f"sqlite:///{file}").search_experiments()
-    return file
+    def make(folder: Path) -> None:
+        MlflowClient(f"sqlite:///{folder}/mlflow.db").search_experiments()
+
+    return made_once(shared_folder / "empty-store", make) / "mlflow.db"
 
 
 def enter(
@@ -133,7 +205,9 @@ def enter(
 
     def call(arguments: Sequence[str]) -> Answer:
         if capfd is None:
-            return Answer(main(list(arguments)), "", "")
+            with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
+                status = main(list(arguments))
+            return Answer(status, out.getvalue(), err.getvalue())
         capfd.readouterr()
         status = main(list(arguments))
         captured = capfd.readouterr()
@@ -150,16 +224,23 @@ def quorum(
     return enter(tmp_path / "work", empty_store, monkeypatch, capfd)
 
 
+def words(command: str, **settings: object) -> list[str]:
+    """A command line with settings."""
+    return [command, *(word for name, value in settings.items() for word in ("-P", f"{name}={value}"))]
+
+
 @pytest.fixture(scope="session")
-def trained_store(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Path:
+def trained_store(shared_folder: Path, empty_store: Path) -> Path:
     """A store with four trainings of one network for 1 to 4 epochs, and one more that repeats the longest."""
-    folder = tmp_path_factory.mktemp("trained") / "work"
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        run = enter(folder, empty_store, monkeypatch)
-        for epochs, reuse in ((1, "true"), (2, "true"), (3, "true"), (4, "true"), (4, "false")):
-            settings = f"model=scratch-simple batch_size=64 lr=0.05 epochs={epochs} reuse={reuse}".split()
-            assert run("train", *(word for setting in settings for word in ("-P", setting))).status == 0
-    return folder / "mlflow.db"
+
+    def make(folder: Path) -> None:
+        with pytest.MonkeyPatch.context() as monkeypatch:
+            run = enter(folder / "work", empty_store, monkeypatch)
+            settings = {"model": "scratch-simple", "batch_size": 64, "lr": 0.05}
+            for epochs, reuse in ((1, "true"), (2, "true"), (3, "true"), (4, "true"), (4, "false")):
+                assert run(*words("train", **settings, epochs=epochs, reuse=reuse)).status == 0
+
+    return made_once(shared_folder / "trained", make) / "work" / "mlflow.db"
 
 
 @pytest.fixture

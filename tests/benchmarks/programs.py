@@ -11,13 +11,13 @@ from typing import Any
 from tests.conftest import ROOT
 
 
-def run(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+def run(name: str, *arguments: object) -> subprocess.CompletedProcess[str]:
     """Run `benchmarks/NAME.py` from the root of the repository."""
-    command = [sys.executable, f"benchmarks/{name}.py", *arguments]
+    command = [sys.executable, f"benchmarks/{name}.py", *map(str, arguments)]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
-def measured(name: str, *arguments: str) -> dict[str, Any]:
+def measured(name: str, *arguments: object) -> dict[str, Any]:
     """The JSON object that a program prints, with what all of them have in common checked."""
     done = run(name, "--json", *arguments)
     assert done.returncode == 0, done.stderr
@@ -29,11 +29,3 @@ def measured(name: str, *arguments: str) -> dict[str, Any]:
     assert all(0 <= ratio < math.inf for ratio in data["ratios"].values())
     assert {"system", "processor", "cores", "packages", "code_version"} <= set(data["machine"])
     return data
-
-
-def refused(name: str) -> str:
-    """What a program says to a case that there is none of."""
-    done = run(name, "--case", "nonsense")
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.count("\n") == 1
-    return done.stderr

@@ -7,24 +7,27 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.benchmarks.programs import measured, refused, run
+from tests.benchmarks.programs import measured, run
 
-TINY = ("--share", "0.001", "--rounds", "1")
+# They share the trees of images below .quorum/benchmarks, which each of them makes anew.
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("benchmarks with images")]
+
+TINY = ("--share", 0.001, "--rounds", 1)
 ON_CPU = ("--device", "cpu")
 
 
 @pytest.mark.parametrize("program", ["throughput", "gpu"])
-def test_a_network_against_the_usual_loop(program: str, cifar_archive: Path) -> None:
+def test_a_network_against_the_usual_loop(program: str, cifar_folder: Path) -> None:
     device = ON_CPU if program == "gpu" else ()
-    data = measured(program, "--case", "scratch-simple-32", *TINY, *device)
+    data = measured(program, "--case", "scratch-simple-32", *TINY, *device, "--data", cifar_folder.parent)
     details = data["details"]["scratch-simple-32"]
     assert sum(details["shares"].values()) == pytest.approx(1, abs=0.01)
     assert details["share_of_matrix_rate"] > 0
     assert details["train_images"] % 32 == 0
 
 
-def test_a_whole_study_as_a_gpu_would_train_it(caltech_archives: list[Path]) -> None:
-    data = measured("gpu", "--case", "study", *TINY, *ON_CPU, "--input-size", "64")
+def test_a_whole_study_as_a_gpu_would_train_it(caltech_folder: Path) -> None:
+    data = measured("gpu", "--case", "study", *TINY, *ON_CPU, "--input-size", 64, "--data", caltech_folder.parent)
     details = data["details"]["study"]
     assert len(details["table"]) == 15
     assert all(row["n"] + len(row["failed"]) == 3 for row in details["table"])
@@ -38,16 +41,12 @@ def test_without_a_gpu_it_says_so() -> None:
     assert '"skipped": {"study": "no CUDA device here"}' in done.stdout
 
 
-def test_precisions(cifar_archive: Path) -> None:
-    data = measured("precision", "--case", "scratch-simple", "--share", "0.05", "--seeds", "2")
+def test_precisions(cifar_folder: Path) -> None:
+    arguments = ("--case", "scratch-simple", "--share", 0.05, "--seeds", 2, "--data", cifar_folder.parent)
+    data = measured("precision", *arguments)
     assert {len(values) for values in data["details"]["scratch-simple"]["val_accuracy"].values()} == {2}
 
 
-def test_jobs(cifar_archive: Path) -> None:
-    data = measured("jobs", "--case", "one-thread", "--images", "64", "--rounds", "1")
-    assert data["details"]["one-thread"]["same_results"] is True
-
-
-@pytest.mark.parametrize("program", ["throughput", "gpu", "tree", "jobs", "precision"])
-def test_a_case_that_there_is_none_of(program: str) -> None:
-    assert "no case 'nonsense'; choose from" in refused(program)
+def test_jobs(cifar_folder: Path) -> None:
+    arguments = ("--case", "one-thread", "--images", 64, "--rounds", 1, "--data", cifar_folder.parent)
+    assert measured("jobs", *arguments)["details"]["one-thread"]["same_results"] is True

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from tests.benchmarks.programs import measured, refused
+import pytest
+
+from tests.benchmarks.programs import measured
+
+pytestmark = pytest.mark.slow
 
 
 def test_both_cases() -> None:
@@ -16,7 +20,3 @@ def test_both_cases() -> None:
     assert calls["epochs"] == 4
     assert calls["artifacts"] == 2
     assert calls["_log"] == 1
-
-
-def test_a_case_that_there_is_none_of() -> None:
-    assert "no case 'nonsense'; choose from epoch, trial" in refused("tracking")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from collections.abc import Callable
@@ -18,24 +19,10 @@ from quorum.sweep.checkpoints import KeptStates
 from quorum.sweep.executors.pool import WorkerPool
 from quorum.tracking import schema
 from quorum.training.progress import TrainingProgress
-from tests.commands.test_sweep import means, runs, sweep
+from tests.commands.studies import TREE, Swept, means, runs, sweep, sweep_words
 from tests.conftest import Quorum
 
-TREE = """\
-dataset: digits
-base: {model: scratch-simple, batch_size: 64, epochs: 4, lr: 0.05, step_size: 0}
-stages:
-  - name: lr
-    vary: {lr: [0.02, 0.05]}
-  - name: epochs
-    set: {lr: 0.05}
-    vary: {epochs: [2, 4, 6]}
-  - name: step-size
-    set: {lr: 0.05, epochs: 6}
-    vary: {step_size: [3, 5]}
-"""
 WRITTEN, TRAINED, REUSED = 2 * (8 + 12 + 12), 2 * (8 + 2 + 4), 2 * 4  # of two seeds
-ONE_THREAD = ("-P", "threads=1")
 
 
 def history(run: Run) -> list[list[float]]:
@@ -47,13 +34,13 @@ def by_key(found: list[Run]) -> dict[str, Run]:
     return {run.data.tags[schema.KEY]: run for run in found}
 
 
-def empty(quorum: Quorum, *names: str) -> bool:
-    folder = quorum.folder / ".quorum"
+def empty(folder: Path, *names: str) -> bool:
+    folder = folder / ".quorum"
     return not any(list((folder / name).iterdir()) for name in names if (folder / name).is_dir())
 
 
-def test_trials_share_their_first_epochs_and_have_whole_histories(quorum: Quorum) -> None:
-    result = sweep(quorum, text=TREE)
+def test_trials_share_their_first_epochs_and_have_whole_histories(tree: Swept) -> None:
+    result = tree.result
     assert result["epochs"] == {
         "written": WRITTEN,
         "trained": TRAINED,
@@ -72,21 +59,22 @@ def test_trials_share_their_first_epochs_and_have_whole_histories(quorum: Quorum
     [outer] = runs("sweep")
     assert outer.data.metrics["effort/epochs_trained"] == TRAINED
     assert f"{TRAINED} trained" in outer.data.tags[schema.NOTE]
-    assert empty(quorum, "kept", "states", "weights", "artifacts")
+    assert empty(tree.folder, "kept", "states", "weights", "artifacts")
 
 
-def test_without_room_for_states_the_same_comes_out(quorum: Quorum) -> None:
-    shared = sweep(quorum, text=TREE)
-    alone = sweep(quorum, "-P", "state_gb=0", "-P", "reuse=false", text=TREE)
-    assert means(alone) == means(shared)
+@pytest.mark.slow
+def test_without_room_for_states_the_same_comes_out(tree: Swept, small_digits: Path) -> None:
+    alone = sweep(tree.quorum, small_digits, TREE, state_gb=0, reuse="false")
+    assert means(alone) == means(tree.result)
     assert alone["epochs"]["shared"] == 0
     assert alone["kept_states_peak_bytes"] == 0
 
 
-def test_jobs_side_by_side_give_the_same_bit_for_bit(quorum: Quorum) -> None:
-    one = sweep(quorum, *ONE_THREAD, text=TREE)
+@pytest.mark.slow
+def test_jobs_side_by_side_give_the_same_bit_for_bit(tree: Swept, small_digits: Path) -> None:
+    one = tree.result
     alone = {key: history(run) for key, run in by_key(runs("seed")).items()}
-    two = sweep(quorum, "-P", "jobs=2", "-P", "reuse=false", *ONE_THREAD, text=TREE)
+    two = sweep(tree.quorum, small_digits, TREE, jobs=2, reuse="false")
     beside = by_key([run for run in runs("seed") if run.data.tags[schema.SWEEP] == two["run_id"]])
     assert two["run_id"] != one["run_id"]
     assert {key: history(run) for key, run in beside.items()} == alone
@@ -121,8 +109,10 @@ def kill_workers(monkeypatch: pytest.MonkeyPatch, when: Callable[[TrainingProgre
     return pids
 
 
-def test_a_worker_that_dies_once_changes_nothing(quorum: Quorum, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = sweep(quorum, *ONE_THREAD, text=TREE)
+@pytest.mark.slow
+def test_a_worker_that_dies_once_changes_nothing(
+    tree: Swept, small_digits: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     killed: list[str] = []
 
     def once(progress: TrainingProgress, record: EpochRecord) -> bool:
@@ -132,17 +122,18 @@ def test_a_worker_that_dies_once_changes_nothing(quorum: Quorum, monkeypatch: py
         return True
 
     kill_workers(monkeypatch, once)
-    result = sweep(quorum, "-P", "jobs=2", "-P", "reuse=false", *ONE_THREAD, text=TREE)
+    result = sweep(tree.quorum, small_digits, TREE, jobs=2, reuse="false")
     assert killed
-    assert means(result) == means(whole)
+    assert means(result) == means(tree.result)
     assert {run.info.status for kind in ("sweep", "trial", "seed") for run in runs(kind)} == {"FINISHED"}
 
 
+@pytest.mark.slow
 def test_a_training_whose_workers_die_fails_and_the_others_go_on(
-    quorum: Quorum, monkeypatch: pytest.MonkeyPatch
+    quorum: Quorum, small_digits: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kill_workers(monkeypatch, lambda progress, record: progress.name == "seed 0, lr=0.05" and record.epoch == 3)
-    result = sweep(quorum, "-P", "jobs=2", *ONE_THREAD, text=TREE)
+    result = sweep(quorum, small_digits, TREE, jobs=2)
     good, bad = result["stages"][0]["trials"]
     assert (good["n"], bad["n"]) == (2, 1)
     assert "worker process died 2 times" in bad["failed"][0]
@@ -155,8 +146,9 @@ def test_a_training_whose_workers_die_fails_and_the_others_go_on(
     assert runs("sweep")[0].info.status == "FINISHED"
 
 
+@pytest.mark.slow
 def test_an_interrupted_sweep_leaves_no_worker_and_goes_on_with_other_jobs(
-    quorum: Quorum, monkeypatch: pytest.MonkeyPatch
+    swept_tree: Path, quorum: Quorum, small_digits: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupt(progress: TrainingProgress, record: EpochRecord) -> bool:
         if record.epoch == 3:
@@ -166,16 +158,14 @@ def test_an_interrupted_sweep_leaves_no_worker_and_goes_on_with_other_jobs(
     with monkeypatch.context() as patch:
         pids = kill_workers(patch, interrupt)
         (quorum.folder / "study.yaml").write_text(TREE)
-        arguments = ("sweep", "-P", "study=study.yaml", "-P", "seeds=0,1", *ONE_THREAD)
-        assert quorum(*arguments, "-P", "jobs=2").status == 130
+        assert quorum(*sweep_words(small_digits, jobs=2)).status == 130
     assert pids
     assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
     assert {run.info.status for kind in ("sweep", "trial", "seed") for run in runs(kind)} <= {"KILLED", "FINISHED"}
-    result = sweep(quorum, *ONE_THREAD, text=TREE)
+    result = sweep(quorum, small_digits, TREE)
     assert result["epochs"]["trained"] + result["epochs"]["shared"] + REUSED == WRITTEN
     assert len(runs("sweep")) == 1
-    whole = sweep(quorum, *ONE_THREAD, "-P", "reuse=false", text=TREE)
-    assert means(whole) == means(result)
+    assert means(result) == means(json.loads((swept_tree / "sweep.json").read_text()))
 
 
 def test_states_find_room_or_are_refused(tmp_path: Path) -> None:

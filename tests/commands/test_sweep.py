@@ -4,56 +4,21 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import optuna
 import pandas as pd
 import pytest
-from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
 from quorum.engine.history import EpochRecord
 from quorum.tracking import schema
 from quorum.training.progress import TrainingProgress
+from tests.commands.studies import STUDY, Swept, means, runs, sweep, sweep_words
 from tests.conftest import Quorum
 
-STUDY = """\
-description: two stages
-dataset: digits
-base: {model: scratch-simple, batch_size: 64, epochs: 2, lr: 0.05}
-stages:
-  - name: lr
-    vary: {lr: [0.02, 0.05]}
-    published:
-      - {id: made-up, at: {lr: 0.05}, val_accuracy: 0.5, std: 0.01}
-  - name: epochs
-    vary: {epochs: [1, 2]}
-"""
 
-
-def study(quorum: Quorum, text: str = STUDY) -> str:
-    (quorum.folder / "study.yaml").write_text(text)
-    return "study=study.yaml"
-
-
-def sweep(quorum: Quorum, *more: str, text: str = STUDY) -> dict[str, Any]:
-    answer = quorum("sweep", "--json", "-P", study(quorum, text), "-P", "seeds=0,1", *more)
-    assert answer.status == 0, answer.err
-    result = json.loads(answer.out)
-    assert isinstance(result, dict)
-    return result
-
-
-def runs(kind: str) -> list[Run]:
-    return list(MlflowClient().search_runs(["1"], f"tags.`{schema.KIND}` = '{kind}'", order_by=["start_time ASC"]))
-
-
-def means(result: dict[str, Any]) -> list[list[float]]:
-    return [[trial["mean"] for trial in stage["trials"]] for stage in result["stages"]]
-
-
-def test_a_sweep_is_three_levels_of_runs(quorum: Quorum) -> None:
-    result = sweep(quorum)
+def test_a_sweep_is_three_levels_of_runs(swept: Swept) -> None:
+    result = swept.result
     assert [[t["settings"] for t in s["trials"]] for s in result["stages"][:1]] == [[{"lr": 0.02}, {"lr": 0.05}]]
     [outer] = runs("sweep")
     trials, seeds = runs("trial"), runs("seed")
@@ -78,14 +43,14 @@ def test_a_sweep_is_three_levels_of_runs(quorum: Quorum) -> None:
         assert trial.data.metrics["val_accuracy/n"] == 2
 
 
-def test_the_sweeps_page_holds_the_table_beside_the_published_numbers(quorum: Quorum) -> None:
-    result = sweep(quorum)
+def test_the_sweeps_page_holds_the_table_beside_the_published_numbers(swept: Swept) -> None:
+    result = swept.result
     [outer] = runs("sweep")
     note = outer.data.tags[schema.NOTE]
     assert "### Stage lr" in note
     assert "published" in note
     assert "0.5000" in note
-    folder = quorum.folder / "mlruns" / result["run_id"] / "artifacts"
+    folder = swept.folder / "mlruns" / result["run_id"] / "artifacts"
     names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
     assert names == [
         "curves.png",
@@ -97,8 +62,11 @@ def test_the_sweeps_page_holds_the_table_beside_the_published_numbers(quorum: Qu
     assert table["difference"][1] == pytest.approx(table["mean"][1] - 0.5)
 
 
-def test_a_sweep_with_other_settings_is_not_compared_with_the_published_numbers(quorum: Quorum) -> None:
-    result = sweep(quorum, "-P", "batch_size=32")
+def test_a_sweep_with_other_settings_is_not_compared_with_the_published_numbers(
+    quorum: Quorum, small_digits: Path
+) -> None:
+    text = STUDY.replace("[0.02, 0.05]", "[0.05]").replace("epochs: 2", "epochs: 1").replace("[1, 2]", "[1]")
+    result = sweep(quorum, small_digits, text, batch_size=32, seeds=0)
     [outer] = runs("sweep")
     assert result["run_id"] == outer.info.run_id
     note = outer.data.tags[schema.NOTE]
@@ -107,15 +75,17 @@ def test_a_sweep_with_other_settings_is_not_compared_with_the_published_numbers(
     assert "0.5000" not in note
 
 
-def test_a_base_that_could_not_be_run_by_itself_is_completed_by_the_stages(quorum: Quorum) -> None:
+def test_a_base_that_could_not_be_run_by_itself_is_completed_by_the_stages(quorum: Quorum, small_digits: Path) -> None:
     text = """\
-dataset: digits
-base: {input_size: 32, batch_size: 64, epochs: 1}
+dataset: folder
+base: {input_size: 32, resize: 32, batch_size: 16, epochs: 1}
 stages:
   - name: model
     vary: {model: [scratch-simple]}
 """
-    assert len(sweep(quorum, text=text)["stages"][0]["trials"]) == 1  # the default, AlexNet, takes no 32 pixels
+    assert (
+        len(sweep(quorum, small_digits, text, seeds=0)["stages"][0]["trials"]) == 1
+    )  # the default, AlexNet, takes no 32 pixels
 
 
 class Kill:
@@ -134,19 +104,20 @@ class Kill:
         monkeypatch.setattr(TrainingProgress, "on_epoch", on_epoch)
 
 
-@pytest.mark.parametrize("after", [1, 5])
+@pytest.mark.parametrize("after", [1, pytest.param(5, marks=pytest.mark.slow)])
 def test_killed_and_started_again_it_goes_on_in_the_same_runs(
-    quorum: Quorum, monkeypatch: pytest.MonkeyPatch, after: int, tmp_path: Path
+    swept_study: Path, quorum: Quorum, small_digits: Path, monkeypatch: pytest.MonkeyPatch, after: int
 ) -> None:
+    (quorum.folder / "study.yaml").write_text(STUDY)
     with monkeypatch.context() as patch:
         Kill(patch, after)
-        answer = quorum("sweep", "--json", "-P", study(quorum), "-P", "seeds=0,1")
+        answer = quorum(*sweep_words(small_digits))
         assert answer.status == 130
         assert answer.err.endswith("quorum: interrupted\n")
     begun = {run.info.run_id for kind in ("sweep", "trial", "seed") for run in runs(kind)}
     killed = [r.info.status for kind in ("sweep", "trial", "seed") for r in runs(kind)]
     assert killed.count("KILLED") == 3
-    result = sweep(quorum)
+    result = sweep(quorum, small_digits)
     assert begun <= {run.info.run_id for kind in ("sweep", "trial", "seed") for run in runs(kind)}
     assert (len(runs("sweep")), len(runs("trial")), len(runs("seed"))) == (1, 4, 6)
     assert {run.info.status for kind in ("sweep", "trial", "seed") for run in runs(kind)} == {"FINISHED"}
@@ -157,35 +128,34 @@ def test_killed_and_started_again_it_goes_on_in_the_same_runs(
     for seed in runs("seed"):
         steps = [m.step for m in MlflowClient().get_metric_history(seed.info.run_id, "val/loss")]
         assert steps == list(range(1, int(seed.data.params["epochs"]) + 1))
-    again = sweep(quorum, "-P", "reuse=false")
-    assert means(again) == means(result)
+    assert means(result) == means(json.loads((swept_study / "sweep.json").read_text()))
     assert not list((quorum.folder / ".quorum").glob("states/*"))
     assert not list((quorum.folder / ".quorum").glob("weights/*"))
 
 
-def test_a_finished_sweep_is_linked_when_it_is_run_again(quorum: Quorum) -> None:
-    first = sweep(quorum)
+def test_a_finished_sweep_is_linked_when_it_is_run_again(swept: Swept, small_digits: Path) -> None:
+    first = swept.result
     assert [[t["reused"] for t in s["trials"]] for s in first["stages"][:1]] == [[0, 0]]
-    second = sweep(quorum)
+    second = sweep(swept.quorum, small_digits)
     assert second["run_id"] != first["run_id"]
     assert [[t["reused"] for t in s["trials"]] for s in second["stages"]] == [[2, 2], [2, 2]]
     assert means(second) == means(first)
     assert len(runs("seed")) == 6
     MlflowClient().update_run(second["run_id"], status="KILLED")  # as if it had been stopped just before its end
-    assert sweep(quorum) == second
+    assert sweep(swept.quorum, small_digits) == second
 
 
 DIVERGES = """\
-dataset: digits
-base: {model: scratch-simple, batch_size: 64, epochs: 1}
+dataset: folder
+base: {model: scratch-simple, resize: 32, batch_size: 16, epochs: 1}
 stages:
   - name: lr
     vary: {lr: [1e30, 0.05]}
 """
 
 
-def test_a_diverged_trial_is_failed_with_the_reason_and_the_sweep_goes_on(quorum: Quorum) -> None:
-    result = sweep(quorum, text=DIVERGES)
+def test_a_diverged_trial_is_failed_with_the_reason_and_the_sweep_goes_on(quorum: Quorum, small_digits: Path) -> None:
+    result = sweep(quorum, small_digits, DIVERGES)
     failed, good = result["stages"][0]["trials"]
     assert failed["mean"] is None
     assert failed["n"] == 0
@@ -200,9 +170,9 @@ def test_a_diverged_trial_is_failed_with_the_reason_and_the_sweep_goes_on(quorum
     assert "loss is" in outer.data.tags[schema.NOTE]
 
 
-def test_only_the_best_trials_weights_are_kept(quorum: Quorum) -> None:
+def test_only_the_best_trials_weights_are_kept(quorum: Quorum, small_digits: Path) -> None:
     text = STUDY.replace("[0.02, 0.05]", "[0.001, 0.02, 0.05]")
-    result = sweep(quorum, "-P", "keep=2", text=text)
+    result = sweep(quorum, small_digits, text, keep=2, seeds=0)
     trials = [trial for stage in result["stages"] for trial in stage["trials"]]
     distinct: dict[str, float] = {}
     for trial in trials:
@@ -219,7 +189,10 @@ def test_only_the_best_trials_weights_are_kept(quorum: Quorum) -> None:
     assert len(weights) == len(models) <= 2
 
 
-def test_two_processes_do_not_work_on_the_same_sweep(quorum: Quorum, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_processes_do_not_work_on_the_same_sweep(
+    quorum: Quorum, small_digits: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = STUDY.replace("epochs: 2", "epochs: 1").replace("[1, 2]", "[1]")
     statuses: list[int] = []
     original = TrainingProgress.on_epoch
 
@@ -227,12 +200,12 @@ def test_two_processes_do_not_work_on_the_same_sweep(quorum: Quorum, monkeypatch
         original(progress, record)
         if not statuses:
             statuses.append(0)
-            answer = quorum("sweep", "-P", "study=study.yaml", "-P", "seeds=0,1")
+            answer = quorum(*sweep_words(small_digits, seeds=0))
             statuses[0] = answer.status
             assert "being worked on by another process" in answer.err
 
     monkeypatch.setattr(TrainingProgress, "on_epoch", on_epoch)
-    sweep(quorum)
+    sweep(quorum, small_digits, text, seeds=0)
     assert statuses == [2]
 
 
@@ -250,8 +223,10 @@ stages:
 """
 
 
+@pytest.mark.slow
 def test_looking_ahead_passes_over_what_could_not_be_run(quorum: Quorum) -> None:
-    answer = quorum("sweep", "--json", "-P", study(quorum, OTHER_INPUT), "-P", "seeds=0")
+    (quorum.folder / "study.yaml").write_text(OTHER_INPUT)
+    answer = quorum("sweep", "--json", "-P", "study=study.yaml", "-P", "seeds=0")
     assert answer.status == 0, answer.err
     networks, sizes = json.loads(answer.out)["stages"]
     assert [len(trial["failed"]) for trial in networks["trials"]] == [0, 1]

@@ -15,18 +15,18 @@ from mlflow.tracking import MlflowClient
 from quorum.engine.history import EpochRecord
 from quorum.tracking import schema
 from quorum.training.progress import TrainingProgress
-from tests.conftest import Quorum
+from tests.conftest import SMALL_CLASSES, Quorum, words
 
-SMALL = {"model": "scratch-simple", "epochs": 2, "batch_size": 64, "lr": 0.05}
-
-
-def words(**changes: object) -> list[str]:
-    """The small training with some settings changed, as a command line."""
-    return ["train", *(word for name, value in (SMALL | changes).items() for word in ("-P", f"{name}={value}"))]
+SMALL = {"model": "scratch-simple", "epochs": 2, "batch_size": 16, "lr": 0.05}
 
 
-def train(quorum: Quorum, **changes: object) -> dict[str, Any]:
-    answer = quorum(*words(**changes), "--json")
+def small(images: Path, **changes: object) -> list[str]:
+    """A training on few images with some settings changed, as a command line."""
+    return words("train", **{"dataset": "folder", "path": images, "resize": 32, **SMALL, **changes})
+
+
+def train(quorum: Quorum, images: Path, **changes: object) -> dict[str, Any]:
+    answer = quorum(*small(images, **changes), "--json")
     assert answer.status == 0, answer.err
     result = json.loads(answer.out)
     assert isinstance(result, dict)
@@ -34,7 +34,9 @@ def train(quorum: Quorum, **changes: object) -> dict[str, Any]:
 
 
 def test_everything_is_logged(quorum: Quorum) -> None:
-    result = train(quorum, momentum=0.8)
+    answer = quorum(*words("train", **{**SMALL, "batch_size": 64, "momentum": 0.8}), "--json")
+    assert answer.status == 0, answer.err
+    result = json.loads(answer.out)
     run = MlflowClient().get_run(result["run_id"])
     assert run.info.status == "FINISHED"
     assert run.data.params["momentum"] == "0.8"
@@ -73,44 +75,46 @@ def test_everything_is_logged(quorum: Quorum) -> None:
     assert json.loads((folder / "config.json").read_text())["lr"] == 0.05
 
 
-def test_the_model_is_complete(quorum: Quorum, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_model_is_complete(quorum: Quorum, small_digits: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
-    result = train(quorum)
+    result = train(quorum, small_digits)
     model_id = MlflowClient().get_run(result["run_id"]).data.tags[schema.MODEL_ID]
     model = mlflow.pyfunc.load_model(f"models:/{model_id}")
     assert model.metadata.signature.inputs.input_names() == ["image"]
     example = model.input_example
     out = model.predict(example)
     assert list(out.columns) == ["label", "probability", "probabilities"]
-    assert out["label"][0] in {str(digit) for digit in range(10)}
+    assert out["label"][0] in {str(digit) for digit in range(SMALL_CLASSES)}
     assert sum(out["probabilities"][0]) == pytest.approx(1, abs=1e-5)
     assert max(out["probabilities"][0]) == out["probability"][0]
     assert not list((quorum.folder / "mlruns").rglob("*.pkl"))
 
 
-def test_the_same_command_returns_the_run_that_stands(quorum: Quorum) -> None:
-    first = train(quorum)
-    second = train(quorum)
+def test_the_same_command_returns_the_stored_run(quorum: Quorum, small_digits: Path) -> None:
+    first = train(quorum, small_digits)
+    second = train(quorum, small_digits)
     assert second == {**first, "reused": True}
-    third = train(quorum, reuse="false")
+    third = train(quorum, small_digits, reuse="false")
     assert third["run_id"] != first["run_id"]
     assert third["test_accuracy"] == first["test_accuracy"]
-    assert train(quorum, seed=1)["run_id"] not in (first["run_id"], third["run_id"])
+    assert train(quorum, small_digits, seed=1)["run_id"] not in (first["run_id"], third["run_id"])
 
 
-def test_interrupted_it_goes_on_in_the_same_run(quorum: Quorum, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interrupted_it_goes_on_in_the_same_run(
+    quorum: Quorum, small_digits: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def on_epoch(progress: TrainingProgress, record: EpochRecord) -> None:
         progress.log.epoch(record)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
         patch.setattr(TrainingProgress, "on_epoch", on_epoch)
-        assert quorum(*words()).status == 130
+        assert quorum(*small(small_digits)).status == 130
     [run] = MlflowClient().search_runs(["1"])
     assert run.info.status == "KILLED"
-    resumed = train(quorum)
+    resumed = train(quorum, small_digits)
     assert resumed["run_id"] == run.info.run_id
-    whole = train(quorum, reuse="false")
+    whole = train(quorum, small_digits, reuse="false")
     assert whole["best_val_accuracy"] == resumed["best_val_accuracy"]
     assert whole["test_accuracy"] == resumed["test_accuracy"]
     for name in ("train/loss", "val/loss"):
@@ -119,11 +123,11 @@ def test_interrupted_it_goes_on_in_the_same_run(quorum: Quorum, monkeypatch: pyt
 
 
 @pytest.mark.parametrize("kind", ["models", "runs"])
-def test_weights_of_a_run_of_ours(quorum: Quorum, kind: str) -> None:
-    first = train(quorum)
+def test_weights_of_a_run_of_ours(quorum: Quorum, small_digits: Path, kind: str) -> None:
+    first = train(quorum, small_digits)
     model_id = MlflowClient().get_run(first["run_id"]).data.tags[schema.MODEL_ID]
     uri = f"models:/{model_id}" if kind == "models" else f"runs:/{first['run_id']}/model"
-    tuned = train(quorum, weights=uri, epochs=1, lr=0.0001)
+    tuned = train(quorum, small_digits, weights=uri, epochs=1, lr=0.0001)
     first_loss = MlflowClient().get_metric_history(tuned["run_id"], "train/loss")[0].value
     assert first_loss < MlflowClient().get_metric_history(first["run_id"], "train/loss")[0].value / 2
     run = MlflowClient().get_run(tuned["run_id"])
@@ -132,13 +136,14 @@ def test_weights_of_a_run_of_ours(quorum: Quorum, kind: str) -> None:
     assert f"runs/{first['run_id']}" in run.data.tags[schema.NOTE]
 
 
-def test_what_was_learned_on_one_data_set_is_fine_tuned_on_another(quorum: Quorum, image_tree: Path) -> None:
-    first = train(quorum, normalize="cifar10")
-    folder = {"dataset": "folder", "path": image_tree, "batch_size": 8, "input_size": 32, "resize": 32}
-    tuned = train(quorum, weights=f"runs:/{first['run_id']}/model", epochs=1, phases="classifier", **folder)
+def test_what_was_learned_on_one_data_set_is_fine_tuned_on_another(
+    quorum: Quorum, small_digits: Path, image_tree: Path
+) -> None:
+    first = train(quorum, small_digits, normalize="cifar10")
+    tuned = train(quorum, image_tree, weights=f"runs:/{first['run_id']}/model", epochs=1, phases="classifier")
     run = MlflowClient().get_run(tuned["run_id"])
     assert run.data.tags[schema.WEIGHTS_RUN] == first["run_id"]
-    assert "trained on digits in run" in run.data.tags[schema.NOTE]
+    assert "trained on folder in run" in run.data.tags[schema.NOTE]
     assert run.data.params["normalize"] == "cifar10"  # the scale that the features were learned at
     bundles = [
         mlflow.artifacts.download_artifacts(f"models:/{MlflowClient().get_run(r['run_id']).data.tags[schema.MODEL_ID]}")
@@ -149,8 +154,8 @@ def test_what_was_learned_on_one_data_set_is_fine_tuned_on_another(quorum: Quoru
     assert kept["classifier.2.weight"].shape == (2, 128)
 
 
-def test_a_diverged_training_is_one_line_and_failed(quorum: Quorum) -> None:
-    answer = quorum(*words(lr=1e30))
+def test_a_diverged_training_is_one_line_and_failed(quorum: Quorum, small_digits: Path) -> None:
+    answer = quorum(*small(small_digits, lr=1e30))
     assert answer.status == 2
     assert answer.err.splitlines()[-1].startswith("quorum: the training loss is")
     [run] = MlflowClient().search_runs(["1"])

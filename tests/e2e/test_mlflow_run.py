@@ -26,6 +26,9 @@ from sklearn.datasets import load_digits
 from quorum.tracking import schema
 from tests.conftest import ROOT
 
+# One project, whose tests follow one another.
+pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("mlflow run")]
+
 STUDY = """\
 dataset: digits
 base: {model: scratch-simple, batch_size: 32, epochs: 3}

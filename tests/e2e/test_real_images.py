@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.conftest import Quorum
 
 CALTECH_CLASSES = ("airplanes", "Motorbikes", "Faces_easy", "watch", "Leopards")
-CIFAR_IMAGES = {"train": 600, "val": 100, "test": 100}  # of each class
+CIFAR_IMAGES = {"train": 300, "val": 50, "test": 50}  # of each class
 
 
 def link_images(source: Path, target: Path, first: int, count: int) -> None:
@@ -19,8 +19,8 @@ def link_images(source: Path, target: Path, first: int, count: int) -> None:
 
 def test_alexnet_on_caltech101(quorum: Quorum, caltech_folder: Path) -> None:
     for name in CALTECH_CLASSES:
-        link_images(caltech_folder / "101_ObjectCategories" / name, quorum.folder / "caltech" / name, 0, 180)
-    arguments = "-P dataset=folder -P path=caltech -P model=alexnet -P input_size=128 -P resize=128 -P optimizer=adam"
+        link_images(caltech_folder / "101_ObjectCategories" / name, quorum.folder / "caltech" / name, 0, 90)
+    arguments = "-P dataset=folder -P path=caltech -P model=alexnet -P input_size=64 -P resize=64 -P optimizer=adam"
     answer = quorum("train", "--json", *arguments.split(), *"-P lr=0.0002 -P batch_size=32 -P epochs=5".split())
     assert answer.status == 0, answer.err
     result = json.loads(answer.out)
