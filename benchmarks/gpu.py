@@ -40,7 +40,7 @@ from quorum.study.file import load_study
 from quorum.study.plan import plan
 from quorum.study.prefix import TrainingPath
 from quorum.study.results import summarize
-from quorum.sweep.schedule import Running, Schedule
+from quorum.sweeps.schedule import Running, Schedule
 from reference import ReferenceProcess
 
 STUDY = Path(__file__).parents[1] / "sweeps" / "caltech101" / "alexnet.yaml"

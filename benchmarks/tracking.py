@@ -33,7 +33,7 @@ from mlflow.tracking import MlflowClient
 from common import Case, Measured, Target, at_least, main, timed
 from quorum.engine.history import EPOCH_SECONDS, IMAGES_PER_SECOND, LR, EpochRecord, metric_name
 from quorum.engine.metrics import METRICS
-from quorum.report import figures
+from quorum.reporting import figures
 from quorum.tracking import logged_models, queries, schema
 from quorum.tracking.runs import RunLog, begin_run
 from quorum.tracking.store import connect

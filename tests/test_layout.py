@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -14,28 +15,33 @@ BASE = {
     "console",
     "errors",
     "expressions",
+    "metric_names",
     "plugins",
     "randomness",
     "recipe",
     "registry",
     "schedules",
     "source_code",
+    "summary",
     "tuning",
     "versions",
 }
+PARTS = {"data", "models", "engine", "reporting", "study", "voting", "tracking"}
 # Everything that a package may import besides itself and the base.
 BELOW = {
     "data": set(),
     "models": set(),
     "engine": set(),
-    "report": set(),
+    "reporting": set(),
     "study": set(),
-    "ensemble": {"data", "models"},
-    # the history it logs, and, in the scripts that registered models are loaded by, what they are made of
-    "tracking": {"engine.history", "ensemble.classifier", "ensemble.vote", "data.images", "study.results"},
-    "training": {"data", "models", "engine", "ensemble", "report", "study", "tracking"},
-    "sweep": {"data", "models", "engine", "ensemble", "report", "study", "tracking", "training"},
-    "comparison": {"data", "models", "engine", "ensemble", "report", "study", "tracking", "training"},
+    "voting": {"data", "models"},
+    # the history it logs, the results it returns, and, in the scripts that load registered models, what those need
+    "tracking": {"engine.history", "voting.classifier", "voting.vote", "data.images", "study.results"},
+    "training": PARTS,
+    "sweeps": PARTS | {"training"},
+    "comparison": PARTS | {"training"},
+    "api": PARTS | {"training", "sweeps", "comparison"},
+    "commands": PARTS | {"training", "sweeps", "comparison", "api"},
 }
 
 
@@ -82,3 +88,39 @@ def test_only_the_command_line_reads_arguments_and_environment() -> None:
     for file in PACKAGE.rglob("*.py"):
         reads = [word for word in ("sys.argv", "environ.get", "environ[", "getenv") if word in file.read_text()]
         assert not reads or file.name == "cli.py", f"{file} reads {reads}"
+
+
+def test_only_tracking_sees_what_mlflow_returns() -> None:
+    """Everything above reads records: see quorum/tracking/records.py."""
+    for file in PACKAGE.rglob("*.py"):
+        if file.parent.name != "tracking":
+            seen = {
+                node.attr
+                for node in ast.walk(ast.parse(file.read_text()))
+                if isinstance(node, ast.Attribute) and node.attr in ("info", "client", "_client")
+            }
+            assert not seen, f"{file} reads .{', .'.join(seen)}"
+            assert not re.search(r"\.data\.(tags|params|metrics)\b", file.read_text()), file
+
+
+def test_commands_do_not_import_each_other() -> None:
+    shared = {"quorum.commands.result", "quorum.commands.wiring", "quorum.commands.arguments"}
+    for file in (PACKAGE / "commands").glob("*.py"):
+        own = {name for name in imports(file) if name.startswith("quorum.commands.")}
+        assert own <= shared, f"{file} imports {own - shared}"
+
+
+def test_names_are_written_once() -> None:
+    """Tags are in tracking/schema.py and metrics in metric_names.py, and nowhere else."""
+    for file in PACKAGE.rglob("*.py"):
+        if file.name not in ("schema.py", "metric_names.py"):
+            for node in ast.walk(ast.parse(file.read_text())):
+                if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                    text = node.value
+                    assert not re.fullmatch(r"quorum\.[a-z_]+", text) or _is_module(text), f"{file}: {text!r}"
+                    assert not re.match(r"(best|last|test|val|train)/(val_)?[a-z_]*$", text), f"{file}: {text!r}"
+
+
+def _is_module(name: str) -> bool:
+    path = PACKAGE.parent / name.replace(".", "/")
+    return path.is_dir() or path.with_suffix(".py").is_file()

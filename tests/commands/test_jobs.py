@@ -15,8 +15,8 @@ from mlflow.tracking import MlflowClient
 
 from quorum.config import TrialConfig
 from quorum.engine.history import EpochRecord
-from quorum.sweep.checkpoints import KeptStates
-from quorum.sweep.executors.pool import WorkerPool
+from quorum.sweeps.checkpoints import KeptStates
+from quorum.sweeps.executors.pool import WorkerPool
 from quorum.tracking import schema
 from quorum.training.progress import TrainingProgress
 from tests.commands.studies import TREE, Swept, means, runs, sweep, sweep_words

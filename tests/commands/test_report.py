@@ -16,8 +16,8 @@ import torch
 import torchvision
 from mlflow.tracking import MlflowClient
 
-from quorum.ensemble.vote import majority_vote
 from quorum.tracking import schema
+from quorum.voting.vote import majority_vote
 from tests.conftest import Answer, Quorum, words
 
 LR = """\

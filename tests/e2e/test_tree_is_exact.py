@@ -22,7 +22,7 @@ from quorum.engine.history import EpochRecord
 from quorum.engine.training import States, Training
 from quorum.models import build, parameter_groups
 from quorum.study.prefix import TrainingPath
-from quorum.sweep.schedule import Schedule
+from quorum.sweeps.schedule import Schedule
 from tests.e2e.test_real_images import CALTECH_CLASSES, link_images
 from tests.engine.test_training import CONFIG, training
 

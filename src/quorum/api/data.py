@@ -20,7 +20,7 @@ from quorum.data.pixel_store import PixelStore
 from quorum.data.sources.archives import fetch, unpack
 from quorum.data.summary import class_counts, mean_images
 from quorum.errors import ConfigError, DataError
-from quorum.report import figures, tables
+from quorum.reporting import figures, tables
 from quorum.tracking import schema
 from quorum.tracking.records import Record
 from quorum.tracking.runs import RunLog, begin_run

@@ -18,17 +18,17 @@ from quorum.console import say
 from quorum.data import dataset as dataset_named
 from quorum.data.images import find_images
 from quorum.data.opened import OpenDataset, example_image
-from quorum.ensemble.classifier import Classifier
-from quorum.ensemble.predict import Member, VoteOutcome, check_classes, decide, predict_files, predict_split
-from quorum.ensemble.vote import VOTE_RULE
 from quorum.errors import DataError, ModelError, RegistryError
-from quorum.report import figures, pages, tables
+from quorum.reporting import figures, pages, tables
 from quorum.tracking import schema
 from quorum.tracking.logged_models import fetch_bundles, log_vote
 from quorum.tracking.records import Record, VersionRecord
 from quorum.tracking.registry import best_members, model_name, register_vote, version_of, vote_name, vote_version
 from quorum.tracking.runs import RunLog, begin_run
 from quorum.tracking.store import TrackingStore
+from quorum.voting.classifier import Classifier
+from quorum.voting.predict import Member, VoteOutcome, check_classes, decide, predict_files, predict_split
+from quorum.voting.vote import VOTE_RULE
 
 DISAGREEMENTS = 25  # images listed on the page
 

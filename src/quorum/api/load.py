@@ -15,11 +15,11 @@ from PIL import Image
 
 from quorum.api.session import tracking
 from quorum.data.images import FileImage, Pixels, decode, find_images
-from quorum.ensemble.classifier import Classifier
-from quorum.ensemble.vote import Probabilities, agreement, majority_vote, member_votes
 from quorum.errors import DataError
 from quorum.tracking.logged_models import fetch_bundles
 from quorum.tracking.store import TrackingStore
+from quorum.voting.classifier import Classifier
+from quorum.voting.vote import Probabilities, agreement, majority_vote, member_votes
 
 AnyImage = str | os.PathLike[str] | bytes | Image.Image | NDArray[np.uint8]
 

@@ -14,7 +14,7 @@ from quorum.api.options import PromoteOptions
 from quorum.api.session import divide, documented, tracking
 from quorum.console import say
 from quorum.data import dataset as dataset_named
-from quorum.report import tables
+from quorum.reporting import tables
 from quorum.tracking import registry, schema
 from quorum.tracking.records import Record
 from quorum.tracking.registry import Promotion, candidates, model_name, version_of

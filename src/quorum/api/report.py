@@ -19,8 +19,8 @@ from quorum.comparison.verdicts import VERDICT_RULE
 from quorum.console import say
 from quorum.data import dataset as dataset_named
 from quorum.errors import DataError, StudyError, unknown
-from quorum.report import tables
-from quorum.report.pages import ComparisonPage
+from quorum.reporting import tables
+from quorum.reporting.pages import ComparisonPage
 from quorum.study.file import StudyFile
 from quorum.study.find import find_studies
 from quorum.tracking import schema

@@ -22,14 +22,14 @@ from quorum.study.file import StudyFile
 from quorum.study.find import find_study
 from quorum.study.plan import plan
 from quorum.study.results import StageResult, TrialResult
-from quorum.sweep.executors import Executor
-from quorum.sweep.executors.in_process import InProcess
-from quorum.sweep.executors.pool import WorkerPool
-from quorum.sweep.page import stage_table, sweep_page
-from quorum.sweep.run import SweepOutcome, SweepSettings, run_sweep
-from quorum.sweep.runs import describe
-from quorum.sweep.seed_votes import vote_data, vote_table
-from quorum.sweep.worker import WORK, set_up_worker
+from quorum.sweeps.executors import Executor
+from quorum.sweeps.executors.in_process import InProcess
+from quorum.sweeps.executors.pool import WorkerPool
+from quorum.sweeps.page import stage_table, sweep_page
+from quorum.sweeps.run import SweepOutcome, SweepSettings, run_sweep
+from quorum.sweeps.runs import describe
+from quorum.sweeps.seed_votes import vote_data, vote_table
+from quorum.sweeps.worker import WORK, set_up_worker
 from quorum.tracking.store import TrackingStore
 from quorum.training.check import check_settings, check_trials
 from quorum.training.job import Job, Trained, train

@@ -8,7 +8,7 @@ from typing import Any
 from quorum.api.ensemble import run_vote
 from quorum.api.options import EnsembleOptions
 from quorum.commands.result import Result
-from quorum.report import tables
+from quorum.reporting import tables
 from quorum.tracking.store import TrackingStore
 
 

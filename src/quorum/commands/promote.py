@@ -10,7 +10,7 @@ import pandas as pd
 from quorum.api.options import PromoteOptions
 from quorum.api.promote import run_promotion
 from quorum.commands.result import Result
-from quorum.report import tables
+from quorum.reporting import tables
 from quorum.tracking.store import TrackingStore
 
 

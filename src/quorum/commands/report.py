@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from quorum.api.options import ReportOptions
 from quorum.api.report import run_report
 from quorum.commands.result import Result
-from quorum.report import tables
+from quorum.reporting import tables
 from quorum.tracking.store import TrackingStore
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 from quorum.api.options import StudiesOptions
 from quorum.commands.result import Result
 from quorum.data import dataset
-from quorum.report import tables
+from quorum.reporting import tables
 from quorum.study.file import StudyFile
 from quorum.study.find import find_studies
 from quorum.study.model import PublishedRow, Study

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 def sweep(options: SweepOptions, given: Mapping[str, str], store: TrackingStore) -> Result:
     """Run a study file: every configuration over its seeds."""
     if options.jobs > 1:  # workers import what they need while this process does
-        from quorum.sweep.executors.pool import start_server
-        from quorum.sweep.worker import WORK
+        from quorum.sweeps.executors.pool import start_server
+        from quorum.sweeps.worker import WORK
 
         start_server(WORK)
     from quorum.api.sweep import run_study_file

@@ -18,12 +18,10 @@ from quorum.comparison.verdicts import VERDICT_RULE
 from quorum.config import TrialConfig
 from quorum.data.opened import OpenDataset
 from quorum.data.summary import class_counts, mean_images
-from quorum.ensemble.seed_votes import VOTE, VotingTrial, vote_by_seed
-from quorum.ensemble.vote import VOTE_RULE
 from quorum.errors import DataError
-from quorum.report import figures
-from quorum.report.pages import ComparisonPage, Part, Picture, Section
-from quorum.report.tables import STD_NOTE, vote_confusions
+from quorum.reporting import figures
+from quorum.reporting.pages import ComparisonPage, Part, Picture, Section
+from quorum.reporting.tables import STD_NOTE, vote_confusions
 from quorum.study.file import StudyFile
 from quorum.study.model import PublishedRow, Study
 from quorum.study.plan import PlannedTrial, plan
@@ -33,6 +31,8 @@ from quorum.tracking import schema
 from quorum.tracking.queries import artifact, history_frame, predictions
 from quorum.tracking.store import TrackingStore
 from quorum.training.resolve import protocol
+from quorum.voting.seed_votes import VOTE, VotingTrial, vote_by_seed
+from quorum.voting.vote import VOTE_RULE
 
 OURS_NOTE = f"ours: mean ± std of the best epoch's validation accuracy over n seeds. {STD_NOTE}"
 

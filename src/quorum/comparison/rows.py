@@ -10,11 +10,11 @@ from quorum import metric_names
 from quorum.comparison.trainings import StoredTrainings
 from quorum.comparison.verdicts import NO_NUMBER, NOT_RUN, verdict
 from quorum.config import TrialConfig
-from quorum.ensemble.seed_votes import SPLITS, VOTE, SeedVotes
 from quorum.models import architecture, imagenet_file
 from quorum.study.model import PublishedRow
 from quorum.study.plan import PlannedTrial
 from quorum.summary import Summary, summarize
+from quorum.voting.seed_votes import SPLITS, VOTE, SeedVotes
 
 NOTHING = summarize([])
 

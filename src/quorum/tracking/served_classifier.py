@@ -14,7 +14,7 @@ from mlflow.models import set_model
 from mlflow.pyfunc import PythonModel, PythonModelContext
 
 from quorum.data.images import decode
-from quorum.ensemble.classifier import Classifier
+from quorum.voting.classifier import Classifier
 
 
 class ServedClassifier(PythonModel):  # type: ignore[misc]

@@ -14,8 +14,8 @@ from mlflow.models import set_model
 from mlflow.pyfunc import PythonModel, PythonModelContext
 
 from quorum.data.images import decode
-from quorum.ensemble.classifier import Classifier
-from quorum.ensemble.vote import agreement, majority_vote, member_votes
+from quorum.voting.classifier import Classifier
+from quorum.voting.vote import agreement, majority_vote, member_votes
 
 
 class ServedVote(PythonModel):  # type: ignore[misc]

@@ -18,12 +18,12 @@ from quorum.engine.history import History
 from quorum.engine.metrics import accuracy
 from quorum.engine.state import discard_state
 from quorum.engine.training import Progress, States, Training
-from quorum.ensemble.classifier import Classifier
 from quorum.models import build, parameter_groups
-from quorum.report import figures, tables
+from quorum.reporting import figures, tables
 from quorum.tracking import schema
 from quorum.training.prepared import PreparedTraining
 from quorum.versions import code_version, git_commit, machine, package_versions
+from quorum.voting.classifier import Classifier
 
 
 @dataclass(frozen=True)

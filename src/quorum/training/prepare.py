@@ -13,13 +13,13 @@ from quorum.config import AUTO, TrialConfig
 from quorum.data.opened import OpenDataset
 from quorum.engine.device import resolve_precision
 from quorum.engine.training import check_groups
-from quorum.ensemble.classifier import DESCRIPTION, WEIGHTS
 from quorum.errors import ModelError
 from quorum.models import architecture, build, fetch_imagenet, file_digest, parameter_groups
 from quorum.tracking.logged_models import FetchedModel, fetch_bundles
 from quorum.tracking.store import TrackingStore
 from quorum.training.prepared import FirstWeights, PreparedTraining, WeightsOrigin
 from quorum.training.resolve import OURS, resolve_static
+from quorum.voting.classifier import DESCRIPTION, WEIGHTS
 
 
 @dataclass

@@ -9,10 +9,10 @@ import pytest
 
 from quorum.config import TrialConfig
 from quorum.data.images import find_images
-from quorum.ensemble.classifier import Classifier
-from quorum.ensemble.predict import Member, check_classes, decide, predict_files
 from quorum.errors import DataError, ModelError
 from quorum.models import build
+from quorum.voting.classifier import Classifier
+from quorum.voting.predict import Member, check_classes, decide, predict_files
 
 CONFIG = TrialConfig(model="scratch-simple", input_size=32, resize=0, normalize="half", precision="float32")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from quorum.config import TrialConfig
-from quorum.sweep.checkpoints import RUN, Checkpoints
+from quorum.sweeps.checkpoints import RUN, Checkpoints
 
 CONFIG = TrialConfig(model="scratch-simple")
 PLENTY = 1e12

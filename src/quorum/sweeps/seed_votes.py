@@ -11,14 +11,14 @@ from typing import Any
 import pandas as pd
 
 from quorum import metric_names
-from quorum.ensemble.seed_votes import SPLITS, VOTE, SeedVotes, VotingTrial, vote_by_seed
-from quorum.ensemble.vote import VOTE_RULE
-from quorum.report import figures, tables
+from quorum.reporting import figures, tables
 from quorum.study.model import Study
 from quorum.study.results import StageResult
 from quorum.tracking.queries import predictions
 from quorum.tracking.runs import RunLog
 from quorum.tracking.store import TrackingStore
+from quorum.voting.seed_votes import SPLITS, VOTE, SeedVotes, VotingTrial, vote_by_seed
+from quorum.voting.vote import VOTE_RULE
 
 
 def vote_of_study(store: TrackingStore, study: Study, results: Sequence[StageResult]) -> SeedVotes | None:

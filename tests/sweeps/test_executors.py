@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from quorum.errors import DivergedError
-from quorum.sweep.executors.pool import Executor, Failed, InProcess, WorkerPool
+from quorum.sweeps.executors.pool import Executor, Failed, InProcess, WorkerPool
 
 
 @dataclass(frozen=True)

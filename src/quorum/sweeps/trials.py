@@ -14,12 +14,12 @@ from quorum.engine.training import Progress, States
 from quorum.errors import QuorumError
 from quorum.study.prefix import TrainingPath
 from quorum.study.results import SeedResult, TrialRequest, TrialResult
-from quorum.sweep.checkpoints import Checkpoints
-from quorum.sweep.executors import Executor, Failed
-from quorum.sweep.optuna_stages import OnBegin
-from quorum.sweep.runs import OpenTrial, SweepRuns, close_as_failed, title
-from quorum.sweep.schedule import Running, Schedule
-from quorum.sweep.weights import KeptWeights
+from quorum.sweeps.checkpoints import Checkpoints
+from quorum.sweeps.executors import Executor, Failed
+from quorum.sweeps.optuna_stages import OnBegin
+from quorum.sweeps.runs import OpenTrial, SweepRuns, close_as_failed, title
+from quorum.sweeps.schedule import Running, Schedule
+from quorum.sweeps.weights import KeptWeights
 from quorum.tracking.records import TrainingRecord
 from quorum.tracking.runs import RunLog, close_run
 from quorum.training.folders import WorkFolders

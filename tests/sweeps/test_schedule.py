@@ -12,7 +12,7 @@ from quorum.config import TrialConfig
 from quorum.study.file import load_study
 from quorum.study.plan import plan, possible
 from quorum.study.prefix import TrainingPath
-from quorum.sweep.schedule import Running, Schedule
+from quorum.sweeps.schedule import Running, Schedule
 from tests.conftest import ROOT
 from tests.study.test_prefix import BASE, configs
 

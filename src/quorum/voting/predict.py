@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from quorum.data.batches import EVALUATION_BATCH, Batches
 from quorum.data.images import ImageSource, Pixels, refuse_bad
 from quorum.data.pixel_store import PixelStore
-from quorum.ensemble.classifier import Classifier
-from quorum.ensemble.vote import Probabilities, agreement, majority_vote, member_votes
 from quorum.errors import DataError, ModelError
+from quorum.voting.classifier import Classifier
+from quorum.voting.vote import Probabilities, agreement, majority_vote, member_votes
 
 
 @dataclass(frozen=True)

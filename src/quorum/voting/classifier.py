@@ -16,9 +16,9 @@ from quorum.config import TrialConfig, parse_config
 from quorum.data.batches import EVALUATION_BATCH
 from quorum.data.images import Pixels
 from quorum.data.preprocess import Preprocess, preprocess_of
-from quorum.ensemble.vote import Probabilities
 from quorum.errors import ModelError
 from quorum.models import build
+from quorum.voting.vote import Probabilities
 
 WEIGHTS, DESCRIPTION = "weights.pt", "classifier.json"
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from quorum.engine.device import set_up
 from quorum.plugins import load_plugins
 
-WORK = ("quorum.training.job", "quorum.sweep.worker")  # what workers have to import
+WORK = ("quorum.training.job", "quorum.sweeps.worker")  # what workers have to import
 
 
 def set_up_worker(threads: int, tuned: bool, plugins: Sequence[str]) -> None:

@@ -14,9 +14,11 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from numpy.typing import NDArray
 
+from quorum.metric_names import TRAIN_ACCURACY, TRAIN_LOSS, VAL_ACCURACY, VAL_LOSS, split_metric
+
 ANNOTATED = 25  # classes up to which a confusion matrix has its numbers and every name written in
 DPI = 110
-CURVES = ("train/loss", "train/accuracy", "val/loss", "val/accuracy")  # metrics that `curves` draws
+CURVES = (TRAIN_LOSS, TRAIN_ACCURACY, VAL_LOSS, VAL_ACCURACY)  # metrics that `curves` draws
 MARGIN = 0.08  # inches around a figure
 
 
@@ -45,24 +47,18 @@ def curves(histories: Mapping[str, pd.DataFrame], title: str) -> Figure:
     figure.suptitle(title)
     for number, (name, history) in enumerate(histories.items()):
         for axis, measure in zip(axes, ("loss", "accuracy"), strict=True):
-            colour = f"C{number % 10}"
+            color = f"C{number % 10}"
             epoch = history["epoch"]
-            axis.plot(
-                epoch,
-                history[f"train/{measure}"],
-                color=colour,
-                linestyle=":",
-                linewidth=1.2,
-                marker=_dot(epoch),
-            )
-            axis.plot(epoch, history[f"val/{measure}"], color=colour, label=name, linewidth=1.5, marker=_dot(epoch))
+            style: dict[str, Any] = {"color": color, "marker": _dot(epoch)}
+            axis.plot(epoch, history[split_metric("train", measure)], linestyle=":", linewidth=1.2, **style)
+            axis.plot(epoch, history[split_metric("val", measure)], linewidth=1.5, label=name, **style)
     for axis, label in zip(axes, ("cross-entropy loss", "accuracy (fraction)"), strict=True):
         axis.set(xlabel="epoch", ylabel=label)
         axis.xaxis.get_major_locator().set_params(integer=True)
         axis.grid(alpha=0.3)
     axes[1].set_ylim(0, 1)
     # Early validation losses of batch-normalised networks can be huge and would flatten everything else.
-    highest = max(float(history["train/loss"].max()) for history in histories.values())
+    highest = max(float(history[TRAIN_LOSS].max()) for history in histories.values())
     if highest > 0 and axes[0].get_ylim()[1] > 2 * highest:
         axes[0].set_ylim(0, 1.5 * highest)
     axes[0].plot([], [], color="grey", linestyle=":", label="training")
@@ -104,8 +100,8 @@ def confusion(tables: Mapping[str, pd.DataFrame]) -> Figure:
         axis.set_yticks(range(len(table)), list(table.index), fontsize=size)
         if not small:
             for row, column in np.argwhere(counts > 0):
-                colour = "white" if shares[row, column] > 0.5 else "black"
-                text = axis.text(column, row, str(counts[row, column]), ha="center", va="center", color=colour)
+                color = "white" if shares[row, column] > 0.5 else "black"
+                text = axis.text(column, row, str(counts[row, column]), ha="center", va="center", color=color)
                 text.set(fontsize=8, in_layout=False)  # inside the panel, where it needs no room
     assert image is not None
     figure.colorbar(image, ax=list(axes), label="share of the true class", shrink=0.7)
@@ -147,11 +143,11 @@ def _bars(
     mean: pd.Series,
     std: pd.Series,
     label: str,
-    colour: str,
+    color: str,
     marker: str,
 ) -> None:
     y, error = mean.astype(float).to_numpy(), std.astype(float).fillna(0.0).to_numpy()
-    axis.errorbar(places, y, yerr=error, fmt=marker, color=colour, capsize=4, label=label)
+    axis.errorbar(places, y, yerr=error, fmt=marker, color=color, capsize=4, label=label)
 
 
 def class_distribution(counts: pd.DataFrame, title: str) -> Figure:

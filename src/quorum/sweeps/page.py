@@ -12,18 +12,18 @@ import pandas as pd
 
 from quorum import metric_names
 from quorum.console import say
-from quorum.ensemble.seed_votes import SeedVotes
-from quorum.ensemble.vote import VOTE_RULE
-from quorum.report import figures, tables
+from quorum.reporting import figures, tables
 from quorum.study.model import Study, canonical
 from quorum.study.results import StageResult, TrialResult
-from quorum.sweep.cost import Cost
-from quorum.sweep.runs import title
-from quorum.sweep.seed_votes import vote_table
+from quorum.sweeps.cost import Cost
+from quorum.sweeps.runs import title
+from quorum.sweeps.seed_votes import vote_table
 from quorum.tracking import schema
 from quorum.tracking.queries import history_frame
 from quorum.tracking.runs import RunLog
 from quorum.training.job import environment
+from quorum.voting.seed_votes import SeedVotes
+from quorum.voting.vote import VOTE_RULE
 
 MEAN_NOTE = "mean is the validation accuracy of the best epoch over n seeds."
 

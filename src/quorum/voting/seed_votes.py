@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from quorum.ensemble.vote import majority_vote
 from quorum.errors import StudyError
 from quorum.summary import Summary, summarize
+from quorum.voting.vote import majority_vote
 
 SPLITS = ("val", "test")
 VOTE = "vote"

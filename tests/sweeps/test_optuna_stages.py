@@ -13,7 +13,7 @@ from quorum.errors import StudyError
 from quorum.metric_names import BEST_VAL_ACCURACY
 from quorum.study.model import Study
 from quorum.study.results import SeedResult, StageResult, TrialRequest, TrialResult
-from quorum.sweep.optuna_stages import OnBegin, open_storage, run_study
+from quorum.sweeps.optuna_stages import OnBegin, open_storage, run_study
 
 STUDY = Study.model_validate(
     {

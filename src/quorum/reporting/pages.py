@@ -11,9 +11,9 @@ from typing import Any
 import jinja2
 import pandas as pd
 
-from quorum.report.tables import markdown
+from quorum.reporting.tables import markdown
 
-_LOADER = jinja2.PackageLoader("quorum.report")
+_LOADER = jinja2.PackageLoader("quorum.reporting")
 _ENVIRONMENT = jinja2.Environment(loader=_LOADER, autoescape=True, undefined=jinja2.StrictUndefined)
 _TEXT = jinja2.Environment(
     loader=_LOADER, autoescape=False, undefined=jinja2.StrictUndefined, keep_trailing_newline=True

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Generic
 
 from quorum.errors import DivergedError
-from quorum.sweep.executors import E, Failed, J, OnBatch, Work
+from quorum.sweeps.executors import E, Failed, J, OnBatch, Work
 
 
 @dataclass

@@ -8,20 +8,19 @@ from typing import Any
 
 from quorum.config import TrialConfig, digest_of
 from quorum.engine.training import Progress
-from quorum.ensemble.seed_votes import SeedVotes
 from quorum.study.file import StudyFile
 from quorum.study.model import Study
 from quorum.study.plan import PlannedTrial, plan
 from quorum.study.results import StageResult
-from quorum.sweep import page
-from quorum.sweep.checkpoints import Checkpoints
-from quorum.sweep.cost import Cost
-from quorum.sweep.executors import Executor
-from quorum.sweep.optuna_stages import open_storage, run_study
-from quorum.sweep.runs import SweepRuns
-from quorum.sweep.seed_votes import log_vote, vote_of_study
-from quorum.sweep.trials import TrialRunner
-from quorum.sweep.weights import KeptWeights
+from quorum.sweeps import page
+from quorum.sweeps.checkpoints import Checkpoints
+from quorum.sweeps.cost import Cost
+from quorum.sweeps.executors import Executor
+from quorum.sweeps.optuna_stages import open_storage, run_study
+from quorum.sweeps.runs import SweepRuns
+from quorum.sweeps.seed_votes import log_vote, vote_of_study
+from quorum.sweeps.trials import TrialRunner
+from quorum.sweeps.weights import KeptWeights
 from quorum.tracking import schema
 from quorum.tracking.lock import exclusively
 from quorum.tracking.queries import unfinished
@@ -33,6 +32,7 @@ from quorum.training.job import Job, Trained
 from quorum.training.prepare import Preparer
 from quorum.training.resolve import protocol
 from quorum.versions import code_version
+from quorum.voting.seed_votes import SeedVotes
 
 GIGABYTE = 1e9
 

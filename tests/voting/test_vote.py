@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quorum.ensemble.vote import agreement, majority_vote, member_votes
+from quorum.voting.vote import agreement, majority_vote, member_votes
 
 BALLOTS = st.integers(1, 7).flatmap(
     lambda members: st.lists(st.lists(st.integers(0, 4), min_size=members, max_size=members), min_size=1, max_size=20)

@@ -15,7 +15,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any, Generic
 
 from quorum.errors import DivergedError
-from quorum.sweep.executors import E, Failed, J, OnBatch, Work
+from quorum.sweeps.executors import E, Failed, J, OnBatch, Work
 
 # Workers are forked from a server process that has imported what they need, so they start at once. It is a process of
 # its own, because one that has used torch's threads cannot be forked.

@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from PIL import Image
 
-from quorum.report import figures, pages, tables
+from quorum.reporting import figures, pages, tables
 
 LABELS = np.array([0, 0, 1, 1, 2])
 PREDICTIONS = np.array([0, 1, 1, 1, 0])
