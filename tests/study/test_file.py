@@ -299,6 +299,7 @@ def test_an_argument_of_an_expression_is_set_varied_searched_and_published(tmp_p
         ("set: {augment.rotate", "set: {augment.shift", "study.yaml:9: augment: no call 'shift'"),
         ("    ranges: {augment.rotate", "    ranges: {augment.shift", "study.yaml:13: augment: no call 'shift'"),
         ("rotate(degrees=15)", "rotate(15)", "study.yaml:5: augment: "),
+        ("rotate(degrees=15)", "rotate(degrees=15", "study.yaml:2: augment: 'flip | rotate(degrees=15' at character"),
         ("[5, 10]", "[5, 5.0, 10]", "study.yaml:5: augment.rotate.degrees 5.0 is listed twice"),
         ("at: {augment.rotate.degrees: 10}", "at: {augment.rotate.degrees: 9}", "study.yaml:7: published row at"),
         (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from quorum.config import EXPRESSIONS, Closed, TrialConfig, argument_value, check_name
 from quorum.errors import ConfigError, StudyError, cut, shown, unknown
-from quorum.expressions import with_argument
+from quorum.expressions import parse_calls, with_argument
 from quorum.study.model import (
     VARIABLE,
     PublishedRow,
@@ -187,35 +187,35 @@ def _check_arguments(source: StudyFile) -> None:
     Whether the call has such an argument is known where its operation is: see `quorum.training.check`.
     """
     study = source.study
-    for setting in EXPRESSIONS:
-        if setting not in TrialConfig.model_fields:
-            continue
-        default = TrialConfig.model_fields[setting].default
-        texts = _with(source, {str(study.base.get(setting, default))}, setting, study.base, ("base",))
+    for setting in (name for name in EXPRESSIONS if name in TrialConfig.model_fields):
+        texts: Texts = {str(TrialConfig.model_fields[setting].default): ("base",)}
+        texts = _changed(source, texts, setting, {name: [value] for name, value in study.base.items()}, ("base",))
         for number, stage in enumerate(study.stages):
-            at: Location = ("stages", number)
-            if setting in stage.set:
-                texts = {str(stage.set[setting])}
-            texts = _with(source, texts, setting, stage.set, (*at, "set"))
-            for part in ("vary", "ranges"):
-                choices = {
-                    name: given if isinstance(given, list) else [given.low]
-                    for name, given in getattr(stage, part).items()
-                }
-                if setting in choices:
-                    texts = set(map(str, choices[setting]))
-                firsts = {name: values[0] for name, values in choices.items()}
-                texts = _with(source, texts, setting, firsts, (*at, part))
+            fixed = {name: [value] for name, value in stage.set.items()}
+            ranges = {name: given if isinstance(given, list) else [given.low] for name, given in stage.ranges.items()}
+            for part, choices in (("set", fixed), ("vary", stage.vary), ("ranges", ranges)):
+                texts = _changed(source, texts, setting, choices, ("stages", number, part))
 
 
-def _with(source: StudyFile, texts: Iterable[str], setting: str, given: Settings, at: Location) -> set[str]:
-    """Expressions with their arguments as given."""
-    found = set(texts)
-    for name, value in given.items():
+Texts = dict[str, Location]  # the expressions that a setting may have, each with where it is given
+
+
+def _changed(
+    source: StudyFile, texts: Texts, setting: str, choices: Mapping[str, Sequence[Scalar]], at: Location
+) -> Texts:
+    """The expressions of a setting after one of some choices has been made. Of an argument the first value will do."""
+    if setting in choices:
+        texts = {str(value): (*at, setting, place) for place, value in enumerate(choices[setting])}
+    for name, values in choices.items():
         if name.startswith(f"{setting}."):
             _, call, argument = name.split(".")
-            try:
-                found = {with_argument(text, call, argument, argument_value(value), setting) for text in found}
-            except ConfigError as error:
-                raise StudyError(f"{source.at((*at, name))}: {error}") from error
-    return found
+            changed: Texts = {}
+            for text, where in texts.items():
+                try:
+                    parse_calls(text, setting)
+                    where = (*at, name)
+                    changed[with_argument(text, call, argument, argument_value(values[0]), setting)] = where
+                except ConfigError as error:
+                    raise StudyError(f"{source.at(where)}: {error}") from error
+            texts = changed
+    return texts
