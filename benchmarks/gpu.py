@@ -32,14 +32,15 @@ from quorum.data.preprocess import Preprocess
 from quorum.data.sources.folder import catalogue
 from quorum.engine.device import resolve_precision, set_up
 from quorum.engine.epoch import evaluate, ignore
-from quorum.engine.history import RANKED_BY
 from quorum.engine.training import States, Training
 from quorum.errors import DivergedError
+from quorum.metric_names import VAL_ACCURACY
 from quorum.models import build, parameter_groups
 from quorum.study.file import load_study
 from quorum.study.plan import plan
 from quorum.study.prefix import TrainingPath
-from quorum.study.results import summarize
+from quorum.summary import summarize
+from quorum.sweeps.checkpoints import Checkpoints
 from quorum.sweeps.schedule import Running, Schedule
 from reference import ReferenceProcess
 
@@ -130,7 +131,9 @@ Result = tuple[float, float] | str  # validation and test accuracy, or why there
 
 def _train_tree(configs: list[TrialConfig], batches: Batches, kept: Path) -> tuple[dict[TrialConfig, Result], int]:
     """Train configurations as a tree: their results, and the epochs that were trained."""
-    schedule = Schedule([TrainingPath(config) for config in configs])
+    checkpoints = Checkpoints(kept, limit=float("inf"))
+    schedule: Schedule[None] = Schedule(checkpoints)
+    schedule.plan(dict.fromkeys(map(TrainingPath, configs)))
     results: dict[TrialConfig, Result] = {}
     trained = 0
     while (running := schedule.start()) is not None:
@@ -138,27 +141,25 @@ def _train_tree(configs: list[TrialConfig], batches: Batches, kept: Path) -> tup
         model = build(config.model, len(batches.store.classes), seed=config.seed).to(batches.device)
         training = Training(config, model, parameter_groups(model), batches)
         try:
-            for told in training.run(_states(running, kept)):
-                trained += not told.restored
+            for event in training.run(_states(running, checkpoints)):
+                trained += not event.restored
+                running.epoch = event.records[-1].epoch
+                if event.kept:
+                    checkpoints.written(running.node, str(config.seed))
             tested = evaluate(model, batches.evaluation("test"), config.precision).metrics()["accuracy"]
-            results[config] = (training.history.best.values[RANKED_BY], tested)
+            results[config] = (training.history.best.values[VAL_ACCURACY], tested)
         except DivergedError as error:
             results[config] = str(error)
-        schedule.kept |= {node for node in running.path.nodes if (kept / node / "last.pt").is_file()}
         schedule.end(running)
-        for node in schedule.superfluous():
-            for file in (kept / node).iterdir():
-                file.unlink()
-            schedule.kept.discard(node)
         print(f"seed {config.seed}, lr {config.lr:g}, {config.epochs} epochs: {results[config]}", file=sys.stderr)
     return results, trained
 
 
-def _states(running: Running, kept: Path) -> States:
+def _states(running: Running[None], checkpoints: Checkpoints) -> States:
     nodes = running.path.nodes
     return States(
-        start=kept / nodes[running.start - 1] if running.start else None,
-        keep={epoch: kept / nodes[epoch - 1] for epoch in running.keep},
+        start=checkpoints.place(nodes[running.start - 1]) if running.start else None,
+        keep={epoch: checkpoints.place(nodes[epoch - 1]) for epoch in running.keep},
     )
 
 

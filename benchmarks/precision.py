@@ -25,8 +25,8 @@ from quorum.data.pixel_store import open_store
 from quorum.data.preprocess import preprocess_of
 from quorum.data.sources.folder import catalogue
 from quorum.engine.device import set_up
-from quorum.engine.history import RANKED_BY
 from quorum.engine.training import Training
+from quorum.metric_names import VAL_ACCURACY
 from quorum.models import build, parameter_groups
 
 SEEDS = 6  # with three, two equal arithmetics would differ by more than a std in every third comparison
@@ -76,7 +76,7 @@ def _train(config: TrialConfig, batches: Batches) -> float:
     training = Training(config, model, parameter_groups(model), batches)
     for _ in training.run():
         pass
-    return training.history.best.values[RANKED_BY]
+    return training.history.best.values[VAL_ACCURACY]
 
 
 def _options(parser: argparse.ArgumentParser) -> None:

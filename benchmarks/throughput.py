@@ -21,6 +21,7 @@ from common import Case, Measured, Target, alternate, main, share
 from images import WORK, image_tree
 from ours import SETTINGS, Ours
 from quorum.engine.device import set_up
+from quorum.tracking.records import Record
 from quorum.tracking.runs import begin_run
 from quorum.tracking.store import connect
 from reference import ReferenceProcess
@@ -36,7 +37,7 @@ def measure(name: str, options: argparse.Namespace) -> Measured:
     set_up(0)
     with tempfile.TemporaryDirectory(dir=WORK) as folder, ReferenceProcess(config, tree) as reference:
         mlflow.set_tracking_uri(f"sqlite:///{folder}/mlflow.db")
-        log = begin_run(connect(), "train", "throughput")
+        log = begin_run(connect(), "throughput", Record(kind="train"))
         ours = Ours(config, tree, Path(folder), log.epoch, torch.device("cpu"))
         found = alternate(reference.epoch, ours.epoch, options.rounds)
         return Measured.of(found, threads=torch.get_num_threads(), **ours.details(found))

@@ -31,10 +31,12 @@ from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
 from common import Case, Measured, Target, at_least, main, timed
-from quorum.engine.history import EPOCH_SECONDS, IMAGES_PER_SECOND, LR, EpochRecord, metric_name
+from quorum.engine.history import EpochRecord
 from quorum.engine.metrics import METRICS
+from quorum.metric_names import EPOCH_SECONDS, IMAGES_PER_SECOND, LR, split_metric
 from quorum.reporting import figures
 from quorum.tracking import logged_models, queries, schema
+from quorum.tracking.records import Record
 from quorum.tracking.runs import RunLog, begin_run
 from quorum.tracking.store import connect
 from sandbox import quorum, sandbox, write_study
@@ -43,8 +45,8 @@ ALLOWED = 0.05  # seconds a training
 SECOND = 1.0
 PART = 5  # epochs
 EPOCH_METRICS = (
-    *(metric_name("train", name) for name in ("loss", "accuracy")),
-    *(metric_name("val", name) for name in ("loss", *METRICS)),
+    *(split_metric("train", name) for name in ("loss", "accuracy")),
+    *(split_metric("val", name) for name in ("loss", *METRICS)),
     *(LR, EPOCH_SECONDS, IMAGES_PER_SECOND),
 )
 EPOCHS, MODEL = ("epochs", "flush"), "_log"  # the calls that log epochs, and a model
@@ -117,7 +119,7 @@ def epoch(options: argparse.Namespace) -> Measured:
     logging = []
     with sandbox():
         store = connect()
-        with begin_run(store, "train", "epochs") as log:
+        with begin_run(store, "epochs", Record(kind="train")) as log:
             start = time.perf_counter()
             for number in range(1, options.epochs + 1):
                 record = EpochRecord(number, dict.fromkeys(EPOCH_METRICS, 1 / number))
@@ -140,7 +142,7 @@ def trial(options: argparse.Namespace) -> Measured:
             study = write_study(folder, options.trials, epochs=2, skip=number * options.trials)
             with watched() as calls:
                 quorum([*study, "-P", f"seeds={seeds}", "-P", "keep=1"])
-            sweeps = [run.info.run_id for run in queries.search(connect(), {schema.KIND: "sweep"})]
+            sweeps = [run.run_id for run in queries.search(connect(), Record, kind=schema.SWEEP_KIND)]
             rounds.append(calls.within(sweeps))
     trainings = options.trials * options.seeds
     spent = [sum(sum(v) for k, v in one.items() if k not in (*EPOCHS, MODEL)) for one in rounds[1:]]

@@ -10,7 +10,7 @@ import io
 import os
 import shutil
 import tarfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from quorum.cli import main
+from quorum.commands.wiring import COMMANDS, Command
 
 settings.register_profile("untimed", deadline=None)  # machines are shared: no test is timed
 settings.load_profile("untimed")
@@ -169,10 +170,10 @@ class Quorum:
     """Runs commands in this process, in a folder of their own with a tracking store of their own."""
 
     folder: Path
-    call: Callable[[Sequence[str]], Answer]
+    call: Callable[[Sequence[str], Mapping[str, Command]], Answer]
 
     def __call__(self, *arguments: str) -> Answer:
-        return self.call(arguments)
+        return self.call(arguments, COMMANDS)
 
 
 @pytest.fixture(scope="session")
@@ -203,13 +204,13 @@ def enter(
     if client.get_experiment_by_name("quorum") is None:
         client.create_experiment("quorum", artifact_location=str(folder / "mlruns"))
 
-    def call(arguments: Sequence[str]) -> Answer:
+    def call(arguments: Sequence[str], commands: Mapping[str, Command]) -> Answer:
         if capfd is None:
             with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
-                status = main(list(arguments))
+                status = main(list(arguments), commands)
             return Answer(status, out.getvalue(), err.getvalue())
         capfd.readouterr()
-        status = main(list(arguments))
+        status = main(list(arguments), commands)
         captured = capfd.readouterr()
         return Answer(status, captured.out, captured.err)
 

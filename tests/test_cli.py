@@ -21,6 +21,7 @@ from quorum.commands.result import Result
 from quorum.commands.wiring import COMMANDS, Command
 from quorum.config import TrialConfig
 from quorum.plugins import loaded_plugins
+from quorum.tracking.records import Record
 from quorum.tracking.runs import begin_run
 from quorum.tracking.store import TrackingStore
 from tests.conftest import Quorum
@@ -140,7 +141,7 @@ def wrong(_options: Options, _given: Mapping[str, str], _store: TrackingStore | 
 
 
 def wrong_in_a_run(_options: Options, _given: Mapping[str, str], store: TrackingStore) -> Result:
-    with begin_run(store, "train", "wrong"):
+    with begin_run(store, "wrong", Record(kind="train")):
         raise TypeError("in a run")
 
 

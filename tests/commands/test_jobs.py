@@ -13,12 +13,12 @@ import pytest
 from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
-from quorum.config import TrialConfig
-from quorum.engine.history import EpochRecord
-from quorum.sweeps.checkpoints import KeptStates
+from quorum.engine.training import Progress
+from quorum.sweeps.executors import Executor
 from quorum.sweeps.executors.pool import WorkerPool
 from quorum.tracking import schema
-from quorum.training.progress import TrainingProgress
+from quorum.training.job import Job, Trained
+from tests.commands.faults import Fault, interrupt_after, sweep_with
 from tests.commands.studies import TREE, Swept, means, runs, sweep, sweep_words
 from tests.conftest import Quorum
 
@@ -82,58 +82,46 @@ def test_jobs_side_by_side_give_the_same_bit_for_bit(tree: Swept, small_digits: 
     assert two["epochs"] == one["epochs"]
 
 
-def kill_workers(monkeypatch: pytest.MonkeyPatch, when: Callable[[TrainingProgress, EpochRecord], bool]) -> list[int]:
-    """Kill the worker that does a training after the epochs that are named. Returns the ids of all workers, in time."""
-    pools: list[WorkerPool[Any, Any]] = []
-    pids: list[int] = []
-    set_up, begin, on_epoch = WorkerPool.__post_init__, WorkerPool._idle_worker, TrainingProgress.on_epoch
+def kill_worker(when: Callable[[Job, int], bool]) -> Fault:
+    """Kill the worker that does a training after the epochs that are named."""
 
-    def remember(pool: WorkerPool[Any, Any]) -> None:
-        set_up(pool)
-        pools.append(pool)
+    def happen(pool: Executor[Job, Progress | Trained], job: Job, epoch: int) -> None:
+        if when(job, epoch):
+            assert isinstance(pool, WorkerPool)
+            [pid] = [pid for pid, its in pool.pids().items() if its is not None and its.run_id == job.run_id]
+            os.kill(pid, signal.SIGKILL)
 
-    def idle_worker(pool: WorkerPool[Any, Any]) -> Any:
-        worker = begin(pool)
-        pids.append(worker.process.pid or 0)
-        return worker
+    return Fault(happen)
 
-    def kill(progress: TrainingProgress, record: EpochRecord) -> None:
-        on_epoch(progress, record)
-        if when(progress, record):
-            [worker] = [w for w in pools[-1]._workers if w.job is not None and w.job.name == progress.name]
-            os.kill(worker.process.pid or 0, signal.SIGKILL)
 
-    monkeypatch.setattr(WorkerPool, "__post_init__", remember)
-    monkeypatch.setattr(WorkerPool, "_idle_worker", idle_worker)
-    monkeypatch.setattr(TrainingProgress, "on_epoch", kill)
-    return pids
+def sweep_tree_with(fault: Fault, quorum: Quorum, images: Path, **settings: object) -> dict[str, Any]:
+    """Sweep TREE in two workers with a fault and return what is printed."""
+    (quorum.folder / "study.yaml").write_text(TREE)
+    answer = sweep_with(fault, quorum, [*sweep_words(images, jobs=2, **settings), "--json"])
+    assert answer.status == 0, answer.err
+    return dict(json.loads(answer.out))
 
 
 @pytest.mark.slow
-def test_a_worker_that_dies_once_changes_nothing(
-    tree: Swept, small_digits: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_worker_that_dies_once_changes_nothing(tree: Swept, small_digits: Path) -> None:
     killed: list[str] = []
 
-    def once(progress: TrainingProgress, record: EpochRecord) -> bool:
-        if killed or record.epoch != 2:
+    def once(job: Job, epoch: int) -> bool:
+        if killed or epoch != 2:
             return False
-        killed.append(progress.name)
+        killed.append(job.name)
         return True
 
-    kill_workers(monkeypatch, once)
-    result = sweep(tree.quorum, small_digits, TREE, jobs=2, reuse="false")
+    result = sweep_tree_with(kill_worker(once), tree.quorum, small_digits, reuse="false")
     assert killed
     assert means(result) == means(tree.result)
     assert {run.info.status for kind in ("sweep", "trial", "seed") for run in runs(kind)} == {"FINISHED"}
 
 
 @pytest.mark.slow
-def test_a_training_whose_workers_die_fails_and_the_others_go_on(
-    quorum: Quorum, small_digits: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    kill_workers(monkeypatch, lambda progress, record: progress.name == "seed 0, lr=0.05" and record.epoch == 3)
-    result = sweep(quorum, small_digits, TREE, jobs=2)
+def test_a_training_whose_workers_die_fails_and_the_others_go_on(quorum: Quorum, small_digits: Path) -> None:
+    fault = kill_worker(lambda job, epoch: job.name == "seed 0, lr=0.05" and epoch == 3)
+    result = sweep_tree_with(fault, quorum, small_digits)
     good, bad = result["stages"][0]["trials"]
     assert (good["n"], bad["n"]) == (2, 1)
     assert "worker process died 2 times" in bad["failed"][0]
@@ -148,41 +136,15 @@ def test_a_training_whose_workers_die_fails_and_the_others_go_on(
 
 @pytest.mark.slow
 def test_an_interrupted_sweep_leaves_no_worker_and_goes_on_with_other_jobs(
-    swept_tree: Path, quorum: Quorum, small_digits: Path, monkeypatch: pytest.MonkeyPatch
+    swept_tree: Path, quorum: Quorum, small_digits: Path
 ) -> None:
-    def interrupt(progress: TrainingProgress, record: EpochRecord) -> bool:
-        if record.epoch == 3:
-            raise KeyboardInterrupt
-        return False
-
-    with monkeypatch.context() as patch:
-        pids = kill_workers(patch, interrupt)
-        (quorum.folder / "study.yaml").write_text(TREE)
-        assert quorum(*sweep_words(small_digits, jobs=2)).status == 130
-    assert pids
-    assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
+    fault = interrupt_after(5)
+    (quorum.folder / "study.yaml").write_text(TREE)
+    assert sweep_with(fault, quorum, sweep_words(small_digits, jobs=2)).status == 130
+    assert len(fault.pids) == 2
+    assert not [pid for pid in fault.pids if Path(f"/proc/{pid}").exists()]
     assert {run.info.status for kind in ("sweep", "trial", "seed") for run in runs(kind)} <= {"KILLED", "FINISHED"}
     result = sweep(quorum, small_digits, TREE)
     assert result["epochs"]["trained"] + result["epochs"]["shared"] + REUSED == WRITTEN
     assert len(runs("sweep")) == 1
     assert means(result) == means(json.loads((swept_tree / "sweep.json").read_text()))
-
-
-def test_states_find_room_or_are_refused(tmp_path: Path) -> None:
-    config = TrialConfig(model="scratch-simple")
-    states = KeptStates(tmp_path / "kept", limit=15e6)  # the network has 0.55 million parameters: 6.6 MB a state
-    assert [states.reserve(node, config) for node in ("a", "b", "c")] == [True, True, False]
-    assert states.refused == 1
-    states.drop(["a"])
-    assert states.reserve("c", config)
-    states.place("c").mkdir()
-    (states.place("c") / "last.pt").write_bytes(b"x" * 1000)
-    states.written("c", "run")
-    assert states.peak == 1003
-    assert states.origin("c") == "run"
-    (tmp_path / "kept" / "half").mkdir()  # killed while it was written
-    again = KeptStates(tmp_path / "kept", limit=15e6)
-    assert again.found() == {"c"}
-    assert sorted(path.name for path in (tmp_path / "kept").iterdir()) == ["c"]
-    again.clear()
-    assert not (tmp_path / "kept").exists()

@@ -6,7 +6,7 @@ import json
 import re
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import torch
 import torchvision
 from mlflow.tracking import MlflowClient
 
+from quorum.commands.wiring import Command
 from quorum.tracking import schema
 from quorum.voting.vote import majority_vote
 from tests.conftest import Answer, Quorum, words
@@ -69,9 +70,9 @@ def studied(quorum: Quorum, small_digits: Path, monkeypatch: pytest.MonkeyPatch)
         (folder / f"{name}.yaml").write_text(text)
     monkeypatch.setattr("torch.hub._hub_dir", str(quorum.folder / "hub"))
 
-    def call(arguments: Sequence[str]) -> Answer:
+    def call(arguments: Sequence[str], commands: Mapping[str, Command]) -> Answer:
         images = [] if arguments[0] == "studies" else ["-P", f"path={small_digits}"]
-        return quorum(*arguments, "-P", "dataset=folder", *images)
+        return quorum.call([*arguments, "-P", "dataset=folder", *images], commands)
 
     return Quorum(quorum.folder, call)
 

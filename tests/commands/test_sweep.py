@@ -10,11 +10,10 @@ import pandas as pd
 import pytest
 from mlflow.tracking import MlflowClient
 
-from quorum.engine.history import EpochRecord
 from quorum.tracking import schema
-from quorum.training.progress import TrainingProgress
+from tests.commands.faults import Fault, interrupt_after, sweep_with
 from tests.commands.studies import STUDY, Swept, means, runs, sweep, sweep_words
-from tests.conftest import Quorum
+from tests.conftest import Answer, Quorum
 
 
 def test_a_sweep_is_three_levels_of_runs(swept: Swept) -> None:
@@ -88,32 +87,14 @@ stages:
     )  # the default, AlexNet, takes no 32 pixels
 
 
-class Kill:
-    """Stops the process's work as a kill would, after a number of epochs."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, after: int) -> None:
-        self.left = after
-        original = TrainingProgress.on_epoch
-
-        def on_epoch(progress: TrainingProgress, record: EpochRecord) -> None:
-            original(progress, record)
-            self.left -= 1
-            if self.left == 0:
-                raise KeyboardInterrupt
-
-        monkeypatch.setattr(TrainingProgress, "on_epoch", on_epoch)
-
-
 @pytest.mark.parametrize("after", [1, pytest.param(5, marks=pytest.mark.slow)])
 def test_killed_and_started_again_it_goes_on_in_the_same_runs(
-    swept_study: Path, quorum: Quorum, small_digits: Path, monkeypatch: pytest.MonkeyPatch, after: int
+    swept_study: Path, quorum: Quorum, small_digits: Path, after: int
 ) -> None:
     (quorum.folder / "study.yaml").write_text(STUDY)
-    with monkeypatch.context() as patch:
-        Kill(patch, after)
-        answer = quorum(*sweep_words(small_digits))
-        assert answer.status == 130
-        assert answer.err.endswith("quorum: interrupted\n")
+    answer = sweep_with(interrupt_after(after), quorum, sweep_words(small_digits))
+    assert answer.status == 130
+    assert answer.err.endswith("quorum: interrupted\n")
     begun = {run.info.run_id for kind in ("sweep", "trial", "seed") for run in runs(kind)}
     killed = [r.info.status for kind in ("sweep", "trial", "seed") for r in runs(kind)]
     assert killed.count("KILLED") == 3
@@ -189,24 +170,36 @@ def test_only_the_best_trials_weights_are_kept(quorum: Quorum, small_digits: Pat
     assert len(weights) == len(models) <= 2
 
 
-def test_two_processes_do_not_work_on_the_same_sweep(
-    quorum: Quorum, small_digits: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    text = STUDY.replace("epochs: 2", "epochs: 1").replace("[1, 2]", "[1]")
-    statuses: list[int] = []
-    original = TrainingProgress.on_epoch
+def test_two_processes_do_not_work_on_the_same_sweep(quorum: Quorum, small_digits: Path) -> None:
+    (quorum.folder / "study.yaml").write_text(STUDY.replace("epochs: 2", "epochs: 1").replace("[1, 2]", "[1]"))
+    command = sweep_words(small_digits, seeds=0)
+    others: list[Answer] = []
 
-    def on_epoch(progress: TrainingProgress, record: EpochRecord) -> None:
-        original(progress, record)
-        if not statuses:
-            statuses.append(0)
-            answer = quorum(*sweep_words(small_digits, seeds=0))
-            statuses[0] = answer.status
-            assert "being worked on by another process" in answer.err
+    def start_another(*_: object) -> None:
+        if not others:
+            others.append(quorum(*command))
 
-    monkeypatch.setattr(TrainingProgress, "on_epoch", on_epoch)
-    sweep(quorum, small_digits, text, seeds=0)
-    assert statuses == [2]
+    assert sweep_with(Fault(start_another), quorum, command).status == 0
+    assert others[0].status == 2
+    assert "being worked on by another process" in others[0].err
+
+
+SAME = """\
+dataset: folder
+base: {model: scratch-simple, batch_size: 16, epochs: 1}
+stages:
+  - name: resize
+    vary: {resize: [32, 36], input_size: [auto, 32]}
+"""
+
+
+def test_settings_that_resolve_to_the_same_are_trained_once(quorum: Quorum, small_digits: Path) -> None:
+    result = sweep(quorum, small_digits, SAME, seeds=0)
+    trials = result["stages"][0]["trials"]
+    assert [trial["reused"] for trial in trials] == [0, 1, 0, 1]
+    assert trials[0]["mean"] == trials[1]["mean"]
+    assert result["epochs"] == {"written": 4, "trained": 2, "shared": 0, "reused": 2}
+    assert len(runs("seed")) == 2
 
 
 OTHER_INPUT = """\

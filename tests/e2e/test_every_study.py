@@ -19,7 +19,7 @@ from quorum.models import build, parameter_groups
 from quorum.study.file import load_study
 from quorum.study.plan import plan
 from quorum.training.check import check_settings, check_trials
-from quorum.training.resolve import settle
+from quorum.training.resolve import resolve_static
 from tests.conftest import ROOT
 
 STUDIES = sorted((ROOT / "sweeps").rglob("*.yaml"))
@@ -74,6 +74,8 @@ def test_every_configuration_trains_a_batch(file: Path) -> None:
     check_trials(source, planned, check_settings)
     store = made_up(source.study.dataset)
     for trial in planned:
-        config = settle(trial.config).replace(precision="float32", batch_size=min(trial.config.batch_size, TRAINED))
+        config = resolve_static(trial.config).replace(
+            precision="float32", batch_size=min(trial.config.batch_size, TRAINED)
+        )
         for phase in parse_phases(config.phases):
             train_one_batch(config, store, phase.first_epoch)

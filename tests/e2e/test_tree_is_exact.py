@@ -22,9 +22,9 @@ from quorum.engine.history import EpochRecord
 from quorum.engine.training import States, Training
 from quorum.models import build, parameter_groups
 from quorum.study.prefix import TrainingPath
-from quorum.sweeps.schedule import Schedule
 from tests.e2e.test_real_images import CALTECH_CLASSES, link_images
 from tests.engine.test_training import CONFIG, training
+from tests.sweeps.test_schedule import scheduled
 
 Make = Callable[[TrialConfig], Training]
 
@@ -40,7 +40,7 @@ def finish(trained: Training, states: States) -> tuple[list[EpochRecord], dict[s
 
 def as_tree(make: Make, configs: Sequence[TrialConfig], folder: Path) -> tuple[dict[TrialConfig, Any], int, int]:
     """Train configurations as a sweep does: results, epochs trained, and states kept at one time."""
-    schedule = Schedule([TrainingPath(config) for config in configs])
+    schedule, kept = scheduled(configs)
     results, trained, most = {}, 0, 0
     while (running := schedule.start()) is not None:
         nodes = running.path.nodes
@@ -50,10 +50,10 @@ def as_tree(make: Make, configs: Sequence[TrialConfig], folder: Path) -> tuple[d
         )
         *results[running.path.config], epochs = finish(make(running.path.config), states)
         trained += epochs
-        schedule.kept |= {nodes[epoch - 1] for epoch in running.keep}
-        most = max(most, len(schedule.kept))
+        for epoch in running.keep:
+            kept.write(nodes[epoch - 1])
+        most = max(most, len(kept.nodes))
         schedule.end(running)
-        schedule.kept -= schedule.superfluous()
     return results, trained, most
 
 

@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from quorum.errors import DivergedError
-from quorum.sweeps.executors.pool import Executor, Failed, InProcess, WorkerPool
+from quorum.sweeps.executors import Executor, Failed
+from quorum.sweeps.executors.in_process import InProcess
+from quorum.sweeps.executors.pool import WorkerPool
 
 
 @dataclass(frozen=True)
@@ -49,34 +51,34 @@ def ignore(_job: Sum, _images: int) -> None:
 
 @pytest.fixture
 def pool() -> Iterator[WorkerPool[Sum, int]]:
-    made: WorkerPool[Sum, int] = WorkerPool(count, ignore, 2, nothing)
+    made: WorkerPool[Sum, int] = WorkerPool(count, 2, nothing)
     yield made
     made.close()
 
 
-def told(executor: Executor[Sum, int], jobs: list[Sum]) -> dict[int, list[int | Failed]]:
+def events(executor: Executor[Sum, int], jobs: list[Sum]) -> dict[int, list[int | Failed]]:
     left = list(jobs)
     answers: dict[int, list[int | Failed]] = {job.to: [] for job in jobs}
-    for job, answer in executor.run(lambda: left.pop(0) if left else None):
+    for job, answer in executor.run(lambda: left.pop(0) if left else None, ignore):
         answers[job.to].append(answer)
     return answers
 
 
-def test_workers_tell_what_one_process_tells(tmp_path: Path, pool: WorkerPool[Sum, int]) -> None:
+def test_workers_give_the_events_of_one_process(tmp_path: Path, pool: WorkerPool[Sum, int]) -> None:
     jobs = [Sum(to, tmp_path) for to in (3, 1, 13, 5)]
-    alone = told(InProcess(count, ignore), jobs)
+    alone = events(InProcess(count), jobs)
     assert alone == {3: [1, 2, 3], 1: [1], 13: [Failed("no luck", diverged=True)], 5: [1, 2, 3, 4, 5]}
-    assert told(pool, jobs) == alone
-    assert told(pool, [Sum(4, tmp_path)]) == {4: [1, 2, 3, 4]}  # the same workers go on
+    assert events(pool, jobs) == alone
+    assert events(pool, [Sum(4, tmp_path)]) == {4: [1, 2, 3, 4]}  # the same workers go on
 
 
 def test_a_job_whose_worker_dies_is_begun_once_more(tmp_path: Path, pool: WorkerPool[Sum, int]) -> None:
-    answers = told(pool, [Sum(3, tmp_path, dies=1), Sum(4, tmp_path), Sum(5, tmp_path)])
+    answers = events(pool, [Sum(3, tmp_path, dies=1), Sum(4, tmp_path), Sum(5, tmp_path)])
     assert answers == {3: [1, 1, 2, 3], 4: [1, 2, 3, 4], 5: [1, 2, 3, 4, 5]}
 
 
 def test_a_job_whose_worker_dies_twice_fails_alone(tmp_path: Path, pool: WorkerPool[Sum, int]) -> None:
-    answers = told(pool, [Sum(3, tmp_path, dies=2), Sum(4, tmp_path), Sum(5, tmp_path)])
+    answers = events(pool, [Sum(3, tmp_path, dies=2), Sum(4, tmp_path), Sum(5, tmp_path)])
     failed = answers[3][-1]
     assert isinstance(failed, Failed)
     assert failed.reason == "its worker process died 2 times, the last with exit code -9"
@@ -86,17 +88,16 @@ def test_a_job_whose_worker_dies_twice_fails_alone(tmp_path: Path, pool: WorkerP
 
 
 def test_a_defect_ends_all_as_it_does_in_one_process(tmp_path: Path, pool: WorkerPool[Sum, int]) -> None:
-    for executor in (InProcess(count, ignore), pool):
+    for executor in (InProcess(count), pool):
         with pytest.raises(RuntimeError, match="a defect"):
-            told(executor, [Sum(3, tmp_path, raises=True), Sum(4, tmp_path)])
+            events(executor, [Sum(3, tmp_path, raises=True), Sum(4, tmp_path)])
 
 
 def test_a_worker_that_died_while_idle_is_replaced(tmp_path: Path, pool: WorkerPool[Sum, int]) -> None:
-    told(pool, [Sum(3, tmp_path)])
-    for worker in pool._workers:
-        worker.process.kill()
-        worker.process.join()
-    assert told(pool, [Sum(4, tmp_path)]) == {4: [1, 2, 3, 4]}
+    events(pool, [Sum(3, tmp_path)])
+    for pid in pool.pids():
+        os.kill(pid, signal.SIGKILL)
+    assert events(pool, [Sum(4, tmp_path)]) == {4: [1, 2, 3, 4]}
 
 
 def test_jobs_that_must_wait_are_asked_for_again(tmp_path: Path, pool: WorkerPool[Sum, int]) -> None:
@@ -109,7 +110,7 @@ def test_jobs_that_must_wait_are_asked_for_again(tmp_path: Path, pool: WorkerPoo
         return left.pop(0)
 
     seen = []
-    for job, answer in pool.run(one_at_a_time):
+    for job, answer in pool.run(one_at_a_time, ignore):
         seen.append((job.to, answer))
         begun[0] -= answer == job.to
     assert seen == [(3, 1), (3, 2), (3, 3), (4, 1), (4, 2), (4, 3), (4, 4)]
@@ -117,8 +118,8 @@ def test_jobs_that_must_wait_are_asked_for_again(tmp_path: Path, pool: WorkerPoo
 
 def test_closing_ends_what_is_running(tmp_path: Path, pool: WorkerPool[Sum, int]) -> None:
     left = [Sum(10**9, tmp_path)]
-    for _ in pool.run(lambda: left.pop(0) if left else None):
+    for _ in pool.run(lambda: left.pop(0) if left else None, ignore):
         break
-    [worker] = pool._workers
+    [pid] = pool.pids()
     pool.close()
-    assert worker.process.exitcode is not None
+    assert not Path(f"/proc/{pid}").exists()

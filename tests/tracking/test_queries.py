@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -49,7 +50,7 @@ def test_a_condition_on_a_metric_leaves_out_the_runs_that_have_none(store: Track
 
 
 def test_the_finished_trainings_of_a_configuration(store: TrackingStore) -> None:
-    configuration = {"trial_fingerprint": "t", "data_digest": "d", "code_version": "c"}
+    configuration: dict[str, Any] = {"trial_fingerprint": "t", "data_digest": "d", "code_version": "c"}
     newest = {}
     for seed, finished in ((0, True), (0, True), (1, True), (2, False)):
         training = TrainingRecord(**configuration, kind="seed", fingerprint=f"f{seed}", seed=seed)

@@ -14,13 +14,15 @@ from mlflow.tracking import MlflowClient
 
 from quorum import tuning
 from quorum.errors import RegistryError
+from quorum.tracking.records import Record
 from quorum.tracking.runs import begin_run
-from quorum.tracking.store import connect, settle
+from quorum.tracking.store import checkpoint_wal, connect
 
 BEGIN = """
+from quorum.tracking.records import Record
 from quorum.tracking.runs import begin_run
 from quorum.tracking.store import connect
-with begin_run(connect(), "train", "a run") as log:
+with begin_run(connect(), "a run", Record(kind="train")) as log:
     log.params({"lr": 0.1})
 """
 
@@ -53,10 +55,10 @@ def test_the_file_alone_is_the_store_once_it_is_settled(
     monkeypatch.setattr(tuning, "_file_system", lambda _: "ext4")
     shutil.copy(empty_store, file)
     store = connect()
-    with begin_run(store, "train", "a run"):
+    with begin_run(store, "a run", Record(kind="train")):
         pass
     assert mode(file) == "wal"
-    settle(store)
+    checkpoint_wal(store)
     shutil.copy(file, tmp_path / "copy.db")
     [run] = MlflowClient(f"sqlite:///{tmp_path}/copy.db").search_runs(["0"])
     assert run.info.status == "FINISHED"
@@ -67,7 +69,7 @@ def test_nothing_is_written_ahead_on_a_network_folder(
 ) -> None:
     monkeypatch.setattr(tuning, "_file_system", lambda _: "nfs4")
     shutil.copy(empty_store, file)
-    settle(connect())
+    checkpoint_wal(connect())
     assert mode(file) == "delete"
 
 

@@ -15,7 +15,9 @@ from quorum.data.preprocess import Preprocess
 from quorum.data.sources.folder import catalogue
 from quorum.engine.metrics import METRICS
 from quorum.engine.training import States
-from quorum.training.job import PREDICTIONS, Job, Trained, train
+from quorum.tracking.schema import PREDICTIONS
+from quorum.training.job import Job, Trained, train
+from quorum.training.prepared import PreparedTraining
 
 
 def test_a_training_reports_every_metric_of_its_best_and_last_epoch_and_of_the_test_split(
@@ -38,7 +40,8 @@ def test_a_training_reports_every_metric_of_its_best_and_last_epoch_and_of_the_t
         lr=0.0003,
     )
     batches = Batches.alike(store, Preprocess(32, 32, "half"), torch.device("cpu"))
-    job = Job("a job", "run", config, None, batches, States(), tmp_path / "artifacts", tmp_path / "bundle")
+    prepared = PreparedTraining(config, None, batches, "made up")
+    job = Job("a job", "run", prepared, States(), tmp_path / "artifacts", tmp_path / "bundle")
     *_, trained = train(job, lambda _images: None)
     assert isinstance(trained, Trained)
     names = ["loss", *METRICS]

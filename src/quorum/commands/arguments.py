@@ -20,7 +20,8 @@ ENVIRONMENT = """\
 environment variables:
   MLFLOW_TRACKING_URI     the tracking store, for example sqlite:///mlflow.db
   MLFLOW_EXPERIMENT_NAME  the experiment of new runs
-  MLFLOW_RUN_ID           a run to take over, as `mlflow run` sets it"""
+  MLFLOW_RUN_ID           a run to take over, as `mlflow run` sets it
+  QUORUM_TUNING           0 leaves the C library, SQLite and Python as they are (slower, same results)"""
 KINDS = {bool: "BOOL", int: "INT", float: "FLOAT", Path: "PATH"}
 
 

@@ -71,6 +71,10 @@ class WorkerPool(Generic[J, E]):
                 if worker.connection in ready:
                     yield from self._receive(worker, on_batch)
 
+    def pids(self) -> dict[int, J | None]:
+        """The job that each worker process does, by its process id."""
+        return {worker.process.pid: worker.job for worker in self._workers if worker.process.pid is not None}
+
     def close(self) -> None:
         """End all workers at once, whatever they are doing."""
         for worker in self._workers:

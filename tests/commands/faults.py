@@ -1,0 +1,84 @@
+"""Faults in the middle of a sweep, through what a sweep is handed: its executor."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from quorum.api.options import SweepOptions
+from quorum.api.sweep import executor_of, run_study_file
+from quorum.commands.result import Result
+from quorum.commands.wiring import COMMANDS
+from quorum.engine.training import Progress
+from quorum.sweeps.executors import Executor, Failed, OnBatch
+from quorum.sweeps.executors.pool import WorkerPool
+from quorum.tracking.store import TrackingStore
+from quorum.training.job import Job, Trained
+from tests.conftest import Answer, Quorum
+
+Event = Progress | Trained | Failed
+
+
+@dataclass
+class Fault:
+    """Something that happens after an epoch was trained and logged.
+
+    Attributes:
+        happen: called with the executor, the job, and the number of its last epoch.
+        pids: of all worker processes that were seen.
+    """
+
+    happen: Callable[[Executor[Job, Progress | Trained], Job, int], None]
+    pids: set[int] = field(default_factory=set)
+
+
+@dataclass
+class Faulty:
+    """An executor in which a fault happens."""
+
+    inner: Executor[Job, Progress | Trained]
+    fault: Fault
+
+    def run(self, next_job: Callable[[], Job | None], on_batch: OnBatch[Job]) -> Iterator[tuple[Job, Event]]:
+        for job, event in self.inner.run(next_job, on_batch):
+            yield job, event
+            if isinstance(self.inner, WorkerPool):
+                self.fault.pids |= set(self.inner.pids())
+            if isinstance(event, Progress):
+                self.fault.happen(self.inner, job, event.records[-1].epoch)
+
+    def close(self) -> None:
+        self.inner.close()
+
+
+_fault: list[Fault] = []  # the one of the command that runs
+
+
+def sweep(options: SweepOptions, given: Mapping[str, str], store: TrackingStore) -> Result:
+    """`quorum sweep` with a fault."""
+    run = run_study_file(options, given, store, lambda: Faulty(executor_of(options), _fault[-1]))
+    return Result(run.data(), run.page)
+
+
+def sweep_with(fault: Fault, quorum: Quorum, words: Sequence[str]) -> Answer:
+    """Run a sweep's command line with a fault."""
+    table = {**COMMANDS, "sweep": dataclasses.replace(COMMANDS["sweep"], function="tests.commands.faults:sweep")}
+    _fault.append(fault)
+    try:
+        return quorum.call(words, table)
+    finally:
+        _fault.pop()
+
+
+def interrupt_after(epochs: int) -> Fault:
+    """Ctrl-C after a number of epochs."""
+    left = [epochs]
+
+    def happen(*_: Any) -> None:
+        left[0] -= 1
+        if left[0] == 0:
+            raise KeyboardInterrupt
+
+    return Fault(happen)
