@@ -25,7 +25,7 @@ from quorum.engine.training import Training
 from quorum.models import build, parameter_groups
 
 STUDY_EPOCHS = 30  # of the shortest published study; images are decoded once for all of its trainings
-PARTS = ("decode", "augment", "forward", "backward", "optimiser", "evaluate", "log", "other")
+PARTS = ("decode", "augment", "forward", "backward", "optimizer", "evaluate", "log", "other")
 BASE = TrialConfig(dataset="folder", normalize="half", step_size=0)
 
 # Settings of the published studies, from random weights.
@@ -166,7 +166,7 @@ def _step(model: nn.Module, inputs: torch.Tensor, labels: torch.Tensor, precisio
 
 
 class _Clock:
-    """Takes the time of the parts of an epoch through hooks on the network and the optimiser, and around batches."""
+    """Takes the time of the parts of an epoch through hooks on the network and the optimizer, and around batches."""
 
     def __init__(self, ours: Ours) -> None:
         self.ours = ours
@@ -180,7 +180,7 @@ class _Clock:
             ours.model.register_forward_pre_hook(lambda *_: self._start()),
             ours.model.register_forward_hook(lambda *_: self._forward()),
             training.optimizer.register_step_pre_hook(lambda *_: self._stop("backward")),
-            training.optimizer.register_step_post_hook(lambda *_: self._stop("optimiser")),
+            training.optimizer.register_step_post_hook(lambda *_: self._stop("optimizer")),
         ]
         training.batches = self
         started = time.perf_counter()

@@ -1,7 +1,7 @@
 """The training loop that one would write without quorum: ImageFolder, PIL transforms, DataLoader, float32.
 
 As in torchvision's own examples and in the reports' notebooks: images are decoded and augmented anew in each epoch, by
-as many worker processes as there are cores, and the network, optimiser and evaluation are torch's defaults.
+as many worker processes as there are cores, and the network, optimizer and evaluation are torch's defaults.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """quorum's engine against the loop that one would write without it, on real images.
 
-Both train and evaluate the same network on the same images with the same batches, augmentation and optimiser, epoch
+Both train and evaluate the same network on the same images with the same batches, augmentation and optimizer, epoch
 about epoch. The ratio is the reference's time of an epoch by quorum's, of which decoding the images once has its share:
 that of one epoch in STUDY_EPOCHS. Details say where quorum's time goes, and what share of the machine's measured rate
 of matrix products the network's arithmetic reaches.

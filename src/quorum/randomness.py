@@ -1,6 +1,6 @@
 """Random streams addressed by seed, epoch and purpose.
 
-No stream runs on from one epoch to the next, so the state after epoch *e* is the model, the optimiser and *e*:
+No stream runs on from one epoch to the next, so the state after epoch *e* is the model, the optimizer and *e*:
 resuming, forking and repeating draw exactly what an uninterrupted run would have drawn.
 """
 

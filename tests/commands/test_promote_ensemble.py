@@ -160,7 +160,7 @@ def test_the_vote_is_a_registered_model_made_once_for_its_members(trained: Quoru
     assert list(out["votes"][0]) == [frame[f"member-{i} vote"][0] for i in (1, 2, 3)]
 
 
-def test_unlabelled_images_are_predicted_by_name(trained: Quorum) -> None:
+def test_unlabeled_images_are_predicted_by_name(trained: Quorum) -> None:
     promote(trained)
     bunch = load_digits()
     folder = trained.folder / "scans"

@@ -57,12 +57,12 @@ def curves(histories: Mapping[str, pd.DataFrame], title: str) -> Figure:
         axis.xaxis.get_major_locator().set_params(integer=True)
         axis.grid(alpha=0.3)
     axes[1].set_ylim(0, 1)
-    # Early validation losses of batch-normalised networks can be huge and would flatten everything else.
+    # Early validation losses of batch-normalized networks can be huge and would flatten everything else.
     highest = max(float(history[TRAIN_LOSS].max()) for history in histories.values())
     if highest > 0 and axes[0].get_ylim()[1] > 2 * highest:
         axes[0].set_ylim(0, 1.5 * highest)
-    axes[0].plot([], [], color="grey", linestyle=":", label="training")
-    axes[0].plot([], [], color="grey", label="validation")
+    axes[0].plot([], [], color="gray", linestyle=":", label="training")
+    axes[0].plot([], [], color="gray", label="validation")
     axes[0].legend(*_last(axes[0], 2), fontsize="small")
     if len(histories) > 1:
         figure.legend(*axes[1].get_legend_handles_labels(), loc="outside right center", fontsize="small")

@@ -118,7 +118,7 @@ def ensemble_page(
     Args:
         title: of the page.
         facts: short lines by name.
-        scores: members' and vote's accuracies; None for unlabelled images.
+        scores: members' and vote's accuracies; None for unlabeled images.
         figure: PNG of the confusion matrices.
         disagreements: the images on which the members agreed least.
         rule: how the vote is decided.

@@ -101,7 +101,7 @@ class VoteOutcome:
         probabilities: each member's, [n, classes].
         votes: int64 [members, n].
         decided: int64 [n].
-        labels: int64 [n], or None for unlabelled images.
+        labels: int64 [n], or None for unlabeled images.
     """
 
     files: Sequence[str]
