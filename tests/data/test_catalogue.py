@@ -57,7 +57,7 @@ def test_splits_that_are_given_are_kept() -> None:
         ({"images": [np.zeros((6, 6), np.uint8)] * 20}, r"image 00: is uint8 \(6, 6\); an image is uint8"),
         ({"images": [np.zeros((6, 6, 3))] * 20}, r"image 00: is float64 \(6, 6, 3\); an image is uint8"),
         ({"images": [Path("a.png")] * 20}, "two images are named a.png"),
-        ({"classes": ["cat"]}, "labels that are none of its classes: dog"),
+        ({"classes": ["cat"]}, "labels that are not among its classes: dog"),
         ({"splits": {"train": np.arange(12), "test": np.arange(10, 20)}}, "splits are disjoint positions from 0 to 19"),
         ({"splits": {"train": np.arange(10, 30)}}, "splits are disjoint positions from 0 to 19"),
         ({"splits": {"test": np.arange(10)}}, "splits: 'train' is missing"),

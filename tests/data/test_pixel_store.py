@@ -68,7 +68,7 @@ def break_images(tree: Path) -> None:
 
 def test_bad_images_are_named_counted_and_refused(image_tree: Path, tmp_path: Path) -> None:
     break_images(image_tree)
-    for _ in range(2):  # the second time from the store that stands
+    for _ in range(2):  # the second time from the stored pixels
         with pytest.raises(DataError, match=r"3 of 40 images cannot be used: blue/07.png: .*skip_bad=true"):
             open_store(load_catalogue("folder", Path(), image_tree), tmp_path / "stores")
 

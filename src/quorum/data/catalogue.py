@@ -78,7 +78,7 @@ def build_catalogue(
         root: folder that the files are named relative to.
         classes: class names in the order of their labels; sorted unless given.
         splits: positions in `images` of `train`, `val` and `test`. Those that are missing are drawn from `train` class
-            by class, or from all images where there is none of them: 20% for test, 20% for validation.
+            by class, or from all images where none is given: 20% for test, 20% for validation.
         split_seed: of that draw.
 
     Raises:
@@ -96,7 +96,7 @@ def build_catalogue(
         raise DataError(f"{name}: two images are named {twice[0]}")
     numbers = {class_name: number for number, class_name in enumerate(classes or sorted(set(labels)))}
     if strangers := sorted(set(labels) - numbers.keys()):
-        raise DataError(f"{name}: labels that are none of its classes: {', '.join(strangers):.80}")
+        raise DataError(f"{name}: labels that are not among its classes: {', '.join(strangers):.80}")
     label_array = np.array([numbers[label] for label in labels], dtype=np.int64)
     given = splits or {"train": np.arange(len(sources), dtype=np.int64)}
     _check_splits(name, given, len(sources))

@@ -47,7 +47,7 @@ def gather(
         images: n arrays uint8 [h, w, 3] of any sizes.
         tops, lefts: [n] first row and column of each window, relative to its image.
         size: side of the windows.
-        fill: what stands where a window reaches beyond its image.
+        fill: what is seen where a window reaches beyond its image.
 
     Returns:
         uint8 [n, size, size, 3].
@@ -103,7 +103,7 @@ def gather_tensor(
         heights, widths: int64 [n] of each image.
         tops, lefts: int64 [n] first row and column of each window, relative to its image.
         size: side of the windows.
-        fill: what stands where a window reaches beyond its image.
+        fill: what is seen where a window reaches beyond its image.
 
     Returns:
         uint8 [n, size, size, 3].

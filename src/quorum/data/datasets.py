@@ -32,7 +32,7 @@ class Dataset:
 
     Attributes:
         catalogue: lists the data set.
-        input_size: side of the input, in pixels, that models take here unless told otherwise.
+        input_size: side of the input, in pixels, that models take here by default.
         resize: shorter side before the crop for an input size; 0 for no resize.
         one_size: whether all its images have the same size.
         needs_folder: whether it has to be downloaded, unpacked or pointed at.
@@ -66,7 +66,7 @@ def register_dataset(
 
     Args:
         name: of the data set; `root` is the folder of that name in `data_dir`, or what `path` points at.
-        input_size: side of the input, in pixels, that models take here unless told otherwise.
+        input_size: side of the input, in pixels, that models take here by default.
         resize: shorter side before the crop for an input size; 0 for no resize.
         one_size: whether all its images have the same size; they are then resized batch by batch.
         needs_folder: whether there has to be a folder.

@@ -29,7 +29,7 @@ class Windows:
         positions: int64 [n] of the images in their store.
         tops, lefts: int64 [n] first row and column, relative to the image once it is resized.
         size: side of the windows.
-        fill: what stands where a window reaches beyond its image.
+        fill: what is seen where a window reaches beyond its image.
         there: int64 [3, n], positions, tops and lefts where the windows are to be.
     """
 

@@ -1,7 +1,7 @@
 """Operations that change colors.
 
 Formulas follow torchvision's transforms of the same name on float tensors, which the tests compare with. They are
-made of operations whose result does not depend on where in a batch a pixel stands.
+made of operations whose result does not depend on where in a batch a pixel is.
 """
 
 from __future__ import annotations

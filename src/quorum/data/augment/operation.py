@@ -55,7 +55,7 @@ class RandomCrop:
     """A window at random in place of the one in the center. It is cut out as images are read, so it comes first.
 
     Attributes:
-        fill: what stands where a window reaches beyond its image: its edge pixels, repeated, or zeros.
+        fill: what is seen where a window reaches beyond its image: its edge pixels, repeated, or zeros.
     """
 
     fill: Fill = "edge"
