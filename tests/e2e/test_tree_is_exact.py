@@ -83,7 +83,8 @@ configurations = st.builds(
     step_size=st.integers(0, 2),
     batch_size=st.sampled_from([8, 16]),
     phases=st.sampled_from(["all", "1:classifier,2:all", "1:all,3:classifier"]),
-    optimizer=st.sampled_from(["sgd", "adam"]),
+    optimizer=st.sampled_from(["sgd", "adam", "adamw(amsgrad=True)"]),
+    schedule=st.sampled_from(["step", "constant", "cosine"]),
     seed=st.integers(0, 1),
 )
 
