@@ -55,9 +55,9 @@ class Swept:
     folder: Path
 
 
-def sweep_words(images: Path, study: str = "study.yaml", **settings: object) -> list[str]:
-    """The command line that sweeps a study file over images of two seeds, on one thread."""
-    return words("sweep", **{"study": study, "path": images, "seeds": "0,1", "threads": 1, **settings})
+def sweep_words(images: Path, **settings: object) -> list[str]:
+    """The command line that sweeps study.yaml over a folder of images, with two seeds, on one thread."""
+    return words("sweep", **{"study": "study.yaml", "path": images, "seeds": "0,1", "threads": 1, **settings})
 
 
 def sweep(quorum: Quorum, images: Path, text: str = STUDY, **settings: object) -> dict[str, Any]:
