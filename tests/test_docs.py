@@ -100,6 +100,7 @@ def _arguments(line: str) -> list[str]:
     return [entry, *given]
 
 
+WITH_PYTHON = [file for file in FILES if any(block.info.startswith("py") for block in blocks(file.read_text()))]
 EXAMPLES = [(file, number, words) for file in FILES for number, words in command_lines(file.read_text())]
 
 
@@ -126,7 +127,7 @@ def test_the_commands_of_the_readme_that_need_no_images_run(trained: Quorum) -> 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))
+@pytest.mark.parametrize("file", WITH_PYTHON, ids=lambda file: str(file.relative_to(ROOT)))
 def test_python_runs(file: Path, quorum: Quorum, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(quorum.folder)
     modules = set(sys.modules)

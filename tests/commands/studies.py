@@ -56,7 +56,7 @@ class Swept:
 
 
 def sweep_words(images: Path, **settings: object) -> list[str]:
-    """The command line that sweeps a study file over images of two seeds, on one thread."""
+    """The command line that sweeps study.yaml over a folder of images, with two seeds, on one thread."""
     return words("sweep", **{"study": "study.yaml", "path": images, "seeds": "0,1", "threads": 1, **settings})
 
 

@@ -39,6 +39,7 @@ def empty(folder: Path, *names: str) -> bool:
     return not any(list((folder / name).iterdir()) for name in names if (folder / name).is_dir())
 
 
+@pytest.mark.slow
 def test_trials_share_their_first_epochs_and_have_whole_histories(tree: Swept) -> None:
     result = tree.result
     assert result["epochs"] == {

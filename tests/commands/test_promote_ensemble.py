@@ -67,6 +67,7 @@ def test_promoting_twice_changes_nothing(trained: Quorum) -> None:
     assert (aliases(), versions(), dict(MlflowClient().get_registered_model(NAME).tags)) == before
 
 
+@pytest.mark.slow
 def test_rollback_restores_what_was_replaced(trained: Quorum) -> None:
     promote(trained, "-P", "top=2")
     first = aliases()

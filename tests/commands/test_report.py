@@ -173,6 +173,7 @@ def test_a_row_that_failed_says_why(studied: Quorum) -> None:
     assert "in epoch 1" in found["reason"]
 
 
+@pytest.mark.slow
 def test_a_transfer_study_runs_where_its_weights_are(studied: Quorum) -> None:
     """With a state file that was made here under the real name: the way of the weights, not their worth."""
     file = studied.folder / "hub" / "checkpoints" / "resnet18-f37072fd.pth"
@@ -193,6 +194,7 @@ def test_one_study_alone_and_wrong_words(studied: Quorum) -> None:
     assert "no study 'trasnfer' (did you mean 'transfer'?)" in studied("report", "-P", "study=trasnfer").err
 
 
+@pytest.mark.slow
 def test_a_study_votes_seed_by_seed(studied: Quorum) -> None:
     result = answer(studied, "sweep", "-P", "study=vote", "-P", "seeds=0,1")
     means = {stage["name"]: stage["trials"][0]["mean"] for stage in result["stages"]}
