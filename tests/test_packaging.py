@@ -19,6 +19,7 @@ from tests.test_layout import imports
 ROOT = Path(__file__).parents[1]
 # Requirements that nothing imports by name, with what needs them.
 NOT_IMPORTED = {
+    "pytest-xdist": "make check and make test",
     "tabulate": "DataFrame.to_markdown",
     "mypy": "make lint",
     "ruff": "make lint",

@@ -145,8 +145,8 @@ class TrialRunner:
         trial, seed = running.task[0], running.path.config.seed
         prepared = trial.prepared.with_seed(seed)
         name = f"seed {seed}, {title(trial.request)}"
-        if trial.log is None:
-            on_begin(trial.request)
+        for one in running.task:
+            on_begin(one.request)
         origin = self.checkpoints.origin(running.path.nodes[running.start - 1]) if running.start else None
         log = self.runs.begin_seed(trial, prepared, name, running.start, origin)
         log_beginning(log, prepared)
