@@ -270,12 +270,11 @@ IDS = [(words if isinstance(words, str) else " ".join(words))[:80] for words, _ 
 
 
 @pytest.mark.parametrize(("words", "message"), CASES, ids=IDS)
-def test_one_line_and_exit_status_2(
-    shared: Quorum, capfd: pytest.CaptureFixture[str], words: str | tuple[str, ...], message: str
-) -> None:
+def test_one_line_and_exit_status_2(shared: Quorum, words: str | tuple[str, ...], message: str) -> None:
     before = listing(shared.folder)
-    assert shared(*(words.split() if isinstance(words, str) else words)).status == 2
-    out, err = capfd.readouterr()
+    answer = shared(*(words.split() if isinstance(words, str) else words))
+    out, err = answer.out, answer.err
+    assert answer.status == 2
     assert message in err
     assert err.count("\n") == 1
     assert err.startswith("quorum: ")

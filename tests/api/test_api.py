@@ -94,7 +94,7 @@ def test_a_store_as_frames(trained: Quorum) -> None:
     assert len(epochs) == 1 + 2 + 3 + 4 + 4
     assert epochs["val/accuracy"].between(0, 1).all()
     assert q.results("cifar10").empty
-    with pytest.raises(q.QuorumError, match=r"no level 'run' .*choose from epoch, seed, trial"):
+    with pytest.raises(q.QuorumError, match=r"no level 'run'; choose from epoch, seed, trial"):
         q.results(level="run")  # type: ignore[arg-type]
 
 

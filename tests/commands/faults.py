@@ -7,14 +7,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from quorum.api.options import SweepOptions
+from quorum.api.options import SweepOptions, TrainOptions
 from quorum.api.sweep import executor_of, run_study_file
+from quorum.api.train import run_training
 from quorum.commands.result import Result
 from quorum.commands.wiring import COMMANDS
 from quorum.engine.training import Progress
 from quorum.sweeps.executors import Executor, Failed, OnBatch
 from quorum.sweeps.executors.pool import WorkerPool
 from quorum.tracking.store import TrackingStore
+from quorum.training import job as jobs
 from quorum.training.job import Job, Trained
 from tests.conftest import Answer, Quorum
 
@@ -82,3 +84,18 @@ def interrupt_after(epochs: int) -> Fault:
             raise KeyboardInterrupt
 
     return Fault(happen)
+
+
+def train(options: TrainOptions, given: Mapping[str, str], store: TrackingStore) -> Result:
+    """`quorum train`, interrupted after its first epoch."""
+
+    def work(doing: Job, on_batch: Callable[[int], None]) -> Iterator[Progress | Trained]:
+        yield next(jobs.train(doing, on_batch))
+        raise KeyboardInterrupt
+
+    return Result({"run_id": run_training(options, given, store, work).run_id}, "")
+
+
+def interrupted_training(quorum: Quorum, words: Sequence[str]) -> Answer:
+    """Run a training's command line and interrupt it after its first epoch."""
+    return quorum.call(words, {"train": dataclasses.replace(COMMANDS["train"], function="tests.commands.faults:train")})

@@ -22,7 +22,7 @@ from quorum.errors import DataError, ModelError, RegistryError
 from quorum.reporting import figures, pages, tables
 from quorum.tracking import schema
 from quorum.tracking.logged_models import fetch_bundles, log_vote
-from quorum.tracking.records import Record, VersionRecord
+from quorum.tracking.records import VersionRecord, VoteRecord
 from quorum.tracking.registry import best_members, model_name, register_vote, version_of, vote_name, vote_version
 from quorum.tracking.runs import RunLog, begin_run
 from quorum.tracking.store import TrackingStore
@@ -82,7 +82,7 @@ def run_vote(options: EnsembleOptions, store: TrackingStore) -> Voted:
     if options.output.is_dir() or not options.output.suffix:
         raise DataError(f"output: {options.output} is not the name of a CSV file")
     device = device_of(options)
-    record = Record(kind=schema.ENSEMBLE_KIND, dataset=options.dataset)
+    record = VoteRecord(kind=schema.ENSEMBLE_KIND, dataset=options.dataset)
     with begin_run(store, f"vote on {options.dataset}", record) as log:
         members, bundles = _find_members(options, store)
         uris = " ".join(member.uri for member in members)

@@ -16,7 +16,8 @@ from quorum.config import TrialConfig, parse_config
 from quorum.study.results import SeedResult
 from quorum.tracking.queries import get_training, history_frame, predictions
 from quorum.tracking.store import TrackingStore
-from quorum.training.single import train_one
+from quorum.training import job
+from quorum.training.single import Work, train_one
 
 
 @dataclass(frozen=True)
@@ -77,8 +78,17 @@ def train(**settings: Any) -> TrainedRun:
         return run_training(options, trial, store)
 
 
-def run_training(options: TrainOptions, trial: Mapping[str, Any], store: TrackingStore) -> TrainedRun:
-    """`train` with its options checked and its store open."""
+def run_training(
+    options: TrainOptions, trial: Mapping[str, Any], store: TrackingStore, work: Work = job.train
+) -> TrainedRun:
+    """`train` with its options checked and its store open.
+
+    Args:
+        options: what to do with it.
+        trial: settings of the trial.
+        store: the tracking store.
+        work: does the training, see `quorum.training.job.train`.
+    """
     config = parse_config(TrialConfig, trial, "the settings")
     preparer = preparer_of(options, config, store)
-    return TrainedRun.of(store, train_one(config, preparer, folders_of(options), reuse=options.reuse))
+    return TrainedRun.of(store, train_one(config, preparer, folders_of(options), reuse=options.reuse, work=work))

@@ -102,6 +102,17 @@ class Record:
 
 
 @dataclass(frozen=True, kw_only=True)
+class VoteRecord(Record):
+    """A vote of registered models.
+
+    Attributes:
+        model_id: the logged model of the vote, where this run made it.
+    """
+
+    model_id: str = _text(schema.MODEL_ID)
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrialRecord(Record):
     """A trial: one configuration over its seeds. A single training is a trial of one seed.
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable, Iterator
 
 from quorum.config import TrialConfig, digest_of
 from quorum.console import say
 from quorum.engine.state import discard_state
-from quorum.engine.training import States
+from quorum.engine.training import Progress, States
 from quorum.study.results import SeedResult
 from quorum.tracking import schema
 from quorum.tracking.lock import exclusively
@@ -15,15 +16,19 @@ from quorum.tracking.queries import finished_training, unfinished
 from quorum.tracking.records import TrainingRecord, training_identity
 from quorum.tracking.runs import RunLog, begin_run, point_adopted
 from quorum.training.folders import WorkFolders
-from quorum.training.job import Trained, train
+from quorum.training.job import Job, Trained, train
 from quorum.training.prepare import Preparer
 from quorum.training.prepared import PreparedTraining
 from quorum.training.progress import TrainingProgress
 from quorum.training.run import log_beginning, log_end, log_model, make_job, trained_result, trial_metrics
 from quorum.versions import code_version
 
+Work = Callable[[Job, Callable[[int], None]], Iterator[Progress | Trained]]
 
-def train_one(config: TrialConfig, preparer: Preparer, folders: WorkFolders, *, reuse: bool = True) -> SeedResult:
+
+def train_one(
+    config: TrialConfig, preparer: Preparer, folders: WorkFolders, *, reuse: bool = True, work: Work = train
+) -> SeedResult:
     """Train a configuration, go on with it where it was interrupted, or return the run that holds it already.
 
     Args:
@@ -31,6 +36,7 @@ def train_one(config: TrialConfig, preparer: Preparer, folders: WorkFolders, *, 
         preparer: prepares the training.
         folders: where it keeps what is not tracked yet.
         reuse: whether a stored result is returned.
+        work: does the job, see `quorum.training.job.train`.
 
     Raises:
         QuorumError: for settings that cannot be trained, a training that failed, or one that another process works on.
@@ -48,15 +54,15 @@ def train_one(config: TrialConfig, preparer: Preparer, folders: WorkFolders, *, 
         name = f"{config.model} on {config.dataset}, seed {config.seed}"
         previous = unfinished(store, TrainingRecord, schema.TRAIN_KIND, key)
         with begin_run(store, name, record, previous=previous) as log:
-            return _train(prepared, log, name, folders)
+            return _train(prepared, log, name, folders, work)
 
 
-def _train(prepared: PreparedTraining, log: RunLog, name: str, folders: WorkFolders) -> SeedResult:
+def _train(prepared: PreparedTraining, log: RunLog, name: str, folders: WorkFolders, work: Work) -> SeedResult:
     log_beginning(log, prepared)
     job = make_job(name, prepared, log.run_id, States(own=folders.state(log.run_id)), folders)
     trained: Trained | None = None
     with contextlib.closing(TrainingProgress(job, log)) as progress:
-        for event in train(job, progress.on_batch):
+        for event in work(job, progress.on_batch):
             if isinstance(event, Trained):
                 trained = event
                 log_end(log, job, trained)
