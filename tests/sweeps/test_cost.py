@@ -1,0 +1,35 @@
+"""What a sweep cost: each epoch counted once."""
+
+from __future__ import annotations
+
+from quorum.config import TrialConfig
+from quorum.study.model import Stage
+from quorum.study.results import SeedResult, StageResult, TrialRequest, TrialResult
+from quorum.sweeps.cost import Cost
+
+DONE = {"best/val_accuracy": 0.5}
+
+
+def stage(*trials: tuple[int, list[SeedResult]]) -> StageResult:
+    results = [
+        TrialResult(TrialRequest("s", i, {}, TrialConfig(epochs=epochs)), f"t{i}", tuple(seeds))
+        for i, (epochs, seeds) in enumerate(trials)
+    ]
+    return StageResult(Stage(name="s"), tuple(results))
+
+
+def test_epochs_are_trained_shared_or_reused() -> None:
+    own = SeedResult(0, "a", DONE)
+    sharing = SeedResult(0, "b", DONE, shared_epochs=4)
+    linked = SeedResult(0, "c", DONE, reused=True, shared_epochs=3)
+    failed = SeedResult(1, "d", reason="the loss is nan")
+    cost = Cost.of([stage((10, [own, failed]), (6, [sharing])), stage((10, [linked]))], peak_bytes=2_500_000_000)
+    assert (cost.written, cost.trained, cost.shared, cost.reused) == (26, 12, 4, 10)
+    assert cost.metrics()["effort/epochs_trained"] == 12
+    assert cost.data() == {
+        "epochs": {"written": 26, "trained": 12, "shared": 4, "reused": 10},
+        "kept_states_peak_bytes": 2_500_000_000,
+    }
+    assert "26 epochs as written: 12 trained, 4 shared" in str(cost)
+    assert "2.5 GB of disk" in str(cost)
+    assert "disk" not in str(Cost.of([], 0))

@@ -1,0 +1,101 @@
+"""Running trials through an executor that is handed in: sharing, failures, weights, what is left."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from quorum.engine.training import Progress
+from quorum.errors import DivergedError
+from quorum.study.results import TrialRequest, TrialResult
+from quorum.sweeps.checkpoints import Checkpoints
+from quorum.sweeps.executors.in_process import InProcess
+from quorum.sweeps.runs import SweepRuns
+from quorum.sweeps.trials import TrialRunner
+from quorum.sweeps.weights import KeptWeights
+from quorum.tracking.queries import get_training
+from quorum.tracking.records import Record
+from quorum.tracking.runs import RunLog, begin_run
+from quorum.training.folders import WorkFolders
+from quorum.training.job import Job, Trained, train
+from quorum.training.prepare import Preparer
+from tests.training.conftest import CONFIG
+
+Work = Callable[[Job, Callable[[int], None]], Iterator[Progress | Trained]]
+
+
+def requests(*epochs: int) -> list[TrialRequest]:
+    return [
+        TrialRequest("epochs", i, {"epochs": count}, CONFIG.replace(epochs=count, step_size=0))
+        for i, count in enumerate(epochs)
+    ]
+
+
+class Sweep:
+    """A sweep's runner over two seeds, and what it did."""
+
+    def __init__(self, preparer: Preparer, folders: WorkFolders, work: Work = train, keep: int = 1) -> None:
+        self.log = begin_run(preparer.store, "a sweep", Record(kind="sweep", key="k"))
+        self.jobs: list[str] = []
+        self.begun: list[int] = []
+
+        def counting(job: Job, on_batch: Callable[[int], None]) -> Iterator[Progress | Trained]:
+            self.jobs.append(job.name)
+            yield from work(job, on_batch)
+
+        self.checkpoints = Checkpoints(folders.checkpoints(self.log.run_id), 1e12)
+        self.weights = KeptWeights(preparer, folders, self.log.store, self.log.run_id, keep)
+        runs = SweepRuns(self.log, (0, 1), reuse=True)
+        self.runner = TrialRunner(preparer, runs, folders, self.checkpoints, self.weights, InProcess(counting))
+
+    def run(self, wanted: list[TrialRequest]) -> list[TrialResult]:
+        with self.runner:
+            found = list(self.runner.execute(wanted, [], lambda request: self.begun.append(request.number)))
+            self.weights.log()
+        return sorted(found, key=lambda result: result.request.number)
+
+
+def test_epochs_that_trials_share_are_trained_once(preparer: Preparer, folders: WorkFolders) -> None:
+    sweep = Sweep(preparer, folders)
+    short, long = sweep.run(requests(1, 3))
+    assert [seed.shared_epochs for seed in (*short.seeds, *long.seeds)] == [0, 0, 1, 1]
+    assert set(sweep.begun) == {0, 1}
+    fork = get_training(preparer.store, long.seeds[0].run_id)
+    assert fork.shared_with == short.seeds[0].run_id
+    assert not folders.checkpoints(sweep.log.run_id).exists()
+
+
+def test_one_seed_that_diverges_fails_its_trial_alone(preparer: Preparer, folders: WorkFolders) -> None:
+    def work(job: Job, on_batch: Callable[[int], None]) -> Iterator[Progress | Trained]:
+        if (job.prepared.config.seed, job.prepared.config.epochs) == (1, 2):
+            raise DivergedError("the loss is nan")
+        yield from train(job, on_batch)
+
+    bad, good = Sweep(preparer, folders, work).run(requests(2, 3))
+    assert (bad.failed, good.failed) == (True, False)
+    assert [seed.reason for seed in bad.seeds] == ["", "the loss is nan"]
+    assert get_training(preparer.store, bad.run_id).status == "FAILED"
+    assert get_training(preparer.store, bad.run_id).reason == "seed 1: the loss is nan"
+
+
+def test_only_the_best_weights_are_kept(preparer: Preparer, folders: WorkFolders) -> None:
+    trials = Sweep(preparer, folders, keep=1).run(requests(1, 2, 3))
+    kept = [trial for trial in trials if get_training(preparer.store, trial.run_id).model_id]
+    best = max(trials, key=lambda trial: trial.of("best/val_accuracy").mean or 0)
+    assert [trial.run_id for trial in kept] == [best.run_id]
+    assert not [path for path in Path(folders.work_dir, "weights").glob("*") if path.is_dir()]
+
+
+def test_an_error_ends_what_is_open_with_it(preparer: Preparer, folders: WorkFolders) -> None:
+    def work(job: Job, on_batch: Callable[[int], None]) -> Iterator[Progress | Trained]:
+        yield next(train(job, on_batch))
+        raise KeyboardInterrupt
+
+    sweep = Sweep(preparer, folders, work)
+    with pytest.raises(KeyboardInterrupt):
+        sweep.run(requests(2))
+    log: RunLog = sweep.log
+    runs = SweepRuns(log, (0, 1), reuse=True)._runs
+    assert {run.status for run in runs.values()} == {"KILLED"}

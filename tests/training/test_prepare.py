@@ -1,0 +1,127 @@
+"""A training is prepared once: resolved, its weights hashed, its data opened, all of it checked."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+
+from quorum.config import TrialConfig
+from quorum.data.batches import Batches
+from quorum.data.opened import OpenDataset
+from quorum.errors import QuorumError
+from quorum.models import build, file_digest
+from quorum.study.file import load_study
+from quorum.study.plan import plan
+from quorum.training import prepare
+from quorum.training.prepare import Preparer, digest_once
+from quorum.training.resolve import resolve_static
+from tests.conftest import ROOT
+from tests.training.conftest import CONFIG
+
+
+@dataclass
+class Counted(OpenDataset):
+    """A data set that counts how often it is asked for batches."""
+
+    opened: int = 0
+
+    def batches(self, config: TrialConfig, device: torch.device) -> Batches:
+        self.opened += 1
+        return super().batches(config, device)
+
+
+@pytest.fixture
+def counted(preparer: Preparer) -> tuple[Preparer, Counted]:
+    data = Counted(preparer.data.catalogue, preparer.data.source, preparer.data.stores)
+    return Preparer(data, preparer.device, preparer.store), data
+
+
+def test_a_configuration_is_opened_once_whatever_its_seed(counted: tuple[Preparer, Counted]) -> None:
+    preparer, data = counted
+    first, second = preparer.prepare(CONFIG), preparer.prepare(CONFIG.replace(seed=7))
+    assert data.opened == 1
+    assert (first.config.seed, second.config.seed) == (0, 7)
+    assert first.batches is second.batches
+    assert not second.config.unresolved()
+    assert second.classes == ("blue", "red")
+    assert dict(second.counts) == {"train": 24, "val": 8, "test": 8}
+    assert second.data_digest == data.pixels(32).digest
+    assert preparer.resolve(CONFIG.replace(seed=3)) == first.config.replace(seed=3)
+    assert data.opened == 1
+
+
+def test_a_study_resolves_each_of_its_configurations_once(
+    counted: tuple[Preparer, Counted], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The 12 trials of alexnet-transfer over three seeds: check, schedule, job and record ask for each of them."""
+    preparer, data = counted
+    torch.save(build("scratch-simple", 2, seed=0).state_dict(), tmp_path / "weights.pt")
+    study = load_study(ROOT / "sweeps" / "caltech101" / "alexnet-transfer.yaml").study
+    changes = {"dataset": "folder", "model": "scratch-simple", "weights": str(tmp_path / "weights.pt")}
+    small = {**changes, "input_size": 32, "resize": 32, "eval_resize": 32}
+    trials = [trial.config for trial in plan(study, study.first_config({})) if trial.listed]
+    configs = {config.replace(batch_size=8, phases="all", **small): None for config in trials}
+    calls: list[TrialConfig] = []
+    resolve = resolve_static
+
+    def counting(config: TrialConfig) -> TrialConfig:
+        calls.append(config)
+        return resolve(config)
+
+    monkeypatch.setattr(prepare, "resolve_static", counting)
+    digests: list[Path] = []
+    digest = file_digest
+
+    def hashing(file: Path) -> str:
+        digests.append(file)
+        return digest(file)
+
+    monkeypatch.setattr(prepare, "file_digest", hashing)
+    for _ in ("check", "schedule", "job", "record"):
+        for config in configs:
+            for seed in range(3):
+                preparer.prepare(config.replace(seed=seed))
+    assert len(calls) == len(configs) == data.opened
+    assert len(configs) >= 6
+    assert len(digests) == 1
+
+
+def test_a_weights_file_is_hashed_again_when_it_has_changed(tmp_path: Path) -> None:
+    file = tmp_path / "weights.pt"
+    file.write_bytes(b"one")
+    os.utime(file, ns=(1, 1))
+    first = digest_once(file)
+    assert digest_once(file) == first
+    file.write_bytes(b"two")
+    os.utime(file, ns=(1, 1))  # same size and time; the change time and content differ
+    assert digest_once(file) != first
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"batch_size": 25}, "batch_size: 25 is more than the 24 training images"),
+        ({"phases": "layer4"}, "no parameter group 'layer4'"),
+        ({"weights": "absent.pt"}, "weights: no file absent.pt"),
+        ({"weights": "models:/absent/1"}, "models:/absent/1: no such model"),
+        ({"model": "scratch-smple"}, "no model 'scratch-smple'"),
+        ({"augment": "flp"}, "no augmentation operation 'flp'"),
+        ({"optimizer": "sdg"}, "no optimizer 'sdg'"),
+        ({"schedule": "stp"}, "no schedule 'stp'"),
+        ({"loss": "cross"}, "no loss 'cross'"),
+    ],
+)
+def test_what_cannot_be_trained_is_one_line(preparer: Preparer, changes: dict[str, object], message: str) -> None:
+    with pytest.raises(QuorumError, match=message.replace("'", ".")) as caught:
+        preparer.prepare(CONFIG.replace(**changes))
+    assert "\n" not in str(caught.value)
+
+
+def test_weights_of_another_network_are_refused(preparer: Preparer, tmp_path: Path) -> None:
+    torch.save(build("resnet18", 2, seed=0).state_dict(), tmp_path / "other.pt")
+    with pytest.raises(QuorumError, match="is not for this model"):
+        preparer.prepare(CONFIG.replace(weights=str(tmp_path / "other.pt")))

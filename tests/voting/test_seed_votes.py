@@ -1,0 +1,47 @@
+"""Trials vote seed by seed, by what their trainings predicted."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from quorum.errors import StudyError
+from quorum.voting.seed_votes import VotingTrial, vote_by_seed
+
+TRUE = ["x", "y", "z", "x"]
+
+
+def answers(predicted: str, files: str = "abcd") -> pd.DataFrame:
+    return pd.DataFrame(
+        {"split": ["val", "test", "test", "test"], "file": list(files), "true": TRUE, "predicted": list(predicted)}
+    )
+
+
+def test_the_best_decides_where_all_differ_and_two_outvote_it() -> None:
+    voters = [
+        VotingTrial("second", 0.6, {0: answers("xzzx"), 1: answers("xyzx")}),
+        VotingTrial("best", 0.7, {0: answers("xyxy"), 1: answers("xyzx")}),
+        VotingTrial("third", 0.5, {0: answers("xxzx"), 2: answers("xyzx"), 1: answers("zzzz")}),
+    ]
+    vote = vote_by_seed(voters)
+    assert vote is not None
+    assert vote.members == ("best", "second", "third")
+    assert list(vote.accuracies["seed"]) == [0, 0, 1, 1]  # seed 2 is not everybody's
+    assert list(vote.decided) == ["y", "z", "x"]
+    assert vote.of("vote", "test").mean == pytest.approx(1.0)
+    assert vote.of("best", "test").mean == pytest.approx((1 / 3 + 1) / 2)
+    table = vote.table({"best": 0.71})
+    assert list(table[""]) == ["best", "second", "third", "vote"]
+    assert table["published"].count() == 1
+    assert "published" not in vote.table({})
+
+
+def test_without_a_common_seed_there_is_no_vote() -> None:
+    voters = [VotingTrial(name, 0.6, {seed: answers("xyzx")}) for seed, name in enumerate("ab")]
+    assert vote_by_seed(voters) is None
+
+
+def test_other_images_are_refused() -> None:
+    voters = [VotingTrial("a", 0.6, {0: answers("xyzx")}), VotingTrial("b", 0.5, {0: answers("xyzx", "abce")})]
+    with pytest.raises(StudyError, match="seed 0 were trained on different images"):
+        vote_by_seed(voters)
