@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from quorum.errors import ConfigError, DataError
@@ -51,3 +55,22 @@ def test_a_name_is_taken_once(colors: Registry[object]) -> None:
 def test_what_is_no_name(colors: Registry[object], name: str) -> None:
     with pytest.raises(ConfigError, match="is not a name"):
         colors.add(name, 5)
+
+
+def test_what_a_script_registers_is_part_of_the_code_version(tmp_path: Path) -> None:
+    script = """
+from quorum.registry import Registry, interactive_sources
+from quorum.versions import code_version
+before = code_version()
+Registry("thing").add("mine", lambda: {value})
+print(before, code_version(), len(interactive_sources()))
+"""
+    found = []
+    for value in (1, 2):
+        file = tmp_path / "script.py"
+        file.write_text(script.replace("{value}", str(value)))
+        done = subprocess.run([sys.executable, str(file)], capture_output=True, text=True, check=True)
+        found.append(done.stdout.split())
+    assert found[0][0] == found[1][0]
+    assert len({found[0][0], found[0][1], found[1][1]}) == 3
+    assert found[0][2] == "1"

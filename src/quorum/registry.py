@@ -6,13 +6,35 @@ Every kind is one `Registry`. The package fills it with one decorator a thing, a
 
 from __future__ import annotations
 
+import linecache
 import re
+import secrets
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import TypeVar
 
 from quorum.errors import ConfigError, QuorumError, unknown
 
 T = TypeVar("T")
+
+_interactive: set[str] = set()  # source of scripts and notebook cells that have registered something
+
+
+def interactive_sources() -> tuple[str, ...]:
+    """Source of the scripts and notebook cells that have registered something, sorted. It is part of the code version,
+    as that of plugins is."""
+    return tuple(sorted(_interactive))
+
+
+def _interactive_source() -> str | None:
+    """Source of the script or notebook cell that is registering something; None where it is a module that does."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and str(frame.f_globals.get("__name__", "")).startswith("quorum."):
+        frame = frame.f_back
+    if frame.f_globals.get("__name__") != "__main__":
+        return None
+    # Without a source, as in Python's own prompt, nothing that was trained before is taken for the same.
+    return "".join(linecache.getlines(frame.f_code.co_filename)) or secrets.token_hex()
 
 
 class Registry(Mapping[str, T]):
@@ -47,6 +69,8 @@ class Registry(Mapping[str, T]):
             raise ConfigError(f"{self.kind} {name!r:.80}: is not a name (letters, digits, _, -, . and /)")
         if self._things.setdefault(name, thing) is not thing:
             raise ConfigError(f"{self.kind} {name!r}: is registered already")
+        if (source := _interactive_source()) is not None:
+            _interactive.add(source)
         return thing
 
     def register(self, name: str) -> Callable[[T], T]:

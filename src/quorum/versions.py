@@ -13,6 +13,7 @@ from pathlib import Path
 
 from quorum.config import digest_of
 from quorum.plugins import plugin_sources
+from quorum.registry import interactive_sources
 from quorum.source_code import code_digest, file_digest, reached
 
 PACKAGE = Path(__file__).parent
@@ -30,6 +31,7 @@ EXCLUDED = {
     "plugins": "finds plugins, which are hashed themselves",
     "reporting": "tables and figures of results",
     "source_code": "finds and hashes modules",
+    "summary": "mean and std of results",
     "tracking": "stores results",
     "tuning": "changes speed alone",
     "versions": "names results",
@@ -39,13 +41,15 @@ REPORTED = ("torch", "torchvision", "mlflow", "optuna", "numpy", "pandas", "scik
 
 
 def code_version() -> str:
-    """Hash (16 hex digits) of all code that a training computes with: quorum's, its packages' and loaded plugins'."""
-    return _code_version(plugin_sources())
+    """Hash (16 hex digits) of all code that a training computes with: quorum's, its packages', that of loaded plugins,
+    and that of scripts and notebook cells that have registered something."""
+    return _code_version(plugin_sources(), interactive_sources())
 
 
 @functools.cache
-def _code_version(plugins: tuple[Path, ...]) -> str:
-    return digest_code(PACKAGE, plugins, {name: package_versions()[name] for name in COMPUTING_PACKAGES})
+def _code_version(plugins: tuple[Path, ...], interactive: tuple[str, ...]) -> str:
+    version = digest_code(PACKAGE, plugins, {name: package_versions()[name] for name in COMPUTING_PACKAGES})
+    return digest_of([version, *interactive]) if interactive else version
 
 
 def digest_code(package: Path, plugins: Iterable[Path], packages: Mapping[str, str]) -> str:

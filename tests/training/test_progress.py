@@ -22,7 +22,7 @@ def epoch(number: int) -> EpochRecord:
 
 
 def test_a_line_an_epoch_and_each_logged_once(
-    preparer: Preparer, folders: WorkFolders, capsys: pytest.CaptureFixture[str]
+    preparer: Preparer, folders: WorkFolders, capfd: pytest.CaptureFixture[str]
 ) -> None:
     prepared = preparer.prepare(CONFIG.replace(epochs=3))
     with begin_run(preparer.store, "a training", TrainingRecord(kind="train")) as log:
@@ -32,7 +32,7 @@ def test_a_line_an_epoch_and_each_logged_once(
         progress.on_progress(Progress((epoch(2),)))
         progress.on_progress(Progress((epoch(3),)))
         progress.close()
-    lines = capsys.readouterr().err.splitlines()
+    lines = capfd.readouterr().err.splitlines()
     assert [line.split(",")[0] for line in lines if "epoch" in line] == ["seed 0: epoch 2/3", "seed 0: epoch 3/3"]
     assert "loss 1.500, accuracy 0.250, val loss 1.250, val accuracy 0.500, 123 images/s" in lines[-1]
     steps = [metric.step for metric in MlflowClient().get_metric_history(log.run_id, "val/loss")]
