@@ -15,10 +15,20 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from quorum import plugins
 from quorum.cli import parse
+from quorum.data import DATASETS
+from quorum.data.augment.operation import OPERATIONS
+from quorum.engine.losses import LOSSES
+from quorum.engine.metrics import METRICS
+from quorum.engine.optimizers import OPTIMIZERS
+from quorum.models import ARCHITECTURES
+from quorum.registry import Registry
+from quorum.schedules import SCHEDULES
 from tests.conftest import ROOT, Quorum
 
 FILES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
@@ -126,7 +136,22 @@ def test_the_commands_of_the_readme_that_need_no_images_run(trained: Quorum) -> 
             assert answer.status == 0, f"{' '.join(words)}: {answer.err}"
 
 
+REGISTRIES: tuple[Registry[Any], ...] = (ARCHITECTURES, DATASETS, OPERATIONS, OPTIMIZERS, SCHEDULES, LOSSES, METRICS)
+
+
+@pytest.fixture
+def unregistered(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Things that a page registers and plugins that it loads are those of no other test."""
+    before = [set(registry) for registry in REGISTRIES]
+    monkeypatch.setattr(plugins, "_loaded", {})
+    yield
+    for registry, names in zip(REGISTRIES, before, strict=True):
+        for name in set(registry) - names:
+            registry.remove(name)
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("unregistered")
 @pytest.mark.parametrize("file", WITH_PYTHON, ids=lambda file: str(file.relative_to(ROOT)))
 def test_python_runs(file: Path, quorum: Quorum, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(quorum.folder)

@@ -93,6 +93,8 @@ def test_a_store_as_frames(trained: Quorum) -> None:
     epochs = q.results("digits", level="epoch")
     assert len(epochs) == 1 + 2 + 3 + 4 + 4
     assert epochs["val/accuracy"].between(0, 1).all()
+    assert epochs.columns.is_unique
+    assert (epochs["epoch_lr"] == epochs["lr"]).all()  # none of them is long enough for a drop
     assert q.results("cifar10").empty
     with pytest.raises(q.QuorumError, match=r"no level 'run'; choose from epoch, seed, trial"):
         q.results(level="run")  # type: ignore[arg-type]

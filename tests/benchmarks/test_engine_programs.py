@@ -10,7 +10,7 @@ import torch
 from tests.benchmarks.programs import measured, run
 
 # They share the trees of images below .quorum/benchmarks, which each of them makes anew.
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("benchmarks with images")]
+pytestmark = pytest.mark.slow
 
 TINY = ("--share", 0.001, "--rounds", 1)
 ON_CPU = ("--device", "cpu")

@@ -27,7 +27,7 @@ from quorum.tracking import schema
 from tests.conftest import ROOT
 
 # One project, whose tests follow one another.
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("mlflow run")]
+pytestmark = pytest.mark.e2e
 
 STUDY = """\
 dataset: digits

@@ -15,6 +15,7 @@ from quorum.tracking.records import TrialRecord
 from quorum.tracking.store import TrackingStore
 
 Level = Literal["trial", "seed", "epoch"]
+EPOCH_LR = "epoch_lr"  # the learning rate of an epoch, beside the setting `lr`
 LEVELS: tuple[Level, ...] = ("trial", "seed", "epoch")
 
 
@@ -28,7 +29,8 @@ def results(dataset: str = "digits", *, level: Level = "trial") -> pd.DataFrame:
 
     Returns:
         Columns: `run_id`, `name`, `status`, `stage`, `sweep_run_id` (and `seed`, `reason`), the settings by name, and
-        the metrics by the names that they have in MLflow: accuracies are fractions, losses means in nats.
+        the metrics by the names that they have in MLflow: accuracies are fractions, losses means in nats. An epoch's
+        own learning rate is `epoch_lr`.
 
     Raises:
         ConfigError: for a level that is unknown.
@@ -61,7 +63,7 @@ def _trial_metrics(trial: TrialRecord) -> dict[str, float]:
 
 def _epochs(store: TrackingStore, dataset: str) -> Iterator[pd.DataFrame]:
     for training in trainings(store, dataset):
-        frame = history_frame(store, training.run_id)
+        frame = history_frame(store, training.run_id).rename(columns={metric_names.LR: EPOCH_LR})
         place = _row(training, {}, seed=training.seed)
         yield pd.concat([pd.DataFrame([place] * len(frame)), frame.reset_index(drop=True)], axis=1)
 
