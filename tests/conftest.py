@@ -22,6 +22,7 @@ from hypothesis import settings
 from PIL import Image
 from sklearn.datasets import load_digits
 
+from quorum import plugins
 from quorum.cli import main
 from quorum.commands.wiring import COMMANDS, Command
 
@@ -54,6 +55,15 @@ def _as_many_cores_as_threads() -> Iterator[None]:
 def _threads_as_at_the_start() -> None:
     """Commands that run in this process leave torch with another number of threads, on which results depend."""
     torch.set_num_threads(THREADS)
+
+
+@pytest.fixture(autouse=True)
+def _no_plugins_of_other_tests() -> Iterator[None]:
+    """A plugin that a test has loaded, from a folder that is gone, is no part of the next one's code version."""
+    before = dict(plugins._loaded)
+    yield
+    plugins._loaded.clear()
+    plugins._loaded.update(before)
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,6 @@ from typing import Any
 
 import pytest
 
-from quorum import plugins
 from quorum.cli import parse
 from quorum.data import DATASETS
 from quorum.data.augment.operation import OPERATIONS
@@ -140,10 +139,9 @@ REGISTRIES: tuple[Registry[Any], ...] = (ARCHITECTURES, DATASETS, OPERATIONS, OP
 
 
 @pytest.fixture
-def unregistered(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Things that a page registers and plugins that it loads are those of no other test."""
+def unregistered() -> Iterator[None]:
+    """Things that a page registers are those of no other test."""
     before = [set(registry) for registry in REGISTRIES]
-    monkeypatch.setattr(plugins, "_loaded", {})
     yield
     for registry, names in zip(REGISTRIES, before, strict=True):
         for name in set(registry) - names:
