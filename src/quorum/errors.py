@@ -40,7 +40,7 @@ class RegistryError(QuorumError):
 
 
 class TrainingError(QuorumError):
-    """A training that came to nothing. It ends that seed's run, not the sweep."""
+    """A training that failed. It ends the run of its seed, not the sweep."""
 
 
 class DivergedError(TrainingError):
@@ -48,7 +48,7 @@ class DivergedError(TrainingError):
 
 
 def cut(text: str, width: int = 80) -> str:
-    """A text of at most so many characters; of a longer one the last character is kept, such as its quote."""
+    """The text shortened to `width` characters. Its last character, such as a closing quote, is kept."""
     return text if len(text) <= width else f"{text[: width - 4]}...{text[-1]}"
 
 

@@ -130,6 +130,11 @@ def test_a_mistake_is_one_line(quorum: Quorum, settings: dict[str, object], mess
     assert "\n" not in str(caught.value)
 
 
+def test_a_sweep_takes_seeds_and_not_a_seed(quorum: Quorum) -> None:
+    with pytest.raises(q.QuorumError, match="seed: a sweep runs over several seeds; give seeds="):
+        q.sweep("sweeps/digits/demo.yaml", seed=3)
+
+
 STUDY = """\
 dataset: digits
 base: {model: scratch-simple, batch_size: 64, epochs: 1}

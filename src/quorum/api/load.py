@@ -106,11 +106,11 @@ def _read(images: AnyImage | Iterable[AnyImage]) -> tuple[list[str], list[Pixels
     if isinstance(images, str | os.PathLike) and Path(images).is_dir():
         found = find_images(Path(images))
         return [image.name for image in found], [image.decode(image.content()) for image in found]
-    single = isinstance(images, str | os.PathLike | bytes | Image.Image | np.ndarray)
-    listed = [images] if single else list(images)  # type: ignore[arg-type]
+    listed: list[AnyImage]
+    listed = [images] if isinstance(images, str | os.PathLike | bytes | Image.Image | np.ndarray) else list(images)
     if not listed:
         raise DataError("images: none was given")
-    return [_name(image) for image in listed], [_pixels(image, i) for i, image in enumerate(listed)]  # type: ignore[arg-type]
+    return [_name(image) for image in listed], [_pixels(image, i) for i, image in enumerate(listed)]
 
 
 def _name(image: AnyImage) -> str:

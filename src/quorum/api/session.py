@@ -21,13 +21,13 @@ from quorum.tracking.store import TrackingStore, checkpoint_wal, connect
 from quorum.training.folders import WorkFolders
 from quorum.training.prepare import Preparer
 
-O = TypeVar("O", bound=Options)  # noqa: E741
+OptionsT = TypeVar("OptionsT", bound=Options)
 F = TypeVar("F", bound=Callable[..., Any])
 
 HIDDEN = ("json_", "weights_digest")  # what Python callers have no use for
 
 
-def divide(kind: type[O], values: Mapping[str, Any], *, trial: bool) -> tuple[O, dict[str, Any]]:
+def divide(kind: type[OptionsT], values: Mapping[str, Any], *, trial: bool) -> tuple[OptionsT, dict[str, Any]]:
     """A function's own options, checked, and the settings of a trial, as they were given.
 
     Args:

@@ -17,6 +17,7 @@ from quorum.api.session import divide, documented, folders_of, preparer_of, trac
 from quorum.api.train import TrainedRun
 from quorum.config import TrialConfig
 from quorum.engine.training import Progress
+from quorum.errors import ConfigError
 from quorum.plugins import loaded_plugins
 from quorum.study.file import StudyFile
 from quorum.study.find import find_study
@@ -167,6 +168,8 @@ def run_study_file(
         store: the tracking store.
         make_executor: makes what does the trainings; by default this process, or as many workers as there are jobs.
     """
+    if "seed" in overrides:
+        raise ConfigError("seed: a sweep runs over several seeds; give seeds=", setting="seed")
     source = find_study(options.sweeps_dir, options.study, overrides)
     given = {key: value for key, value in overrides.items() if key != "dataset"}
     first = _check(source, given)

@@ -80,33 +80,22 @@ def sgd(
     return made
 
 
-@register_optimizer("adam")
-def adam(
-    parameters: Parameters,
-    lr: float,
-    weight_decay: float,
-    *,
-    betas: tuple[float, float] = (0.9, 0.999),
-    eps: float = 1e-8,
-    amsgrad: bool = False,
-) -> torch.optim.Optimizer:
-    """torch.optim.Adam: weight decay is added to the gradient."""
-    return torch.optim.Adam(
-        parameters, lr, betas=betas, eps=eps, weight_decay=weight_decay, amsgrad=amsgrad, fused=True
-    )
+def _fused(kind: Callable[..., torch.optim.Optimizer]) -> OptimizerFactory:
+    """Adam or one of its kind, in its fused form."""
+
+    def make(
+        parameters: Parameters,
+        lr: float,
+        weight_decay: float,
+        *,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        amsgrad: bool = False,
+    ) -> torch.optim.Optimizer:
+        return kind(parameters, lr, betas=betas, eps=eps, weight_decay=weight_decay, amsgrad=amsgrad, fused=True)
+
+    return make
 
 
-@register_optimizer("adamw")
-def adamw(
-    parameters: Parameters,
-    lr: float,
-    weight_decay: float,
-    *,
-    betas: tuple[float, float] = (0.9, 0.999),
-    eps: float = 1e-8,
-    amsgrad: bool = False,
-) -> torch.optim.Optimizer:
-    """torch.optim.AdamW: the weights themselves decay, by lr times weight decay a step."""
-    return torch.optim.AdamW(
-        parameters, lr, betas=betas, eps=eps, weight_decay=weight_decay, amsgrad=amsgrad, fused=True
-    )
+OPTIMIZERS.add("adam", _fused(torch.optim.Adam))  # weight decay is added to the gradient
+OPTIMIZERS.add("adamw", _fused(torch.optim.AdamW))  # the weights themselves decay, by lr times weight decay a step

@@ -133,7 +133,7 @@ def usual_input(kind: Architecture, preferred: int) -> int:
 
 
 def check_input(kind: Architecture, size: int, images: int = 2) -> None:
-    """Raise ModelError where the network cannot train on a batch of so many square inputs of that side."""
+    """Raise ModelError where the network cannot train on a batch of `images` square inputs of `size` pixels a side."""
     if takes(kind.name, size, images):
         return
     if takes(kind.name, size):
@@ -146,8 +146,10 @@ def check_input(kind: Architecture, size: int, images: int = 2) -> None:
 
 @functools.cache
 def takes(name: str, size: int, images: int = 2) -> bool:
-    """Whether a network can train on a batch of so many square inputs of that side. Tried without any arithmetic, on
-    torch's `meta` device, which knows shapes alone."""
+    """Whether a network can train on a batch of `images` square inputs of `size` pixels a side.
+
+    It is tried without any arithmetic on torch's `meta` device, which knows shapes alone.
+    """
     with torch.device("meta"), torch.no_grad():
         try:
             on_meta(name)(torch.empty(images, 3, size, size))
