@@ -34,12 +34,13 @@ REAL = ROOT.parent / "shared" / "data"
 SMALL_CLASSES, SMALL_IMAGES = 4, 20
 THREADS = torch.get_num_threads()
 REAL_IMAGES = {"caltech_archives", "caltech_folder", "cifar_archive", "cifar_folder"}
+TRAINED = {"trained_store", "swept"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A test that reads the real images is slow."""
+    """A test that reads the real images, or needs a store with trainings, is slow."""
     for item in items:
-        if REAL_IMAGES.intersection(getattr(item, "fixturenames", ())):
+        if (REAL_IMAGES | TRAINED).intersection(getattr(item, "fixturenames", ())):
             item.add_marker("slow")
 
 

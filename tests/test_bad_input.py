@@ -311,6 +311,7 @@ def test_the_run_that_mlflow_made_is_failed_with_the_line_as_its_note(
     assert [r.info.run_id for r in client.search_runs(["0", "1"])] == [run.info.run_id]
 
 
+@pytest.mark.slow
 def test_members_that_know_other_classes_are_refused(prepared: Quorum) -> None:
     uris = []
     for dataset in ("digits", "folder -P path=good-tree -P batch_size=4"):

@@ -125,6 +125,7 @@ def test_a_command_line_is_one_that_quorum_takes(words: list[str], capsys: pytes
         parse(words)
 
 
+@pytest.mark.slow
 def test_the_commands_of_the_readme_that_need_no_images_run(trained: Quorum) -> None:
     readme = [words for file, _, words in EXAMPLES if file.name == "README.md" and file.parent == ROOT]
     chosen = {tuple(words): None for words in readme if words[0] in NEED_NO_IMAGES and "images=" not in " ".join(words)}

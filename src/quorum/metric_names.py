@@ -2,7 +2,8 @@
 
 By epoch: SPLIT/METRIC for train and val, and LR, EPOCH_SECONDS and IMAGES_PER_SECOND. Of a finished training:
 best/epoch, best/val_METRIC and test/METRIC of the best epoch's weights, and last/val_METRIC. Of a trial: each of those
-over its seeds, as `trial_metric` names it, followed by MEAN, STD or N.
+over its seeds, as `trial_metric` names it, followed by MEAN or STD; and TRIAL_N, the number of seeds, which is the same
+for all.
 """
 
 TRAIN_LOSS, TRAIN_ACCURACY, VAL_LOSS, VAL_ACCURACY = "train/loss", "train/accuracy", "val/loss", "val/accuracy"
@@ -15,7 +16,8 @@ TEST_ACCURACY, TEST_LOSS = f"{TEST}accuracy", f"{TEST}loss"
 OF_TRAININGS = (BEST, LAST, TEST)  # beginnings of the names of metrics that a trial summarizes
 
 SPLITS = ("train", "val")  # that an epoch measures
-MEAN, STD, N = "/mean", "/std", "/n"
+MEAN, STD = "/mean", "/std"
+TRIAL_N = "val_accuracy/n"
 
 
 def split_metric(split: str, metric: str) -> str:

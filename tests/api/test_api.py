@@ -144,6 +144,7 @@ stages:
 """
 
 
+@pytest.mark.slow
 def test_a_sweep(quorum: Quorum) -> None:
     Path("study.yaml").write_text(STUDY)
     sweep = q.sweep("study.yaml", seeds=(0, 1))

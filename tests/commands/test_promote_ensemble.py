@@ -105,6 +105,7 @@ def test_losses_are_better_when_lower(trained: Quorum) -> None:
     assert MlflowClient().get_run(chosen).data.metrics["val_loss/mean"] == best
 
 
+@pytest.mark.slow
 def test_trials_on_other_data_are_left_out(trained: Quorum) -> None:
     client = MlflowClient()
     best = promote(trained)["best-1"]["run"]
@@ -147,6 +148,7 @@ def test_the_vote_on_the_test_split(trained: Quorum) -> None:
     assert run.data.metrics["vote/accuracy"] == result["vote"]
 
 
+@pytest.mark.slow
 def test_the_vote_is_a_registered_model_made_once_for_its_members(trained: Quorum) -> None:
     promote(trained)
     first = json.loads(trained("ensemble", "--json").out)

@@ -101,6 +101,7 @@ def test_nothing_was_run(studied: Quorum) -> None:
     assert row(result, "vote")["reason"] == "not run yet: slow, fast, wide"
 
 
+@pytest.mark.slow
 def test_ours_beside_theirs(studied: Quorum) -> None:
     trained = [train(studied, seed) for seed in (0, 1)]
     train(studied, 0, lr=0.05)
@@ -123,6 +124,7 @@ def test_ours_beside_theirs(studied: Quorum) -> None:
         assert (logged / name).read_bytes() == (written / name).read_bytes()
 
 
+@pytest.mark.slow
 def test_the_page_is_self_contained_and_the_markdowns_figures_are_there(studied: Quorum) -> None:
     train(studied, 0)
     result = answer(studied, "report", "-P", "output=here")
@@ -162,6 +164,7 @@ def test_the_page_opens_in_a_browser(studied: Quorum, tmp_path: Path) -> None:
     assert "<title>5 images, 0 broken, fits</title>" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_row_that_failed_says_why(studied: Quorum) -> None:
     failing = LR.replace("[0.02, 0.05, 0.1]", "[0.02, 0.05, 1e20]").replace("lr: 0.1}", "lr: 1e20}")
     (studied.folder / "sweeps" / "folder" / "lr.yaml").write_text(failing)

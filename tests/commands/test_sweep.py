@@ -15,6 +15,8 @@ from tests.commands.faults import Fault, interrupt_after, sweep_with
 from tests.commands.studies import STUDY, Swept, means, runs, sweep, sweep_words
 from tests.conftest import Answer, Quorum
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_sweep_is_three_levels_of_runs(swept: Swept) -> None:
     result = swept.result
@@ -216,7 +218,6 @@ stages:
 """
 
 
-@pytest.mark.slow
 def test_looking_ahead_passes_over_what_could_not_be_run(quorum: Quorum) -> None:
     (quorum.folder / "study.yaml").write_text(OTHER_INPUT)
     answer = quorum("sweep", "--json", "-P", "study=study.yaml", "-P", "seeds=0")

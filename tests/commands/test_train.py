@@ -32,6 +32,7 @@ def train(quorum: Quorum, images: Path, **changes: object) -> dict[str, Any]:
     return result
 
 
+@pytest.mark.slow
 def test_everything_is_logged(quorum: Quorum) -> None:
     answer = quorum(*words("train", **{**SMALL, "batch_size": 64, "momentum": 0.8}), "--json")
     assert answer.status == 0, answer.err
@@ -113,6 +114,7 @@ def test_interrupted_it_goes_on_in_the_same_run(quorum: Quorum, small_digits: Pa
         assert values[0] == values[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["models", "runs"])
 def test_weights_of_a_run_of_ours(quorum: Quorum, small_digits: Path, kind: str) -> None:
     first = train(quorum, small_digits)
@@ -127,6 +129,7 @@ def test_weights_of_a_run_of_ours(quorum: Quorum, small_digits: Path, kind: str)
     assert f"runs/{first['run_id']}" in run.data.tags[schema.NOTE]
 
 
+@pytest.mark.slow
 def test_what_was_learned_on_one_data_set_is_fine_tuned_on_another(
     quorum: Quorum, small_digits: Path, image_tree: Path
 ) -> None:
@@ -154,6 +157,7 @@ def test_a_diverged_training_is_one_line_and_failed(quorum: Quorum, small_digits
     assert "in epoch 1" in run.data.tags[schema.NOTE]
 
 
+@pytest.mark.slow
 def test_a_folder_of_images_of_any_size(quorum: Quorum, image_tree: Path) -> None:
     arguments = f"-P dataset=folder -P path={image_tree} -P model=resnet18 -P input_size=32 -P batch_size=8 -P epochs=2"
     answer = quorum("train", "--json", *arguments.split(), "-P", "lr=0.01", "-P", "augment=crop-flip-grey")

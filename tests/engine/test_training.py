@@ -241,6 +241,7 @@ def test_a_loss_that_is_not_finite_ends_the_training_with_the_epoch(tmp_path: Pa
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_bf16_trains_as_well_as_float32() -> None:
     trained = [training(CONFIG.replace(precision=precision)) for precision in ("float32", "bf16")]
     for one in trained:

@@ -206,6 +206,7 @@ def test_the_two_layer_head_is_drawn_anew_on_imagenet_features(tmp_path: Path) -
         build("mobilenet_v2", 10, seed=0, weights=file)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OTHERS)
 def test_every_classifier_of_torchvisions_has_what_a_study_needs(name: str) -> None:
     kind = architecture(name)
@@ -222,6 +223,7 @@ def test_every_classifier_of_torchvisions_has_what_a_study_needs(name: str) -> N
     assert len(groups["classifier"]) + len(groups["features"]) == len(groups["all"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OTHERS)
 def test_every_classifiers_state_loads_for_other_classes(name: str) -> None:
     """On the meta device: which tensors go where, and not what is in them."""
@@ -236,6 +238,7 @@ def test_every_classifiers_state_loads_for_other_classes(name: str) -> None:
         load_into(target, state, "here", kind)
 
 
+@pytest.mark.slow
 def test_older_names_are_understood(tmp_path: Path) -> None:
     """DenseNet's and ViT's files still have names that torchvision translates when it loads them itself."""
     densenet = build("densenet121", 4, seed=1)
@@ -257,6 +260,7 @@ def test_older_names_are_understood(tmp_path: Path) -> None:
     assert all(torch.equal(a, b) for a, b in zip(loaded.parameters(), vit.parameters(), strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["squeezenet1_1", "googlenet", "shufflenet_v2_x0_5", "vit_b_32", "convnext_tiny", "mnasnet0_5"]
 )

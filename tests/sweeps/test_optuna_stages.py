@@ -127,6 +127,7 @@ def test_optuna_learns_of_a_trial_when_it_begins(storage: RDBStorage) -> None:
 
 # Before or within the first trial, around the change of stages, within the last; of a search after its tenth,
 # from which on its trials are no longer random.
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("study", "stops"), [(STUDY, (0, 0.5, 2, 5.5, 6, 6.5, 7.5)), (OPEN, (0.5, 11))], ids=["grid", "tpe"]
 )

@@ -57,6 +57,7 @@ class Sweep:
         return sorted(found, key=lambda result: result.request.number)
 
 
+@pytest.mark.slow
 def test_epochs_that_trials_share_are_trained_once(preparer: Preparer, folders: WorkFolders) -> None:
     sweep = Sweep(preparer, folders)
     short, long = sweep.run(requests(1, 3))
@@ -67,6 +68,7 @@ def test_epochs_that_trials_share_are_trained_once(preparer: Preparer, folders: 
     assert not folders.checkpoints(sweep.log.run_id).exists()
 
 
+@pytest.mark.slow
 def test_one_seed_that_diverges_fails_its_trial_alone(preparer: Preparer, folders: WorkFolders) -> None:
     def work(job: Job, on_batch: Callable[[int], None]) -> Iterator[Progress | Trained]:
         if (job.prepared.config.seed, job.prepared.config.epochs) == (1, 2):
@@ -80,6 +82,7 @@ def test_one_seed_that_diverges_fails_its_trial_alone(preparer: Preparer, folder
     assert get_training(preparer.store, bad.run_id).reason == "seed 1: the loss is nan"
 
 
+@pytest.mark.slow
 def test_only_the_best_weights_are_kept(preparer: Preparer, folders: WorkFolders) -> None:
     trials = Sweep(preparer, folders, keep=1).run(requests(1, 2, 3))
     kept = [trial for trial in trials if get_training(preparer.store, trial.run_id).model_id]

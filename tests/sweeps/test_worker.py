@@ -25,6 +25,7 @@ def test_it_has_the_threads_the_tuning_and_the_plugins_of_the_process_it_works_f
     assert any("extra_of_a_worker" in name for name in loaded_plugins())
 
 
+@pytest.mark.slow
 def test_what_workers_import_is_neither_mlflow_nor_optuna() -> None:
     code = f"import sys, {', '.join(WORK)}\nprint(sorted({{'mlflow', 'optuna'}} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -22,6 +22,7 @@ def store(quorum: Quorum) -> TrackingStore:
     return connect()
 
 
+@pytest.mark.slow
 def test_all_pages_newest_first(store: TrackingStore) -> None:
     made = [store.client.create_run(store.experiment_id, i, {schema.KEY: "k"}).info.run_id for i in range(1, 301)]
     store.client.create_run(store.experiment_id, 1000, {schema.KEY: "another"})

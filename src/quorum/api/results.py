@@ -57,7 +57,7 @@ def _row(record: TrialRecord, metrics: dict[str, float] | Any, **more: Any) -> d
 
 
 def _trial_metrics(trial: TrialRecord) -> dict[str, float]:
-    ends = (metric_names.MEAN, metric_names.STD, metric_names.N)
+    ends = (metric_names.MEAN, metric_names.STD, metric_names.TRIAL_N)
     return {name: value for name, value in trial.metrics.items() if name.endswith(ends)}
 
 

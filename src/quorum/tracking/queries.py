@@ -46,12 +46,11 @@ def search(
     clauses = [f"tags.`{record.tag_of(name)}` = '{value}'" for name, value in wanted.items()] + [*having]
     if status is not None:
         clauses.append(f"attributes.status = '{status}'")
-    experiments = [experiment.experiment_id for experiment in store.client.search_experiments()]
     token = None
     for size in itertools.chain(_PAGES, itertools.repeat(_PAGES[-1])):
         with no_garbage_collection():
             page = store.client.search_runs(
-                experiments,
+                store.experiments,
                 " AND ".join(clauses),
                 max_results=size,
                 order_by=[order_by or "attributes.start_time DESC"],

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from mlflow.exceptions import MlflowException
 
+from quorum import metric_names
 from quorum.errors import RegistryError
 from quorum.tracking import schema
 from quorum.tracking.queries import trials
@@ -238,7 +239,7 @@ def versions(store: TrackingStore, name: str) -> list[VersionRecord]:
 
 
 def _create(store: TrackingStore, name: str, trial: TrialRecord) -> VersionRecord:
-    metrics = trial.metrics
+    metrics, accuracy = trial.metrics, metric_names.trial_metric(metric_names.BEST_VAL_ACCURACY)
     return register(
         store,
         VersionRecord(
@@ -246,9 +247,9 @@ def _create(store: TrackingStore, name: str, trial: TrialRecord) -> VersionRecor
             version="",
             model_id=trial.model_id,
             description=trial.name,
-            mean=metrics["val_accuracy/mean"],
-            std=metrics.get("val_accuracy/std"),
-            n=int(metrics["val_accuracy/n"]),
+            mean=metrics[accuracy + metric_names.MEAN],
+            std=metrics.get(accuracy + metric_names.STD),
+            n=int(metrics[metric_names.TRIAL_N]),
             run_id=trial.best_seed_run or trial.run_id,
             trial_run_id=trial.run_id,
             data_digest=trial.data_digest,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import os
 import sqlite3
@@ -41,6 +42,12 @@ class TrackingStore:
     uri: str
     experiment_id: str
     adopted: Record | None
+
+    @functools.cached_property
+    def experiments(self) -> list[str]:
+        """Ids of all experiments, this store's first. Asked for once: one that is added later is not searched."""
+        found = (experiment.experiment_id for experiment in self.client.search_experiments())
+        return list(dict.fromkeys([self.experiment_id, *found]))
 
     @property
     def folder(self) -> Path:

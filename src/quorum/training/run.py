@@ -50,7 +50,7 @@ def trained_result(job: Job, trained: Trained, shared_epochs: int = 0) -> SeedRe
 
 
 def trial_metrics(trainings: Sequence[Mapping[str, float]]) -> dict[str, float | None]:
-    """Mean, std and n of every metric of a trial's finished trainings, under the names that trials have.
+    """Mean and std of every metric of a trial's finished trainings, and their number, under the names that trials have.
 
     Args:
         trainings: the metrics of each of them; there may be none.
@@ -59,9 +59,5 @@ def trial_metrics(trainings: Sequence[Mapping[str, float]]) -> dict[str, float |
     for name in trainings[0] if trainings else ():
         if name.startswith(metric_names.OF_TRAININGS):
             found, short = summarize([values[name] for values in trainings]), metric_names.trial_metric(name)
-            metrics |= {
-                f"{short}{metric_names.MEAN}": found.mean,
-                f"{short}{metric_names.STD}": found.std,
-                f"{short}{metric_names.N}": found.n,
-            }
-    return metrics
+            metrics |= {f"{short}{metric_names.MEAN}": found.mean, f"{short}{metric_names.STD}": found.std}
+    return metrics | {metric_names.TRIAL_N: len(trainings)} if trainings else {}
