@@ -99,7 +99,7 @@ def study(options: argparse.Namespace) -> Measured:
         }
         for trial, config in zip(planned, configs, strict=True)
     ]
-    images = epochs * batches.count(configs[0].batch_size) * configs[0].batch_size
+    images = epochs * batches.images_per_epoch(configs[0].batch_size)
     return Measured(
         epochs / written,
         epochs / written,
@@ -146,6 +146,7 @@ def _train_tree(configs: list[TrialConfig], batches: Batches, kept: Path) -> tup
                 running.epoch = event.records[-1].epoch
                 if event.kept:
                     checkpoints.written(running.node, str(config.seed))
+            training.load_best()
             tested = evaluate(model, batches.evaluation("test"), config.precision).metrics()["accuracy"]
             results[config] = (training.history.best.values[VAL_ACCURACY], tested)
         except DivergedError as error:

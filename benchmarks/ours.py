@@ -129,7 +129,7 @@ class Ours:
     def details(self, found: Comparison) -> dict[str, Any]:
         """What there is to say beside the ratio of the reference's time of an epoch (`found.first`) by quorum's."""
         config, device = self.config, self.batches.device
-        images = self.batches.count(config.batch_size) * config.batch_size
+        images = self.batches.images_per_epoch(config.batch_size)
         parts, (operations, seconds) = self.parts(), self.rate()
         rate, whole = matrix_rate(config.precision, device), sum(parts.values())
         return {

@@ -9,7 +9,6 @@ import contextlib
 import io
 import os
 import shutil
-import tarfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +24,7 @@ from sklearn.datasets import load_digits
 from quorum import plugins
 from quorum.cli import main
 from quorum.commands.wiring import COMMANDS, Command
+from quorum.data.sources import archives
 
 settings.register_profile("untimed", deadline=None)  # machines are shared: no test is timed
 settings.load_profile("untimed")
@@ -109,9 +109,7 @@ def caltech_folder(caltech_archives: list[Path], shared_folder: Path) -> Path:
     """Caltech-101, unpacked."""
 
     def unpack(folder: Path) -> None:
-        for archive in caltech_archives:
-            with tarfile.open(archive) as tar:
-                tar.extractall(folder, filter="data")
+        archives.unpack(caltech_archives, folder)
 
     return made_once(shared_folder / "caltech101", unpack)
 
@@ -127,8 +125,7 @@ def cifar_folder(cifar_archive: Path, shared_folder: Path) -> Path:
     """CIFAR-10, unpacked."""
 
     def unpack(folder: Path) -> None:
-        with tarfile.open(cifar_archive) as tar:
-            tar.extractall(folder, filter="data")
+        archives.unpack([cifar_archive], folder)
 
     return made_once(shared_folder / "cifar10", unpack) / "cifar10"
 

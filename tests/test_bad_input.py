@@ -147,7 +147,7 @@ CASES: list[tuple[str | tuple[str, ...], str]] = [
     ("train -P lr=", "lr: is empty; give FLOAT, or leave it out"),
     ("train -P optimizer=", "optimizer: is empty; give "),
     ("train -P input_size=", "input_size: is empty; give {INT,auto}, or leave it out"),
-    ("train -P reuse=", "reuse: is empty; give BOOL, or leave it out"),
+    ("train -P reuse=", "reuse: is empty; give {BOOL,any}, or leave it out"),
     ("sweep -P seeds=", "seeds: is empty; give A,B,C, or leave it out"),
     ("train -P work_dir=", "work_dir: is empty; give PATH, or leave it out"),
     (("train", "--model", ""), "model: is empty"),
@@ -165,7 +165,7 @@ CASES: list[tuple[str | tuple[str, ...], str]] = [
     (("ensemble", "-P", "images=\udcff"), "'images=\\udcff': '\\udcff' is not allowed"),
     # kinds, ranges, choices
     ("train -P json=on", "json: 'on' must be true or false (or yes, no, 1, 0)"),
-    ("train -P reuse=t", "reuse: 't' must be true or false (or yes, no, 1, 0)"),
+    ("train -P reuse=t", "reuse: 't' must be true, false or any"),
     ("train -P skip_bad=2", "skip_bad: '2' must be true or false"),
     ("promote --rollback digits", "rollback: 'digits' must be true or false"),
     ("data -P download=off", "download: 'off' must be true or false"),

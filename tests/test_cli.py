@@ -52,7 +52,8 @@ def test_help_shows_types_choices_and_defaults_with_the_most_used_first(capsys: 
         "--lr FLOAT learning rate of the first epoch (default: 0.001)",
         "--jobs INT trainings",
         "--work_dir PATH folder",
-        "--reuse [BOOL] link trainings that the store holds already instead of repeating them (default: true)",
+        "--reuse [{BOOL,any}] link trainings that the store holds already instead of repeating them; any: even",
+        "--verify [BOOL] read every image file",
     ):
         assert part in text
     marks = ["most used:", "--study", "settings of the trial:", "--lr", "options:", "--keep", "environment variables:"]

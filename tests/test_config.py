@@ -33,6 +33,7 @@ OTHER_VALUES: dict[str, Any] = {
     "momentum": 0.8,
     "weight_decay": 0.0,
     "batch_size": 255,
+    "drop_last": False,
     "epochs": 31,
     "step_size": 0,
     "gamma": 0.5,

@@ -80,7 +80,8 @@ class TrialConfig(Closed):
     model: str = Field("alexnet", description="network: one of the reports' or any classifier of torchvision's")
     weights: str = Field(
         "none",
-        description="first weights: none, imagenet, a state file, models:/NAME/VERSION or runs:/RUN/model",
+        description="first weights: none, imagenet (torchvision's default), one version of them such as imagenet1k_v1, "
+        "a state file, models:/NAME/VERSION or runs:/RUN/model",
     )
     weights_digest: str = Field("", description="digest of those weights; filled in when they are resolved")
     input_size: Annotated[int, Field(ge=8, le=1024)] | Auto = Field(
@@ -103,7 +104,8 @@ class TrialConfig(Closed):
     lr: float = Field(0.001, gt=0, description="learning rate of the first epoch")
     momentum: float = Field(0.9, ge=0, lt=1, description="momentum of SGD")
     weight_decay: float = Field(5e-5, ge=0, description="weight decay (L2, added to the gradient; adamw: decoupled)")
-    batch_size: int = Field(256, ge=1, description="images in a training batch; a last partial batch is dropped")
+    batch_size: int = Field(256, ge=1, description="images in a training batch")
+    drop_last: bool = Field(True, description="leave out an epoch's last batch where it is not full")
     epochs: int = Field(30, ge=1, le=100_000, description="epochs to train")
     schedule: str = Field(
         "step", description="schedule of the learning rate: step, constant, cosine or cosine(final=0.1)"

@@ -20,6 +20,7 @@ from quorum.commands.wiring import Command
 from quorum.tracking import schema
 from quorum.voting.vote import majority_vote
 from tests.conftest import Answer, Quorum, words
+from tests.imagenet import put_imagenet_file
 
 LR = """\
 description: Two <learning> rates.
@@ -177,11 +178,14 @@ def test_a_row_that_failed_says_why(studied: Quorum) -> None:
 
 
 @pytest.mark.slow
-def test_a_transfer_study_runs_where_its_weights_are(studied: Quorum) -> None:
-    """With a state file that was made here under the real name: the way of the weights, not their worth."""
-    file = studied.folder / "hub" / "checkpoints" / "resnet18-f37072fd.pth"
-    file.parent.mkdir(parents=True)
-    torch.save(torchvision.models.resnet18(weights=None).state_dict(), file)
+def test_a_transfer_study_runs_where_its_weights_are(studied: Quorum, monkeypatch: pytest.MonkeyPatch) -> None:
+    damaged = studied.folder / "hub" / "checkpoints" / "resnet18-f37072fd.pth"
+    damaged.parent.mkdir(parents=True)
+    torch.save(torchvision.models.resnet18(weights=None).state_dict(), damaged)
+    refused = studied("sweep", "-P", "study=transfer")
+    assert refused.status == 2
+    assert "resnet18-f37072fd.pth is damaged or another file: its SHA-256 begins with" in refused.err
+    put_imagenet_file(torchvision.models.resnet18(weights=None), "resnet18", monkeypatch)
     assert row(answer(studied, "report"), "transfer")["reason"] == "not run yet"
     text = TRANSFER.replace("input_size: 32", "input_size: 32, epochs: 2, phases: '1:layer4+fc,2:all'")
     (studied.folder / "sweeps" / "folder" / "transfer.yaml").write_text(text)

@@ -71,7 +71,8 @@ def test_everything_is_logged(quorum: Quorum) -> None:
     per_class = pd.read_csv(folder / "per_class.csv")
     assert list(per_class.columns) == ["class", "precision", "recall", "f1", "images"]
     surroundings = json.loads((folder / "environment.json").read_text())
-    assert set(surroundings) == {"code_version", "git_commit", "packages", "machine"}
+    assert set(surroundings) == {"code_version", "git_commit", "packages", "determinism", "machine"}
+    assert surroundings["determinism"]["deterministic_algorithms"]
     assert json.loads((folder / "config.json").read_text())["lr"] == 0.05
 
 

@@ -25,7 +25,7 @@ def write(
 ) -> str:
     """A finished training, or one that failed."""
     resolved = resolve_static(config).replace(seed=seed)
-    log = begin_run(store, "a training", TrainingRecord(kind="seed", **training_identity(resolved, digest)))
+    log = begin_run(store, "a training", TrainingRecord(kind="seed", **training_identity(resolved, digest, "cpu x")))
     log.params(resolved.model_dump())
     if accuracy is None:
         end_run(log, "FAILED", "the loss is nan")
@@ -67,7 +67,7 @@ def test_a_seed_that_failed_says_why_unless_it_was_repeated(store: TrackingStore
 
 def test_one_that_is_not_finished_is_begun(store: TrackingStore) -> None:
     resolved = resolve_static(CONFIG)
-    log = begin_run(store, "a training", TrainingRecord(kind="seed", **training_identity(resolved, "d")))
+    log = begin_run(store, "a training", TrainingRecord(kind="seed", **training_identity(resolved, "d", "cpu x")))
     log.params(resolved.model_dump())
     stored = find_trainings(store, "digits")[protocol(CONFIG)]
     assert stored.begun

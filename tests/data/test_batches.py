@@ -47,9 +47,14 @@ def test_order_is_addressed_by_seed_and_epoch(batches: Batches) -> None:
 
 
 def test_the_last_partial_batch_is_dropped(batches: Batches) -> None:
-    assert len(labels_of(batches, 0, 1)) == 1200 == batches.count(100) * 100
+    assert len(labels_of(batches, 0, 1)) == 1200 == batches.images_per_epoch(100)
     with pytest.raises(DataError, match="batch_size: 1258 is more than the 1257 training images"):
-        batches.count(1258)
+        batches.images_per_epoch(1258)
+    kept = [
+        len(images) for images, _ in batches.training(seed=0, epoch=1, batch_size=100, augment="none", drop_last=False)
+    ]
+    assert kept == [100] * 12 + [57]
+    assert batches.images_per_epoch(100, drop_last=False) == batches.images_per_epoch(2000, drop_last=False) == 1257
 
 
 def test_an_epoch_sees_every_image_at_most_once(batches: Batches) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import time
 from pathlib import Path
 
@@ -54,6 +56,30 @@ def test_the_digest_is_of_content_not_of_times(image_tree: Path, tmp_path: Path)
     assert first.digest == second.digest
 
 
+def test_the_same_images_elsewhere_are_in_the_same_store(image_tree: Path, tmp_path: Path) -> None:
+    first = open_store(load_catalogue("folder", Path(), image_tree), tmp_path / "stores")
+    shutil.copytree(image_tree, tmp_path / "copy")
+    second = open_store(load_catalogue("folder", Path(), tmp_path / "copy"), tmp_path / "stores")
+    assert second.folder == first.folder
+
+
+def test_swapping_the_contents_of_files_of_one_size_and_time_is_seen(image_tree: Path, tmp_path: Path) -> None:
+    """Proved to be linked as the old result when a stamp was size and time of content."""
+    one, other = image_tree / "red" / "bmp1.bmp", image_tree / "blue" / "bmp2.bmp"
+    for file, color in ((one, "red"), (other, "blue")):
+        Image.new("RGB", (9, 9), color).save(file)
+    for file in image_tree.rglob("*.*"):
+        os.utime(file, ns=(10**18, 10**18))
+    before = open_store(load_catalogue("folder", Path(), image_tree), tmp_path / "stores").digest
+    contents = one.read_bytes(), other.read_bytes()
+    assert len(contents[0]) == len(contents[1])
+    one.write_bytes(contents[1])
+    other.write_bytes(contents[0])
+    for file in (one, other):
+        os.utime(file, ns=(10**18, 10**18))
+    assert open_store(load_catalogue("folder", Path(), image_tree), tmp_path / "stores").digest != before
+
+
 def test_resizing_sets_the_shorter_side(image_tree: Path, tmp_path: Path) -> None:
     store = open_store(load_catalogue("folder", Path(), image_tree), tmp_path / "stores", resize=16)
     assert (np.minimum(store.heights, store.widths) == 16).all()
@@ -91,5 +117,5 @@ def test_an_interrupted_build_leaves_nothing(image_tree: Path, tmp_path: Path) -
     catalogue = load_catalogue("folder", Path(), image_tree)
     with pytest.raises(KeyboardInterrupt):
         open_store(catalogue, tmp_path / "stores", progress=stop)
-    assert [path.suffix for path in (tmp_path / "stores").iterdir()] == [".lock"]
+    assert not [path for path in (tmp_path / "stores").iterdir() if path.is_dir()]
     assert len(open_store(catalogue, tmp_path / "stores").files) == 40

@@ -41,7 +41,9 @@ class MadeUpBatches:
         self.labels = torch.arange(60) % 4
         self.images = torch.randn(60, 3, 32, 32, generator=draw) + self.labels[:, None, None, None] * 0.8
 
-    def training(self, *, seed: int, epoch: int, batch_size: int, augment: str) -> Iterator[Batch]:
+    def training(
+        self, *, seed: int, epoch: int, batch_size: int, augment: str, drop_last: bool = True
+    ) -> Iterator[Batch]:
         order = torch.randperm(40, generator=generator(seed, epoch, "order"))
         for chosen in order.split(batch_size):
             yield self.images[chosen], self.labels[chosen]
@@ -136,14 +138,17 @@ def test_the_furthest_state_is_gone_on_from(tmp_path: Path) -> None:
         assert len(restored.records) == 4
 
 
-def test_training_learns_and_ends_with_the_best_epochs_weights() -> None:
+def test_training_learns_and_has_the_last_and_the_best_epochs_weights() -> None:
     trained = training(CONFIG)
     run(trained)
     history = trained.history
     best = history.best
     assert best.values["val/accuracy"] == max(r.values["val/accuracy"] for r in history.records) > 0.6
     again = evaluate(trained.model, trained.batches.evaluation("val"), "float32")
-    assert again.metrics() == best.of("val")
+    assert again.metrics() == history.last.of("val")
+    trained.load_best()
+    again = evaluate(trained.model, trained.batches.evaluation("val"), "float32")
+    assert again.metrics() == best.of("val") != history.last.of("val")
 
 
 def test_the_best_epoch_is_the_first_of_equals() -> None:

@@ -26,10 +26,10 @@ from quorum.models import (
     usual_input,
 )
 from quorum.models.parts import head_name, last_layer
-from quorum.models.weights import imagenet_file, load_into, read_state
+from quorum.models.weights import check_digest, imagenet_file, load_into, read_state
 
 NAMES = sorted(ARCHITECTURES)
-WITH_IMAGENET = [name for name in NAMES if ARCHITECTURES[name].imagenet is not None]
+WITH_IMAGENET = [name for name in NAMES if ARCHITECTURES[name].imagenet]
 
 
 # Without the one that has 640 million parameters, which RegNets cannot be built without.
@@ -201,7 +201,7 @@ def test_the_two_layer_head_is_drawn_anew_on_imagenet_features(tmp_path: Path) -
     again = build("mobilenet_v2-two-layer-head", 10, seed=5, weights=file)
     assert all(torch.equal(a, b) for a, b in zip(again.parameters(), model.parameters(), strict=True))
     others = build("mobilenet_v2-two-layer-head", 7, seed=5, weights=file)
-    assert torch.equal(others.get_parameter("classifier.0.weight"), model.get_parameter("classifier.0.weight"))
+    assert torch.equal(others.get_parameter("classifier.1.weight"), model.get_parameter("classifier.1.weight"))
     with pytest.raises(ModelError, match="is not for this model"):
         build("mobilenet_v2", 10, seed=0, weights=file)
 
@@ -211,7 +211,7 @@ def test_the_two_layer_head_is_drawn_anew_on_imagenet_features(tmp_path: Path) -
 def test_every_classifier_of_torchvisions_has_what_a_study_needs(name: str) -> None:
     kind = architecture(name)
     model = on_meta(name)
-    assert kind.imagenet is not None
+    assert kind.imagenet
     size = usual_input(kind, 64)
     check_input(kind, size)
     last = model.get_submodule(last_layer(model))
@@ -329,9 +329,9 @@ def test_imagenet_weights_load_from_torchs_cache_under_their_real_name(
     [
         ("alexnet", "alexnet-owt-7be5be79.pth"),
         ("resnet18", "resnet18-f37072fd.pth"),
-        ("mobilenet_v2", "mobilenet_v2-b0353104.pth"),
-        ("mobilenet_v2-two-layer-head", "mobilenet_v2-b0353104.pth"),
-        ("resnet50", "resnet50-0676ba61.pth"),
+        ("mobilenet_v2", "mobilenet_v2-7ebf99e0.pth"),
+        ("mobilenet_v2-two-layer-head", "mobilenet_v2-7ebf99e0.pth"),
+        ("resnet50", "resnet50-11ad3fa6.pth"),
         ("efficientnet_v2_s", "efficientnet_v2_s-dd5fe13b.pth"),
     ],
 )
@@ -345,6 +345,33 @@ def test_without_network_the_error_names_the_file(
     monkeypatch.setattr(torch.hub, "download_url_to_file", refuse)
     with pytest.raises(ModelError, match=f"no network.*{tmp_path}/checkpoints/{file}"):
         fetch_imagenet(architecture(name))
+
+
+def test_a_version_of_the_imagenet_weights_can_be_named() -> None:
+    kind = architecture("resnet50")
+    names = [imagenet_file(kind, version).name for version in ("imagenet", "imagenet1k_v1", "imagenet1k_v2")]
+    assert names == ["resnet50-11ad3fa6.pth", "resnet50-0676ba61.pth", "resnet50-11ad3fa6.pth"]
+    with pytest.raises(ModelError, match=r"'imagenet1k_v3' \(did you mean .*choose from imagenet, imagenet1k_v1"):
+        imagenet_file(kind, "imagenet1k_v3")
+
+
+def test_a_file_under_a_name_of_torchvisions_has_its_content(tmp_path: Path) -> None:
+    kind = architecture("resnet18")
+    check_digest(tmp_path / "resnet18-f37072fd.pth", "f37072fd0123abcd", kind)
+    check_digest(tmp_path / "mine-20261124.pth", "0123abcd", kind)  # a date, not a hash
+    with pytest.raises(ModelError, match="SHA-256 begins with 0123abcd, not with f37072fd"):
+        check_digest(tmp_path / "resnet18-f37072fd.pth", "0123abcd0123abcd", kind)
+
+
+def test_the_two_layer_head_keeps_the_dropout_before_it() -> None:
+    head = build("mobilenet_v2-two-layer-head", 10, seed=0).get_submodule("classifier")
+    assert [(type(part).__name__, getattr(part, "p", None)) for part in head.children()] == [
+        ("Dropout", 0.2),
+        ("Linear", None),
+        ("ReLU", None),
+        ("Dropout", 0.3),
+        ("Linear", None),
+    ]
 
 
 def test_no_imagenet_weights_of_scratch_networks() -> None:

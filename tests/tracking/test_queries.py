@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,12 @@ def test_a_condition_on_a_metric_leaves_out_the_runs_that_have_none(store: Track
 
 
 def test_the_finished_trainings_of_a_configuration(store: TrackingStore) -> None:
-    configuration: dict[str, Any] = {"trial_fingerprint": "t", "data_digest": "d", "code_version": "c"}
+    configuration: dict[str, Any] = {
+        "trial_fingerprint": "t",
+        "data_digest": "d",
+        "code_version": "c",
+        "numerics": "cpu x",
+    }
     newest = {}
     for seed, finished in ((0, True), (0, True), (1, True), (2, False)):
         training = TrainingRecord(**configuration, kind="seed", fingerprint=f"f{seed}", seed=seed)
@@ -61,12 +67,23 @@ def test_the_finished_trainings_of_a_configuration(store: TrackingStore) -> None
             newest[seed] = log.run_id
     with begin_run(store, "the trial", TrialRecord(**configuration, kind="trial")):
         pass
-    found = finished_trainings(store, "t", "d", "c")
+    wanted = TrainingRecord(**configuration, fingerprint="f1")
+    found = finished_trainings(store, wanted)
     assert {seed: run.run_id for seed, run in found.items()} == newest
-    one = finished_training(store, "f1", "d", "c")
+    one = finished_training(store, wanted)
     assert one is not None
     assert one.run_id == newest[1]
-    assert finished_trainings(store, "t", "other data", "c") == {}
+    assert finished_trainings(store, dataclasses.replace(wanted, data_digest="other")) == {}
+    elsewhere = dataclasses.replace(wanted, numerics="cpu y")
+    assert finished_trainings(store, elsewhere) == {}
+    assert finished_training(store, elsewhere) is None
+    assert finished_trainings(store, elsewhere, "any") == found
+    with begin_run(store, "seed 1", dataclasses.replace(elsewhere, kind="seed", seed=1)) as log:
+        pass
+    with begin_run(store, "seed 1", dataclasses.replace(wanted, kind="seed", seed=1)):
+        pass
+    own = finished_trainings(store, elsewhere, "any")[1]  # one of the same class comes first, though it is older
+    assert own.run_id == log.run_id
 
 
 def test_an_artifact(store: TrackingStore, tmp_path: Path) -> None:

@@ -19,7 +19,9 @@ CONFIG = TrialConfig(input_size=32, resize=32, eval_resize=32, normalize="half",
 RECORDS = [
     Record(kind="data", key="k", dataset="digits", data_digest="d", code_version="c"),
     TrialRecord(kind="trial", stage="lr", number=0, seed_runs={"0": "a", "1": "b"}, sweep_run_id="s", model_id="m"),
-    TrainingRecord(kind="seed", **training_identity(CONFIG, "d"), shared_epochs=4, shared_with="r", diverged="nan"),
+    TrainingRecord(
+        kind="seed", **training_identity(CONFIG, "d", "cpu x"), shared_epochs=4, shared_with="r", diverged="nan"
+    ),
     TrainingRecord(kind="train", seed=0),
 ]
 

@@ -40,7 +40,7 @@ def test_a_training_reports_every_metric_of_its_best_and_last_epoch_and_of_the_t
         lr=0.0003,
     )
     batches = Batches.alike(store, Preprocess(32, 32, "half"), torch.device("cpu"))
-    prepared = PreparedTraining(config, None, batches, "made up")
+    prepared = PreparedTraining(config, None, batches, "made up", "cpu x")
     job = Job("a job", "run", prepared, States(), tmp_path / "artifacts", tmp_path / "bundle")
     *_, trained = train(job, lambda _images: None)
     assert isinstance(trained, Trained)
@@ -48,7 +48,7 @@ def test_a_training_reports_every_metric_of_its_best_and_last_epoch_and_of_the_t
     assert set(trained.metrics) == {
         "best/epoch",
         *(f"{place}_{name}" for place in ("best/val", "last/val") for name in names),
-        *(f"test/{name}" for name in names),
+        *(f"{place}{name}" for place in ("test/", "last/test_") for name in names),
     }
     curves = pd.read_csv(job.artifacts / "curves.csv").set_index("epoch")
     best = int(trained.metrics["best/epoch"])

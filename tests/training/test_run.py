@@ -17,7 +17,7 @@ from tests.training.conftest import CONFIG
 
 def test_settings_data_results_files_and_model_are_logged(preparer: Preparer, folders: WorkFolders) -> None:
     prepared = preparer.prepare(CONFIG.replace(seed=5))
-    record = TrainingRecord(kind="train", **training_identity(prepared.config, prepared.data_digest))
+    record = TrainingRecord(kind="train", **training_identity(prepared.config, prepared.data_digest, prepared.numerics))
     with begin_run(preparer.store, "a training", record) as log:
         log_beginning(log, prepared)
         job = make_job("a training", prepared, log.run_id, States(), folders)

@@ -38,7 +38,15 @@ def _device(name: str) -> str:
     return name
 
 
+def _boolean_or_any(value: object) -> object:
+    try:
+        return value if value == "any" else _boolean(value)
+    except ValueError as error:
+        raise ValueError("must be true, false or any") from error
+
+
 Boolean = Annotated[bool, BeforeValidator(_boolean)]
+Reuse = Annotated[bool | Literal["any"], BeforeValidator(_boolean_or_any)]
 Texts = Annotated[tuple[str, ...], BeforeValidator(_divided)]
 Paths = Annotated[tuple[Path, ...], BeforeValidator(_divided)]
 Device = Annotated[str, AfterValidator(_device)]
@@ -61,6 +69,9 @@ class DataOptions(Options):
     data_dir: Path = Field(Path("data"), description="folder that holds one folder per data set")
     path: Path | None = Field(None, description="folder of this data set, if it is elsewhere (always for folder)")
     skip_bad: Boolean = Field(False, description="leave unreadable images out instead of refusing the data set")
+    verify: Boolean = Field(
+        False, description="read every image file, even where path, size, times and inode say that it has not changed"
+    )
 
 
 class ComputeOptions(DataOptions):
@@ -75,7 +86,11 @@ class ComputeOptions(DataOptions):
 class TrainOptions(ComputeOptions):
     """Options of `train`."""
 
-    reuse: Boolean = Field(True, description="return the run that already holds this result instead of training again")
+    reuse: Reuse = Field(
+        True,
+        description="return the run that already holds this result instead of training again; any: even one of another "
+        "numerics class",
+    )
 
 
 class StudyOptions(Options):
@@ -110,7 +125,11 @@ class SweepOptions(StudyOptions, ComputeOptions):
         20.0, ge=0, description="gigabytes of disk for states that trainings share, at most; 0: share none"
     )
     keep: int = Field(3, ge=1, description="trials of the sweep whose best seed's weights are kept")
-    reuse: Boolean = Field(True, description="link trainings that the store holds already instead of repeating them")
+    reuse: Reuse = Field(
+        True,
+        description="link trainings that the store holds already instead of repeating them; any: even those of another "
+        "numerics class",
+    )
 
 
 class StudiesOptions(StudyOptions):

@@ -70,6 +70,7 @@ def open_data(options: DataOptions, name: str, split_seed: int) -> OpenDataset:
         split_seed=split_seed,
         work_dir=options.work_dir,
         skip_bad=options.skip_bad,
+        verify=options.verify,
     )
 
 
@@ -78,10 +79,17 @@ def device_of(options: ComputeOptions) -> torch.device:
     return use_device(options.device, options.threads)
 
 
-def preparer_of(options: ComputeOptions, config: TrialConfig, store: TrackingStore) -> Preparer:
-    """What prepares trainings on the data set and split of a configuration."""
+def preparer_of(options: ComputeOptions, config: TrialConfig, store: TrackingStore, threads: int = 0) -> Preparer:
+    """What prepares trainings on the data set and split of a configuration.
+
+    Args:
+        options: where data is, and where it is computed.
+        config: the configuration.
+        store: the tracking store.
+        threads: of torch, in the processes that compute; 0 for as many as this one has.
+    """
     device = device_of(options)
-    return Preparer(open_data(options, config.dataset, config.split_seed), device, store)
+    return Preparer(open_data(options, config.dataset, config.split_seed), device, store, threads)
 
 
 def folders_of(options: Options) -> WorkFolders:

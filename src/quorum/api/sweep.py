@@ -174,7 +174,7 @@ def run_study_file(
     given = {key: value for key, value in overrides.items() if key != "dataset"}
     first = _check(source, given)
     settings = SweepSettings(options.seeds, options.keep, options.reuse, options.state_gb)
-    preparer = preparer_of(options, first, store)
+    preparer = preparer_of(options, first, store, worker_threads(options))
     executor = make_executor or functools.partial(executor_of, options)
     return SweepRun.of(store, run_sweep(source, given, settings, preparer, folders_of(options), executor))
 
@@ -183,10 +183,15 @@ def executor_of(options: SweepOptions) -> Executor[Job, Progress | Trained]:
     """What does the trainings: this process, or as many workers as there are jobs."""
     if options.jobs == 1:
         return InProcess(train)
-    threads = options.threads or max(1, (os.cpu_count() or 1) // options.jobs)
-    return WorkerPool(
-        train, options.jobs, functools.partial(set_up_worker, threads, tuning.used(), loaded_plugins()), WORK
-    )
+    set_up = functools.partial(set_up_worker, worker_threads(options), tuning.used(), loaded_plugins())
+    return WorkerPool(train, options.jobs, set_up, WORK)
+
+
+def worker_threads(options: SweepOptions) -> int:
+    """Threads of torch in the processes that train; 0 for as many as this one has, which then trains itself."""
+    if options.threads or options.jobs == 1:
+        return options.threads
+    return max(1, (os.cpu_count() or 1) // options.jobs)
 
 
 def _check(source: StudyFile, overrides: Mapping[str, Any]) -> TrialConfig:

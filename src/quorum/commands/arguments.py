@@ -135,7 +135,7 @@ def _fill(parser: argparse.ArgumentParser, command: Command) -> None:
 def _add(group: argparse._ArgumentGroup, name: str, field: FieldInfo) -> None:
     text = f"{field.description}{_default(field.get_default())}".replace("%", "%%")
     kind = metavar(field.annotation)
-    if field.annotation is bool:
+    if field.annotation is bool or bool in get_args(field.annotation):
         group.add_argument(f"--{name}", action="append", metavar=kind, help=text, nargs="?", const="true")
     else:
         group.add_argument(f"--{name}", action="append", metavar=kind, help=text)

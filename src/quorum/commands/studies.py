@@ -10,6 +10,7 @@ import pandas as pd
 from quorum.api.options import StudiesOptions
 from quorum.commands.result import Result
 from quorum.data import dataset
+from quorum.models import is_imagenet
 from quorum.reporting import tables
 from quorum.study.file import StudyFile
 from quorum.study.find import find_studies
@@ -50,7 +51,7 @@ def describe(source: StudyFile, seeds: int) -> dict[str, Any]:
         "seeds": seeds,
         "epochs_written": seeds * epochs_written(planned),
         "epochs_shared": seeds * epochs_shared(planned),
-        "needs_imagenet": any(trial.config.weights == "imagenet" for trial in planned),
+        "needs_imagenet": any(is_imagenet(trial.config.weights) for trial in planned),
         "published_ids": list(dict.fromkeys(row.id for row in study.published)),
     }
 

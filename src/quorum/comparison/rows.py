@@ -10,7 +10,7 @@ from quorum import metric_names
 from quorum.comparison.trainings import StoredTrainings
 from quorum.comparison.verdicts import NO_NUMBER, NOT_RUN, verdict
 from quorum.config import TrialConfig
-from quorum.models import architecture, imagenet_file
+from quorum.models import architecture, imagenet_file, is_imagenet
 from quorum.study.model import PublishedRow
 from quorum.study.plan import PlannedTrial
 from quorum.summary import Summary, summarize
@@ -82,6 +82,7 @@ def _why_not(config: TrialConfig, stored: StoredTrainings) -> str:
     """Why there is no finished training of a configuration."""
     if stored.begun:
         return "begun, not finished"
-    if config.weights == "imagenet" and not (file := imagenet_file(architecture(config.model))).is_file():
+    named = is_imagenet(config.weights)
+    if named and not (file := imagenet_file(architecture(config.model), config.weights)).is_file():
         return f"needs ImageNet weights: {file.name} is not here"
     return "not run yet"

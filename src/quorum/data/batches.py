@@ -9,15 +9,15 @@ from typing import Self
 import numpy as np
 import torch
 
-from quorum.data.augment.operation import RandomCrop
+from quorum.data.augment.operation import Crop, RandomCrop, RandomResizedCrop
 from quorum.data.augment.policies import policy, to_float
 from quorum.data.catalogue import Indices
-from quorum.data.crop import center_starts, random_starts
+from quorum.data.crop import center_starts, random_boxes, random_starts
 from quorum.data.device import upload
 from quorum.data.pixel_store import PixelStore
 from quorum.data.preprocess import Preprocess
 from quorum.data.resize import resized_shape
-from quorum.data.windows import Windows, read_resized, reader_on
+from quorum.data.windows import Windows, read_boxes, read_resized, reader_on
 from quorum.errors import DataError
 from quorum.randomness import generator
 
@@ -53,39 +53,45 @@ class Batches:
         """Batches whose training images are resized as those of the other splits."""
         return cls(store, preprocess, device, store, preprocess.resize)
 
-    def count(self, batch_size: int) -> int:
-        """Training batches in an epoch; the last partial one is dropped.
+    def images_per_epoch(self, batch_size: int, *, drop_last: bool = True) -> int:
+        """Images that an epoch trains on.
+
+        Args:
+            batch_size: images in a batch.
+            drop_last: whether a last batch that is not full is left out.
 
         Raises:
-            DataError: where the batch is larger than the training split.
+            DataError: where that leaves none, since the batch is larger than the training split.
         """
         images = len(self.store.splits["train"])
+        if not drop_last:
+            return images
         if batch_size > images:
             raise DataError(
                 f"batch_size: {batch_size} is more than the {images} training images of {self.store.name}",
                 setting="batch_size",
             )
-        return images // batch_size
+        return images // batch_size * batch_size
 
-    def training(self, *, seed: int, epoch: int, batch_size: int, augment: str) -> Iterator[Batch]:
+    def training(
+        self, *, seed: int, epoch: int, batch_size: int, augment: str, drop_last: bool = True
+    ) -> Iterator[Batch]:
         """The training split in the order of (seed, epoch), augmented by the draws of (seed, epoch).
 
         Order and draws are made for the whole split, so what the k-th image of an epoch looks like depends neither on
         the batch size nor on what is computed at once.
         """
-        varied, size, store = policy(augment), self.preprocess.input_size, self.training_store
-        count = self.count(batch_size) * batch_size
-        positions = store.splits["train"]
+        varied, size = policy(augment), self.preprocess.input_size
+        count = self.images_per_epoch(batch_size, drop_last=drop_last)
+        positions = self.training_store.splits["train"]
         order = torch.randperm(len(positions), generator=generator(seed, epoch, "order")).numpy()
         draws = generator(seed, epoch, "augment")
         chosen = positions[order]
-        windows = self._windows(store, self.training_resize, chosen, varied.crop, draws)
+        cut = self._cut(chosen, varied.crop, draws)
         prepared = [drawn.to(self.device) for drawn in varied.draw(len(chosen), size, draws)]
-        reader = reader_on(self.device, store)
 
         def read(start: int, stop: int) -> torch.Tensor:
-            images = read_resized(reader, self.training_resize, windows.part(start, stop))
-            return varied.apply(images, [drawn.part(start, stop) for drawn in prepared])
+            return varied.apply(cut(start, stop), [drawn.part(start, stop) for drawn in prepared])
 
         yield from self._batches(read, chosen[:count], batch_size)
 
@@ -101,6 +107,17 @@ class Batches:
 
         yield from self._batches(read, positions, EVALUATION_BATCH)
 
+    def _cut(self, chosen: Indices, crop: Crop | None, draws: torch.Generator) -> Callable[[int, int], torch.Tensor]:
+        """What cuts input uint8 [n, 3, s, s] out of the training images at `chosen[start:stop]`."""
+        store, resize, size = self.training_store, self.training_resize, self.preprocess.input_size
+        if isinstance(crop, RandomResizedCrop):
+            boxes = random_boxes(*_sides(store, resize, chosen), crop.scale, crop.ratio, draws)
+            return lambda start, stop: read_boxes(
+                store, chosen[start:stop], boxes.part(start, stop), size, resize, self.device
+            )
+        windows, reader = self._windows(store, resize, chosen, crop, draws), reader_on(self.device, store)
+        return lambda start, stop: read_resized(reader, resize, windows.part(start, stop))
+
     def _windows(
         self,
         store: PixelStore,
@@ -111,10 +128,7 @@ class Batches:
     ) -> Windows:
         """Windows at random, by the draws of a crop, else in the center."""
         size = self.preprocess.input_size
-        heights, widths = store.heights[positions], store.widths[positions]
-        if store.size and resize:
-            shape = resized_shape(*store.size, resize)
-            heights, widths = (np.full(len(positions), side) for side in shape)
+        heights, widths = _sides(store, resize, positions)
         if crop is None or draws is None:
             tops, lefts = center_starts(heights, size), center_starts(widths, size)
             return Windows.on(self.device, positions, tops, lefts, size, "zeros")
@@ -139,6 +153,14 @@ class Batches:
                 last = min(first + piece, stop)
                 images[first - start : last - start] = self.preprocess.standardize(read(first, last))
             yield from zip(images.split(batch_size), labels[start:stop].split(batch_size), strict=True)
+
+
+def _sides(store: PixelStore, resize: int, positions: Indices) -> tuple[Indices, Indices]:
+    """Heights and widths, int64 [n], of the images at some positions once they are resized."""
+    if store.size and resize:
+        height, width = (np.full(len(positions), side) for side in resized_shape(*store.size, resize))
+        return height, width
+    return store.heights[positions], store.widths[positions]
 
 
 def images_at_once(size: int, device: torch.device) -> int:

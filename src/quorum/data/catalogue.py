@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -38,25 +36,6 @@ class Catalogue:
     images: Sequence[ImageSource]
     labels: Indices
     splits: dict[str, Indices]
-
-    def stamp(self) -> str:
-        """Hash that changes when an image file, a label or a split does; reads sizes and times, not pixels."""
-        hasher = hashlib.sha256(json.dumps([self.name, self.classes]).encode())
-        for image in self.images:
-            hasher.update(image.name.encode() + _stamp_of(image))
-        hasher.update(self.labels.tobytes())
-        for split in SPLITS:
-            hasher.update(self.splits[split].tobytes())
-        return hasher.hexdigest()[:16]
-
-
-def _stamp_of(image: ImageSource) -> bytes:
-    if isinstance(image, FileImage):
-        status = image.path.stat()
-        return f"\0{status.st_size}\0{status.st_mtime_ns}\0".encode()
-    if isinstance(image, ArrayImage):
-        return image.pixels.tobytes()
-    return image.content()
 
 
 def build_catalogue(

@@ -1,13 +1,14 @@
 """Square crop windows and the copying of them out of images of any size into one batch.
 
 A window is the row and column of its top left corner, which may lie outside the image; what it covers beyond the
-image is filled with zeros or with the nearest edge pixel.
+image is filled with zeros or with the nearest edge pixel. A box is a rectangle within its image, to be resized.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from dataclasses import dataclass
+from typing import Literal, Self
 
 import numpy as np
 import torch
@@ -36,6 +37,65 @@ def random_starts(lengths: Indices, size: int, generator: torch.Generator) -> In
     draws = torch.rand(len(lengths), generator=generator, dtype=torch.float64).numpy()
     offset = np.minimum((draws * (np.abs(slack) + 1)).astype(np.int64), np.abs(slack))
     return np.where(slack >= 0, offset, offset + slack)
+
+
+@dataclass(frozen=True)
+class Boxes:
+    """Rectangles in n images: int64 [n] each, first row and column, height and width in pixels."""
+
+    tops: Indices
+    lefts: Indices
+    heights: Indices
+    widths: Indices
+
+    def part(self, start: int, stop: int) -> Self:
+        """Those from `start` to `stop`."""
+        part = slice(start, stop)
+        return type(self)(self.tops[part], self.lefts[part], self.heights[part], self.widths[part])
+
+
+TRIES = 10
+
+
+def random_boxes(
+    heights: Indices,
+    widths: Indices,
+    scale: tuple[float, float],
+    ratio: tuple[float, float],
+    generator: torch.Generator,
+) -> Boxes:
+    """Boxes as torchvision's RandomResizedCrop draws them: the first of ten draws of an area and a width / height that
+    fits into the image, at a place at random; where none fits, the largest in the center that keeps to the ratios.
+
+    Args:
+        heights, widths: int64 [n] of the images.
+        scale: smallest and largest area, as fractions of the image's.
+        ratio: smallest and largest width / height, drawn on a logarithmic scale.
+        generator: of the draws.
+    """
+    n = len(heights)
+    areas, ratios, down, right = torch.rand(4, n, TRIES, generator=generator, dtype=torch.float64).numpy()
+    areas = (scale[0] + areas * (scale[1] - scale[0])) * (heights * widths)[:, None]
+    ratios = np.exp(np.log(ratio[0]) + ratios * (np.log(ratio[1]) - np.log(ratio[0])))
+    drawn_widths = np.rint(np.sqrt(areas * ratios)).astype(np.int64)
+    drawn_heights = np.rint(np.sqrt(areas / ratios)).astype(np.int64)
+    fits = (drawn_widths >= 1) & (drawn_widths <= widths[:, None])
+    fits &= (drawn_heights >= 1) & (drawn_heights <= heights[:, None])
+    each, first = np.arange(n), fits.argmax(axis=1)
+    box_heights, box_widths = drawn_heights[each, first], drawn_widths[each, first]
+    tops = (down[each, first] * (heights - box_heights + 1)).astype(np.int64)
+    lefts = (right[each, first] * (widths - box_widths + 1)).astype(np.int64)
+    if (none := ~fits.any(axis=1)).any():
+        shape = widths / heights
+        largest_widths = np.where(shape > ratio[1], np.rint(heights * ratio[1]).astype(np.int64), widths)
+        largest_heights = np.where(shape < ratio[0], np.rint(widths / ratio[0]).astype(np.int64), heights)
+        box_heights, box_widths = (
+            np.where(none, largest_heights, box_heights),
+            np.where(none, largest_widths, box_widths),
+        )
+        tops = np.where(none, (heights - box_heights) // 2, tops)
+        lefts = np.where(none, (widths - box_widths) // 2, lefts)
+    return Boxes(tops, lefts, box_heights, box_widths)
 
 
 def gather(

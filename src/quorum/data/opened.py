@@ -28,12 +28,14 @@ class OpenDataset:
         source: where they come from, for the record.
         stores: folder of the pixel stores.
         skip_bad: whether unreadable images are left out instead of refused.
+        verify: whether every image file is read once, even where its stamp says that it has not changed.
     """
 
     catalogue: Catalogue
     source: str
     stores: Path
     skip_bad: bool = False
+    verify: bool = False
     _opened: dict[int, PixelStore] = field(default_factory=dict)
 
     def pixels(self, resize: int = 0) -> PixelStore:
@@ -62,7 +64,12 @@ class OpenDataset:
             bar, advance = decoding_bar(name)
             with contextlib.closing(bar):
                 opened = open_store(
-                    self.catalogue, self.stores, resize=resize, skip_bad=self.skip_bad, progress=advance
+                    self.catalogue,
+                    self.stores,
+                    resize=resize,
+                    skip_bad=self.skip_bad,
+                    verify=self.verify and not self._opened,
+                    progress=advance,
                 )
             self._opened[resize] = opened
             if skipped := len(opened.skipped):
@@ -71,7 +78,14 @@ class OpenDataset:
 
 
 def open_dataset(
-    name: str, *, data_dir: Path, path: Path | None, split_seed: int, work_dir: Path, skip_bad: bool
+    name: str,
+    *,
+    data_dir: Path,
+    path: Path | None,
+    split_seed: int,
+    work_dir: Path,
+    skip_bad: bool,
+    verify: bool = False,
 ) -> OpenDataset:
     """A data set by name.
 
@@ -82,6 +96,7 @@ def open_dataset(
         split_seed: of the split, where the data set has none of its own.
         work_dir: pixel stores are kept in its `pixels/`.
         skip_bad: leave unreadable images out instead of refusing the data set.
+        verify: read every image file, even where its stamp says that it has not changed.
 
     Raises:
         DataError: where it is missing.
@@ -89,7 +104,7 @@ def open_dataset(
     catalogue = load_catalogue(name, data_dir, path, split_seed)
     kind = dataset(name)
     source = str((path or data_dir / name).resolve()) if kind.needs_folder else kind.source
-    return OpenDataset(catalogue, source, work_dir / "pixels", skip_bad)
+    return OpenDataset(catalogue, source, work_dir / "pixels", skip_bad, verify)
 
 
 def example_image(pixels: PixelStore) -> bytes:

@@ -2,7 +2,8 @@
 
 `pixels.bin` holds the images back to back as [height, width, 3] bytes; `index.npz` their offsets, sizes, labels
 and splits; `meta.json` names, classes and the digest. A store is built beside its final place and renamed, so it
-is either whole or absent, and it is keyed by its content: a changed image, label or split makes another store.
+is either whole or absent, and it is keyed by its content: a changed image, label or split makes another store, and the
+same images at another place do not.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,11 +24,12 @@ from filelock import FileLock
 from numpy.typing import NDArray
 
 from quorum.data.catalogue import SPLITS, Catalogue, Indices
+from quorum.data.content import UNREADABLE, content_hashes
 from quorum.data.images import Pixels, refuse_bad
 from quorum.data.resize import resize_shorter_side
 from quorum.errors import DataError
 
-FORMAT = 1  # part of every key: raise it when what is stored changes
+FORMAT = 2  # part of every key: raise it when what is stored changes
 _CHUNK = 256  # images decoded ahead of the writer
 
 
@@ -94,6 +96,7 @@ def open_store(
     *,
     resize: int = 0,
     skip_bad: bool = False,
+    verify: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> PixelStore:
     """The pixel store of a data set, built first if it is not there yet.
@@ -103,17 +106,20 @@ def open_store(
         folder: where stores are kept.
         resize: shorter side, in pixels, to resize images of differing sizes to; 0 keeps them.
         skip_bad: leave unreadable images out instead of refusing the data set.
+        verify: read every image file, even those whose stamp says that they have not changed since they were read.
         progress: called with images done and images in all while building.
 
     Raises:
         DataError: for unreadable images, named and counted, unless `skip_bad`.
     """
-    key = f"{catalogue.name}-{catalogue.stamp()}-{resize}-v{FORMAT}"
-    home = folder / key
     folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / f"{key}.lock"):
+    with FileLock(folder / f"{catalogue.name}.lock"):
+        hashes = content_hashes(catalogue.images, folder / f"{catalogue.name}-hashes.json", verify=verify)
+        files = [image.name for image in catalogue.images]
+        digest = _digest(catalogue.classes, files, hashes, catalogue.labels, catalogue.splits)
+        home = folder / f"{catalogue.name}-{digest}-{resize}-v{FORMAT}"
         if not (home / "meta.json").is_file():
-            _build(catalogue, home, resize, progress)
+            _build(catalogue, hashes, home, resize, progress)
     store = _load(home)
     if not skip_bad:
         refuse_bad(store.skipped, len(catalogue.images))
@@ -147,10 +153,16 @@ def _load(home: Path) -> PixelStore:
     )
 
 
-def _build(catalogue: Catalogue, home: Path, resize: int, progress: Callable[[int, int], None] | None) -> None:
+def _build(
+    catalogue: Catalogue,
+    hashes: Sequence[str],
+    home: Path,
+    resize: int,
+    progress: Callable[[int, int], None] | None,
+) -> None:
     part = Path(tempfile.mkdtemp(prefix=f".{home.name}-", dir=home.parent))
     try:
-        _write(catalogue, part, resize, progress)
+        _write(catalogue, hashes, part, resize, progress)
         if home.exists():  # an incomplete folder that something else left there
             shutil.rmtree(home)
         part.rename(home)
@@ -158,13 +170,18 @@ def _build(catalogue: Catalogue, home: Path, resize: int, progress: Callable[[in
         shutil.rmtree(part, ignore_errors=True)
 
 
-def _write(catalogue: Catalogue, folder: Path, resize: int, progress: Callable[[int, int], None] | None) -> None:
+def _write(
+    catalogue: Catalogue,
+    hashes: Sequence[str],
+    folder: Path,
+    resize: int,
+    progress: Callable[[int, int], None] | None,
+) -> None:
     kept: list[int] = []
     sizes: list[tuple[int, int]] = []
-    hashes: list[str] = []
     skipped: list[str] = []
     with (folder / "pixels.bin").open("wb") as file:
-        for i, (pixels, content_hash, problem) in enumerate(_decoded(catalogue)):
+        for i, (pixels, problem) in enumerate(_decoded(catalogue, hashes)):
             if pixels is None:
                 skipped.append(problem)
             else:
@@ -172,7 +189,6 @@ def _write(catalogue: Catalogue, folder: Path, resize: int, progress: Callable[[
                 file.write(stored.tobytes())
                 kept.append(i)
                 sizes.append(stored.shape[:2])
-                hashes.append(content_hash)
             if progress:
                 progress(i + 1, len(catalogue.images))
     if not kept:
@@ -193,7 +209,7 @@ def _write(catalogue: Catalogue, folder: Path, resize: int, progress: Callable[[
         val=splits["val"],
         test=splits["test"],
     )
-    digest = _digest(catalogue.classes, files, hashes, labels, splits)
+    digest = _digest(catalogue.classes, files, [hashes[i] for i in kept], labels, splits)
     meta = {
         "name": catalogue.name,
         "classes": catalogue.classes,
@@ -204,16 +220,29 @@ def _write(catalogue: Catalogue, folder: Path, resize: int, progress: Callable[[
     (folder / "meta.json").write_text(json.dumps(meta))
 
 
-def _decoded(catalogue: Catalogue) -> Iterator[tuple[Pixels | None, str, str]]:
-    """Every image in order, decoded by one thread per core: pixels, hash of the encoded bytes, problem."""
+def _decoded(catalogue: Catalogue, hashes: Sequence[str]) -> Iterator[tuple[Pixels | None, str]]:
+    """Every image in order, decoded by one thread per core: pixels or what is wrong with it.
 
-    def work(i: int) -> tuple[Pixels | None, str, str]:
+    Raises:
+        DataError: where an image is no longer what its hash was taken of.
+    """
+
+    def work(i: int) -> tuple[Pixels | None, str]:
         image = catalogue.images[i]
         try:
             content = image.content()
-            return image.decode(content), hashlib.sha256(content).hexdigest(), ""
-        except (DataError, OSError) as error:
-            return None, "", " ".join(str(error).split())
+        except OSError as error:
+            content, problem = None, " ".join(str(error).split())
+        if (hashes[i] == UNREADABLE) is not (content is None) or (
+            content is not None and hashlib.sha256(content).hexdigest() != hashes[i]
+        ):
+            raise DataError(f"{image.name}: changed while it was read; run the command again")
+        if content is None:
+            return None, problem
+        try:
+            return image.decode(content), ""
+        except DataError as error:
+            return None, " ".join(str(error).split())
 
     total = len(catalogue.images)
     with ThreadPoolExecutor(os.cpu_count()) as pool:

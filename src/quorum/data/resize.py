@@ -18,7 +18,11 @@ def resized_shape(height: int, width: int, shorter: int) -> tuple[int, int]:
 
 def resize_batch(images: torch.Tensor, shorter: int) -> torch.Tensor:
     """Resize uint8 [n, 3, h, w] so that the shorter side has `shorter` pixels."""
-    shape = resized_shape(images.shape[-2], images.shape[-1], shorter)
+    return resize_to(images, resized_shape(images.shape[-2], images.shape[-1], shorter))
+
+
+def resize_to(images: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
+    """Resize uint8 [n, 3, h, w] to a (height, width)."""
     if shape == tuple(images.shape[-2:]):
         return images
     if images.device.type == "cpu":  # the CPU has this kernel for bytes, rounding included

@@ -1,4 +1,4 @@
-"""Reading windows out of a pixel store: from the memory map, or on the device that holds a copy of all its bytes."""
+"""Reading windows and boxes out of a pixel store: from the memory map, or on the device that holds all its bytes."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import numpy as np
 import torch
 
 from quorum.data.catalogue import Indices
-from quorum.data.crop import Fill, gather, gather_tensor
+from quorum.data.crop import Boxes, Fill, gather, gather_tensor
 from quorum.data.device import upload
 from quorum.data.pixel_store import PixelStore
 from quorum.data.preprocess import to_channels_last
-from quorum.data.resize import resize_batch
+from quorum.data.resize import resize_batch, resize_to
 
 RESIDENT_SHARE = 0.5  # of a device's free memory, at most, goes to a store
 _COPIED_AT_ONCE = 2**26  # bytes
@@ -171,6 +171,32 @@ def read_resized(reader: WindowReader, resize: int, windows: Windows) -> torch.T
         return reader.read(windows)
     images = resize_batch(reader.whole(windows), resize) if resize else reader.whole(windows)
     return images if windows.are_whole((images.shape[-2], images.shape[-1])) else reader.crop(images, windows)
+
+
+def read_boxes(
+    store: PixelStore, positions: Indices, boxes: Boxes, size: int, resize: int, device: torch.device
+) -> torch.Tensor:
+    """Boxes of images, each resized to a square uint8 [n, 3, s, s].
+
+    They differ in size, so each is resized by itself, on the CPU, and brought to the device.
+
+    Args:
+        store: the images.
+        positions: int64 [n] of the images in it.
+        boxes: of the images once they are resized.
+        size: side of the squares, in pixels.
+        resize: shorter side, in pixels, that images of one size are resized to first; 0 for no resize.
+        device: where the squares are to be.
+    """
+    squares = torch.empty(len(positions), size, size, 3, dtype=torch.uint8).permute(0, 3, 1, 2)
+    for place, position in enumerate(positions.tolist()):
+        image = torch.from_numpy(np.array(store.image(position))).permute(2, 0, 1)[None]
+        if resize and store.size is not None:
+            image = resize_batch(image, resize)
+        top, left = int(boxes.tops[place]), int(boxes.lefts[place])
+        box = image[..., top : top + int(boxes.heights[place]), left : left + int(boxes.widths[place])]
+        squares[place] = resize_to(box, (size, size))[0]
+    return upload(squares, device)
 
 
 _resident: WeakKeyDictionary[PixelStore, dict[torch.device, DeviceReader]] = WeakKeyDictionary()

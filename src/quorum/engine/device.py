@@ -1,7 +1,10 @@
-"""Which device computes, and in which arithmetic."""
+"""Which device computes, in which arithmetic, and on what its bits depend."""
 
 from __future__ import annotations
 
+import os
+import re
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -33,7 +36,7 @@ def use_device(name: str, threads: int) -> torch.device:
 
 
 def set_up(threads: int, tuned: bool = True) -> None:
-    """Make this process ready to compute.
+    """Make this process ready to compute, the same each time.
 
     Args:
         threads: of torch; 0 leaves it at one per core.
@@ -44,6 +47,62 @@ def set_up(threads: int, tuned: bool = True) -> None:
     if threads:
         torch.set_num_threads(threads)
     tuning.keep_freed_memory()
+    compute_deterministically()
+
+
+def compute_deterministically() -> None:
+    """Have torch choose deterministic algorithms, and float32 mean float32.
+
+    An operation without a deterministic algorithm warns and is computed anyway: AlexNet's pooling on a GPU is one.
+    """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when CUDA starts
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    # A help for debugging that costs time; a property of the module, which its stubs do not know.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_tf32 = False
+
+
+def determinism() -> dict[str, bool]:
+    """The settings of torch that results depend on, for the record."""
+    return {
+        "deterministic_algorithms": torch.are_deterministic_algorithms_enabled(),
+        "cudnn_benchmark": torch.backends.cudnn.benchmark,
+        "cudnn_allow_tf32": torch.backends.cudnn.allow_tf32,
+        "matmul_allow_tf32": torch.backends.cuda.matmul.allow_tf32,
+    }
+
+
+def numerics_class(device: torch.device, threads: int = 0) -> str:
+    """What the bits of a training depend on beside its settings, its data, the code and the packages.
+
+    Results of two classes agree closely, and not bit for bit.
+
+    Args:
+        device: that computes.
+        threads: of torch, in the process that computes; 0 for as many as this process has.
+
+    Returns:
+        Such as `cpu AuthenticAMD AVX2, 2 threads` or `cuda NVIDIA H100 80GB HBM3`.
+    """
+    if device.type == "cuda":
+        return f"cuda {torch.cuda.get_device_name(device)}"
+    if device.type != "cpu":
+        return device.type
+    capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
+    further = "".join(f"+{name}" for name in ("avx512_bf16", "amx_bf16") if capabilities.get(name))
+    kind = f"{torch.backends.cpu.get_cpu_capability()}{further}"
+    return f"cpu {_vendor()} {kind}, {threads or torch.get_num_threads()} threads"
+
+
+def _vendor() -> str:
+    """Who made the processor: libraries of matrix products choose their code by it."""
+    try:
+        found = re.search(r"^vendor_id\s*:\s*(\S+)", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    except OSError:  # no Linux
+        found = None
+    return found[1] if found else "unknown"
 
 
 def resolve_precision(precision: str, device: torch.device) -> str:

@@ -31,7 +31,9 @@ FIRST_COST = 0.05  # seconds that writing one is taken to need, until one has be
 class BatchSource(Protocol):
     """Where batches come from (see quorum.data.batches)."""
 
-    def training(self, *, seed: int, epoch: int, batch_size: int, augment: str) -> Iterator[Batch]:
+    def training(
+        self, *, seed: int, epoch: int, batch_size: int, augment: str, drop_last: bool = True
+    ) -> Iterator[Batch]:
         """The training batches of an epoch."""
 
     def evaluation(self, split: str) -> Iterator[Batch]:
@@ -128,7 +130,7 @@ class Training:
         self.best_weights: Weights = {}
 
     def run(self, states: States = States(), on_batch: Callable[[int], None] = ignore) -> Iterator[Progress]:
-        """Train the epochs that are left, one a step, and load the best epoch's weights into the network.
+        """Train the epochs that are left, one a step. Then the network has the last epoch's weights.
 
         Args:
             states: where states are.
@@ -149,6 +151,9 @@ class Training:
             else:
                 saver.maybe_save(self.state)
             yield Progress((record,), kept=kept)
+
+    def load_best(self) -> None:
+        """Give the network the best epoch's weights."""
         self.model.load_state_dict(self.best_weights)
 
     def run_epoch(self, epoch: int, on_batch: Callable[[int], None]) -> EpochRecord:
@@ -158,7 +163,11 @@ class Training:
         apply_recipe(recipe, self.groups, self.optimizer)
         seed_everything(config.seed, epoch, "dropout")
         batches = self.batches.training(
-            seed=config.seed, epoch=epoch, batch_size=recipe.batch_size, augment=recipe.augment
+            seed=config.seed,
+            epoch=epoch,
+            batch_size=recipe.batch_size,
+            drop_last=config.drop_last,
+            augment=recipe.augment,
         )
         trained = train_epoch(self.model, batches, self.optimizer, self.loss, config.precision, on_batch)
         trained_seconds = time.perf_counter() - started

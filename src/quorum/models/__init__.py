@@ -13,13 +13,14 @@ from quorum.models.architectures import (
     TORCHVISION,
     architecture,
     check_input,
+    is_imagenet,
     on_meta,
     register_model,
     usual_input,
 )
 from quorum.models.depthwise import with_fast_depthwise
 from quorum.models.parts import parameter_groups
-from quorum.models.weights import fetch_imagenet, file_digest, imagenet_file, load_into, read_state
+from quorum.models.weights import check_digest, fetch_imagenet, file_digest, imagenet_file, load_into, read_state
 from quorum.randomness import seed_everything
 
 __all__ = [
@@ -27,10 +28,12 @@ __all__ = [
     "TORCHVISION",
     "architecture",
     "build",
+    "check_digest",
     "check_input",
     "fetch_imagenet",
     "file_digest",
     "imagenet_file",
+    "is_imagenet",
     "on_meta",
     "parameter_groups",
     "read_state",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -31,14 +31,15 @@ class Architecture:
     Attributes:
         name: as given in settings.
         build: a network with random weights for a number of classes.
-        imagenet: torchvision's weights, where there are any.
+        imagenet: torchvision's weights by what settings call them: `imagenet` for its default, and each version by
+            its name in small letters, such as `imagenet1k_v1`. Empty where there are none.
         own_head: whether its classifier is not the one that those weights have, so that it is always drawn anew.
         ignored: beginnings of the names that those weights hold and the network does not.
     """
 
     name: str
     build: Build
-    imagenet: WeightsEnum | None = None
+    imagenet: Mapping[str, WeightsEnum] = field(default_factory=dict)
     own_head: bool = False
     ignored: tuple[str, ...] = ()
 
@@ -49,13 +50,24 @@ _WITHOUT_AUXILIARIES: Mapping[str, Any] = {"aux_logits": False, "transform_input
 _OPTIONS: dict[str, Mapping[str, Any]] = {"googlenet": _WITHOUT_AUXILIARIES, "inception_v3": _WITHOUT_AUXILIARIES}
 
 
+IMAGENET = "imagenet"
+
+
+def is_imagenet(weights: str) -> bool:
+    """Whether a setting names ImageNet weights: torchvision's default, or one version of them."""
+    return weights == IMAGENET or weights.startswith("imagenet1k_")
+
+
+def _versions(weights: type[WeightsEnum]) -> dict[str, WeightsEnum]:
+    return {IMAGENET: weights["DEFAULT"], **{member.name.lower(): member for member in weights}}
+
+
 def _torchvision(name: str) -> Architecture:
-    weights = torchvision.models.get_model_weights(name)
     options = _OPTIONS.get(name, {})
     return Architecture(
         name=name,
         build=lambda classes: torchvision.models.get_model(name, weights=None, num_classes=classes, **options),
-        imagenet=weights["IMAGENET1K_V1"] if "IMAGENET1K_V1" in weights.__members__ else weights["DEFAULT"],
+        imagenet=_versions(torchvision.models.get_model_weights(name)),
         ignored=("aux1.", "aux2.", "AuxLogits.") if options else (),
     )
 
@@ -67,7 +79,7 @@ ARCHITECTURES: Registry[Architecture] = Registry("model", setting="model", error
 
 
 def register_model(
-    name: str, *, head: str = "", imagenet: WeightsEnum | None = None, own_head: bool = False
+    name: str, *, head: str = "", imagenet: type[WeightsEnum] | None = None, own_head: bool = False
 ) -> Callable[[Build], Build]:
     """A decorator that adds a network.
 
@@ -77,7 +89,7 @@ def register_model(
     Args:
         name: what settings call it.
         head: path of its last part, the classifier; not needed where it is called classifier, fc, head or heads.
-        imagenet: torchvision's weights that fit it.
+        imagenet: torchvision's weights that fit it, such as `torchvision.models.ResNet18_Weights`.
         own_head: whether its classifier is not the one that those weights have.
 
     Raises:
@@ -88,7 +100,7 @@ def register_model(
         if name in TORCHVISION:
             raise ConfigError(f"model {name!r}: is the name of a network of torchvision's")
         with_head = (lambda classes: name_head(build(classes), head)) if head else build
-        ARCHITECTURES.add(name, Architecture(name, with_head, imagenet, own_head))
+        ARCHITECTURES.add(name, Architecture(name, with_head, _versions(imagenet) if imagenet else {}, own_head))
         return build
 
     return register
@@ -98,13 +110,11 @@ for _name in ("alexnet", "resnet18", "resnet50", "mobilenet_v2", "efficientnet_v
     ARCHITECTURES.add(_name, _torchvision(_name))
 
 
-@register_model(
-    "mobilenet_v2-two-layer-head", imagenet=torchvision.models.MobileNet_V2_Weights.IMAGENET1K_V1, own_head=True
-)
+@register_model("mobilenet_v2-two-layer-head", imagenet=torchvision.models.MobileNet_V2_Weights, own_head=True)
 def _mobilenet_v2_two_layer_head(num_classes: int) -> nn.Module:
     model = torchvision.models.mobilenet_v2(weights=None)
     model.classifier = nn.Sequential(
-        nn.Linear(1280, 512), nn.ReLU(inplace=True), nn.Dropout(0.3), nn.Linear(512, num_classes)
+        nn.Dropout(0.2), nn.Linear(1280, 512), nn.ReLU(inplace=True), nn.Dropout(0.3), nn.Linear(512, num_classes)
     )
     return model
 

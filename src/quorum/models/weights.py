@@ -13,9 +13,10 @@ from urllib.parse import urlparse
 
 import torch
 from torch import nn
+from torchvision.models import WeightsEnum
 
-from quorum.errors import ModelError
-from quorum.models.architectures import Architecture
+from quorum.errors import ModelError, unknown
+from quorum.models.architectures import IMAGENET, Architecture
 from quorum.models.parts import head_name, last_layer
 
 State = Mapping[str, torch.Tensor]
@@ -24,30 +25,47 @@ State = Mapping[str, torch.Tensor]
 OLD_DENSENET = re.compile(r"^(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\.\w+)$")
 
 
-def imagenet_file(kind: Architecture) -> Path:
+def imagenet_file(kind: Architecture, version: str = IMAGENET) -> Path:
     """Where torch keeps (or would keep) the ImageNet weights of an architecture.
 
+    Args:
+        kind: the architecture.
+        version: one of `kind.imagenet`.
+
     Raises:
-        ModelError: where torchvision has none.
+        ModelError: where torchvision has no such weights.
     """
-    if kind.imagenet is None:
+    return Path(torch.hub.get_dir()) / "checkpoints" / _file_name(_imagenet(kind, version))
+
+
+def _imagenet(kind: Architecture, version: str) -> WeightsEnum:
+    if not kind.imagenet:
         raise ModelError(f"weights: there are no ImageNet weights of {kind.name}", setting="weights")
-    return Path(torch.hub.get_dir()) / "checkpoints" / Path(urlparse(kind.imagenet.url).path).name
+    if version not in kind.imagenet:
+        raise ModelError(
+            f"weights: {unknown(f'version of the ImageNet weights of {kind.name}', version, kind.imagenet)}",
+            setting="weights",
+        )
+    return kind.imagenet[version]
 
 
-def fetch_imagenet(kind: Architecture) -> Path:
+def _file_name(weights: WeightsEnum) -> str:
+    return Path(urlparse(weights.url).path).name
+
+
+def fetch_imagenet(kind: Architecture, version: str = IMAGENET) -> Path:
     """The file of ImageNet weights, downloaded and checked by torch unless it is in its cache.
 
     Raises:
-        ModelError: where it is not there and cannot be downloaded; the message names the file.
+        ModelError: where there are no such weights, or they are not in the cache and cannot be downloaded; the message
+            names the file.
     """
-    file = imagenet_file(kind)
+    file = imagenet_file(kind, version)
     if not file.is_file():
-        assert kind.imagenet is not None
         file.parent.mkdir(parents=True, exist_ok=True)
         try:
             torch.hub.download_url_to_file(
-                kind.imagenet.url, str(file), hash_prefix=file.stem.rpartition("-")[2], progress=False
+                _imagenet(kind, version).url, str(file), hash_prefix=_hash_prefix(file), progress=False
             )
         except (URLError, OSError, RuntimeError) as error:
             raise ModelError(
@@ -83,6 +101,31 @@ def file_digest(file: Path) -> str:
     """First 16 hex digits of the file's SHA-256."""
     with file.open("rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()[:16]
+
+
+def check_digest(file: Path, digest: str, kind: Architecture) -> None:
+    """Raise ModelError where a file has the name of one of torchvision's and not its content.
+
+    torchvision's names end in the first digits of the file's SHA-256. Other files' names may only look like that.
+
+    Args:
+        file: a state file.
+        digest: of its content, from `file_digest`.
+        kind: the architecture that it is for.
+    """
+    if file.name not in map(_file_name, kind.imagenet.values()):
+        return
+    if not digest.startswith(prefix := _hash_prefix(file)):
+        raise ModelError(
+            f"weights: {file} is damaged or another file: its SHA-256 begins with {digest[: len(prefix)]}, "
+            f"not with {prefix} as its name says; delete it to have it downloaded again",
+            setting="weights",
+        )
+
+
+def _hash_prefix(file: Path) -> str:
+    """The hexadecimal digits between the last dash and the ending: `resnet50-0676ba61.pth`."""
+    return file.stem.rpartition("-")[2]
 
 
 def load_into(model: nn.Module, state: State, origin: str, kind: Architecture) -> bool:

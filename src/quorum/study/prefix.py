@@ -1,8 +1,9 @@
 """A sweep as a tree: trainings that begin alike share those epochs.
 
 A training is a path, with a node after each epoch. A node names everything that the state there depends on: the
-settings that hold for a whole training, the seed, and the recipe of every epoch so far. Two trainings pass the same
-node exactly when their states there are equal, bit for bit on one machine; so one of them can go on from the other's.
+settings that hold for a whole training, the seed, the numerics class, and the recipe of every epoch so far. Two
+trainings pass the same node exactly when their states there are equal, bit for bit; so one of them can go on from the
+other's.
 """
 
 from __future__ import annotations
@@ -25,14 +26,16 @@ class TrainingPath:
 
     Attributes:
         config: its settings, seed included.
+        numerics: class of the machine that computes it; "" where paths are only counted.
     """
 
     config: TrialConfig
+    numerics: str = ""
 
     @cached_property
     def nodes(self) -> tuple[str, ...]:
         """The node after each epoch, the first epoch's first: 32 hex digits that are equal where states are."""
-        node = self.config.model_dump_json(exclude=set(IN_RECIPES)).encode()
+        node = (self.config.model_dump_json(exclude=set(IN_RECIPES)) + self.numerics).encode()
         found = []
         for epoch in range(1, self.config.epochs + 1):
             node = hashlib.blake2b(node + repr(recipe_of(self.config, epoch)).encode(), digest_size=16).digest()

@@ -23,6 +23,7 @@ class SeedResult:
         reason: why it failed, or "".
         reused: whether it had been trained before this sweep.
         shared_epochs: number of its first epochs that another training of its sweep has trained.
+        numerics: class of the machine that computed it.
     """
 
     seed: int
@@ -31,6 +32,7 @@ class SeedResult:
     reason: str = ""
     reused: bool = False
     shared_epochs: int = 0
+    numerics: str = ""
 
     @property
     def val_accuracy(self) -> float | None:

@@ -23,7 +23,7 @@ from quorum.sweeps.trials import TrialRunner
 from quorum.sweeps.weights import KeptWeights
 from quorum.tracking import schema
 from quorum.tracking.lock import exclusively
-from quorum.tracking.queries import unfinished
+from quorum.tracking.queries import Reuse, unfinished
 from quorum.tracking.records import Record
 from quorum.tracking.runs import RunLog, begin_run
 from quorum.training.check import check_trials
@@ -44,13 +44,13 @@ class SweepSettings:
     Attributes:
         seeds: of every trial.
         keep: trials whose best seed's weights are kept.
-        reuse: whether stored trainings are linked instead of repeated.
+        reuse: whether stored trainings are linked instead of repeated, and which.
         state_gb: gigabytes of disk for states that trainings share, at most.
     """
 
     seeds: tuple[int, ...] = (0, 1, 2)
     keep: int = 3
-    reuse: bool = True
+    reuse: Reuse = True
     state_gb: float = 20.0
 
 
@@ -101,10 +101,11 @@ def run_sweep(
     identity = [study.model_dump(mode="json"), first.model_dump(), settings.seeds, settings.keep, settings.reuse]
     record = Record(
         kind=schema.SWEEP_KIND,
-        key=digest_of([*identity, prepared.data_digest, code_version()]),
+        key=digest_of([*identity, prepared.data_digest, code_version(), prepared.numerics]),
         dataset=study.dataset,
         data_digest=prepared.data_digest,
         code_version=code_version(),
+        numerics=prepared.numerics,
     )
     name, store = source.file.stem, preparer.store
     with exclusively(folders.work_dir, record.key, "sweep"):

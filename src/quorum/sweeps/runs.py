@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass, field
 
 from quorum.errors import TrainingError
 from quorum.study.prefix import TrainingPath
 from quorum.study.results import SeedResult, TrialRequest, TrialResult
 from quorum.tracking import schema
-from quorum.tracking.queries import family, finished_trainings, get_training
+from quorum.tracking.queries import Reuse, family, finished_trainings, get_training
 from quorum.tracking.records import TrainingRecord, TrialRecord, training_identity, trial_identity
 from quorum.tracking.runs import RunLog, begin_run, close_run
 from quorum.training.prepared import PreparedTraining
 from quorum.training.run import trial_metrics
-from quorum.versions import code_version
 
 
 @dataclass
@@ -43,7 +43,13 @@ class OpenTrial:
 
     def path(self, seed: int) -> TrainingPath:
         """The path of a seed's training."""
-        return TrainingPath(self.prepared.config.replace(seed=seed))
+        return TrainingPath(self.prepared.config.replace(seed=seed), self.prepared.numerics)
+
+    @property
+    def record(self) -> TrialRecord:
+        """What the trial is found again by."""
+        prepared = self.prepared
+        return TrialRecord(**trial_identity(prepared.config, prepared.data_digest, prepared.numerics))
 
 
 @dataclass
@@ -53,12 +59,12 @@ class SweepRuns:
     Attributes:
         log: the sweep's run.
         seeds: of every trial.
-        reuse: whether trainings of other sweeps are linked instead of repeated.
+        reuse: whether trainings of other sweeps are linked instead of repeated, and which.
     """
 
     log: RunLog
     seeds: tuple[int, ...]
-    reuse: bool
+    reuse: Reuse
     _runs: dict[str, TrainingRecord] = field(init=False)  # of an interrupted sweep, by key
 
     def __post_init__(self) -> None:
@@ -86,8 +92,7 @@ class SweepRuns:
         found = {seed: result for seed, run in begun.items() if (result := _stored_seed(run, reused=False)) is not None}
         if len(begun) == len(self.seeds):
             return found
-        fingerprint, digest = trial.prepared.config.trial_fingerprint(), trial.prepared.data_digest
-        for seed, training in finished_trainings(self.log.store, fingerprint, digest, code_version()).items():
+        for seed, training in finished_trainings(self.log.store, trial.record, self.reuse).items():
             linkable = self.reuse or training.sweep_run_id == self.log.run_id
             if seed in self.seeds and seed not in begun and linkable:
                 found[seed] = training.result(reused=True)
@@ -99,8 +104,8 @@ class SweepRuns:
             return trial.log
         prepared, request = trial.prepared, trial.request
         origin = prepared.weights.origin if prepared.weights else None
-        record = TrialRecord(
-            **trial_identity(prepared.config, prepared.data_digest),
+        record = dataclasses.replace(
+            trial.record,
             kind=schema.TRIAL_KIND,
             key=trial.key,
             sweep_run_id=self.log.run_id,
@@ -128,7 +133,7 @@ class SweepRuns:
         """
         seed = prepared.config.seed
         record = TrainingRecord(
-            **training_identity(prepared.config, prepared.data_digest),
+            **training_identity(prepared.config, prepared.data_digest, prepared.numerics),
             kind=schema.SEED_KIND,
             key=trial.seed_key(seed),
             sweep_run_id=self.log.run_id,

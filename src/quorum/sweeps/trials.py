@@ -134,7 +134,8 @@ class TrialRunner:
                 resolved = self.preparer.resolve(config)
             except QuorumError:
                 continue
-            paths += [TrainingPath(resolved.replace(seed=seed)) for seed in self.runs.seeds]
+            numerics = self.preparer.numerics
+            paths += [TrainingPath(resolved.replace(seed=seed), numerics) for seed in self.runs.seeds]
         return paths
 
     def _next_job(self, on_begin: OnBegin) -> Job | None:

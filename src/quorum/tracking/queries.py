@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import pandas as pd
 from mlflow.exceptions import MlflowException
@@ -68,38 +69,38 @@ def unfinished(store: TrackingStore, record: type[R], kind: str, key: str) -> R 
     return next(search(store, record, having=having, kind=kind, key=key), None)
 
 
-def finished_training(store: TrackingStore, fingerprint: str, digest: str, code: str) -> TrainingRecord | None:
-    """The newest FINISHED training of a configuration, seed included, on the same data by the same code."""
-    found = search(
-        store,
-        TrainingRecord,
-        status=schema.FINISHED,
-        fingerprint=fingerprint,
-        data_digest=digest,
-        code_version=code,
-    )
-    return next(found, None)
+Reuse = bool | Literal["any"]
+"""Whether stored trainings are used in the place of new ones: those that would be the same bit for bit, or with `any`
+those of another numerics class too."""
 
 
-def finished_trainings(
-    store: TrackingStore, trial_fingerprint: str, digest: str, code: str
-) -> dict[int, TrainingRecord]:
-    """The newest FINISHED training of each seed of a configuration on the same data by the same code.
+def finished_training(store: TrackingStore, wanted: TrainingRecord, reuse: Reuse = True) -> TrainingRecord | None:
+    """The newest FINISHED training of a configuration and seed that may be used, see `finished_trainings`."""
+    return next(_finished(store, wanted, reuse, fingerprint=wanted.fingerprint), None)
+
+
+def finished_trainings(store: TrackingStore, wanted: TrialRecord, reuse: Reuse = True) -> dict[int, TrainingRecord]:
+    """The newest FINISHED training of each seed of a configuration that may be used.
 
     It costs as much as `finished_training` does for one seed.
+
+    Args:
+        store: the tracking store.
+        wanted: the identity of the trial: data, code and configuration are the same, and the numerics class.
+        reuse: with `any`, the numerics class may differ; one of the same comes first.
     """
     found: dict[int, TrainingRecord] = {}
-    for training in search(
-        store,
-        TrainingRecord,
-        having=[TRAINING],
-        status=schema.FINISHED,
-        trial_fingerprint=trial_fingerprint,
-        data_digest=digest,
-        code_version=code,
-    ):
+    for training in _finished(store, wanted, reuse, trial_fingerprint=wanted.trial_fingerprint):
         found.setdefault(training.seed, training)
     return found
+
+
+def _finished(store: TrackingStore, wanted: TrialRecord, reuse: Reuse, **which: str) -> Iterator[TrainingRecord]:
+    identity = {"data_digest": wanted.data_digest, "code_version": wanted.code_version, **which}
+    stored = functools.partial(search, store, TrainingRecord, having=[TRAINING], status=schema.FINISHED, **identity)
+    yield from stored(numerics=wanted.numerics)
+    if reuse == "any":
+        yield from stored()
 
 
 def trainings(store: TrackingStore, dataset: str) -> Iterator[TrainingRecord]:

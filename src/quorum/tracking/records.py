@@ -46,6 +46,7 @@ class Record:
         key: what a repeated command finds its unfinished run by.
         dataset, data_digest: name of the data set, and the digest of its images, labels and splits.
         code_version: of the code that computed.
+        numerics: class of the machine that computed.
         reason: why the run failed or was stopped, or "".
         run_id, name, status: of the run. Empty before there is one.
         ended: whether it has an end.
@@ -58,6 +59,7 @@ class Record:
     dataset: str = _text(schema.DATASET)
     data_digest: str = _text(schema.DATA_DIGEST)
     code_version: str = _text(schema.CODE_VERSION)
+    numerics: str = _text(schema.NUMERICS)
     reason: str = _text(schema.REASON)
     run_id: str = ""
     name: str = ""
@@ -174,23 +176,26 @@ class TrainingRecord(TrialRecord):
             metrics=self.metrics if self.finished else {},
             reason="" if self.finished else failed,
             reused=reused,
+            numerics=self.numerics,
             shared_epochs=self.shared_epochs,
         )
 
 
-def trial_identity(config: TrialConfig, data_digest: str) -> dict[str, Any]:
+def trial_identity(config: TrialConfig, data_digest: str, numerics: str) -> dict[str, Any]:
     """Fields of a TrialRecord by which a trial is found again. Settings are resolved."""
     return {
         "dataset": config.dataset,
         "data_digest": data_digest,
         "code_version": code_version(),
+        "numerics": numerics,
         "trial_fingerprint": config.trial_fingerprint(),
     }
 
 
-def training_identity(config: TrialConfig, data_digest: str) -> dict[str, Any]:
+def training_identity(config: TrialConfig, data_digest: str, numerics: str) -> dict[str, Any]:
     """Fields of a TrainingRecord by which a training is found again. Settings are resolved, seed included."""
-    return {**trial_identity(config, data_digest), "fingerprint": config.fingerprint(), "seed": config.seed}
+    identity = trial_identity(config, data_digest, numerics)
+    return {**identity, "fingerprint": config.fingerprint(), "seed": config.seed}
 
 
 @dataclass(frozen=True, kw_only=True)

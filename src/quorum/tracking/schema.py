@@ -10,6 +10,7 @@ DATA_DIGEST = "quorum.data_digest"
 FINGERPRINT = "quorum.fingerprint"  # of a training: its configuration, seed included
 TRIAL_FINGERPRINT = "quorum.trial_fingerprint"  # of its configuration whatever the seed
 CODE_VERSION = "quorum.code_version"
+NUMERICS = "quorum.numerics"  # class of the machine that computed
 KEY = "quorum.key"  # what a repeated command finds its unfinished run by
 SWEEP = "quorum.sweep_run_id"
 STAGE = "quorum.stage"

@@ -13,6 +13,7 @@ import torch
 
 from quorum import metric_names
 from quorum.data.pixel_store import PixelStore
+from quorum.engine.device import determinism
 from quorum.engine.epoch import Evaluation, evaluate
 from quorum.engine.history import History
 from quorum.engine.metrics import accuracy
@@ -52,15 +53,15 @@ class Trained:
     """What a finished training reports.
 
     Attributes:
-        metrics: by the names that are tracked: `best/epoch` and, for the loss and every metric, `best/val_METRIC`,
-            `last/val_METRIC` and `test/METRIC`, the last of the best epoch's weights.
+        metrics: by the names that are tracked: `best/epoch` and, for the loss and every metric, `best/val_METRIC` and
+            `test/METRIC` of the best epoch's weights, `last/val_METRIC` and `last/test_METRIC` of the last epoch's.
     """
 
     metrics: Mapping[str, float]
 
 
 def train(job: Job, on_batch: Callable[[int], None]) -> Iterator[Progress | Trained]:
-    """Do a job: train the epochs that are left, test once, and write its files.
+    """Do a job: train the epochs that are left, test the last and the best epoch's weights, and write its files.
 
     Args:
         job: the training.
@@ -77,22 +78,28 @@ def train(job: Job, on_batch: Callable[[int], None]) -> Iterator[Progress | Trai
     model = build(config.model, len(prepared.classes), seed=config.seed, weights=weights).to(batches.device)
     training = Training(config, model, parameter_groups(model), batches)
     yield from training.run(job.states, on_batch)
-    scored = {split: evaluate(model, batches.evaluation(split), config.precision) for split in ("val", "test")}
-    tested = scored["test"].metrics(training.loss)
-    _write_artifacts(job.artifacts, prepared, training.history, scored)
+    history = training.history
+    last = evaluate(model, batches.evaluation("test"), config.precision)
+    training.load_best()
+    scored = {
+        "val": evaluate(model, batches.evaluation("val"), config.precision),
+        "test": last if history.best is history.last else evaluate(model, batches.evaluation("test"), config.precision),
+    }
+    _write_artifacts(job.artifacts, prepared, history, scored)
     Classifier.save(job.bundle, config, prepared.classes, prepared.data_digest, model.state_dict())
-    yield Trained(_final_metrics(training.history, tested))
+    yield Trained(_final_metrics(history, scored["test"].metrics(training.loss), last.metrics(training.loss)))
     if job.states.own is not None:
         discard_state(job.states.own)
 
 
-def _final_metrics(history: History, tested: Mapping[str, float]) -> dict[str, float]:
+def _final_metrics(history: History, tested: Mapping[str, float], last_tested: Mapping[str, float]) -> dict[str, float]:
     best, last = history.best, history.last
     return {
         metric_names.BEST_EPOCH: best.epoch,
         **{metric_names.BEST + name: value for name, value in best.of("val").items()},
         **{metric_names.LAST + name: value for name, value in last.of("val").items()},
         **{metric_names.TEST + name: value for name, value in tested.items()},
+        **{metric_names.LAST_TEST + name: value for name, value in last_tested.items()},
     }
 
 
@@ -102,6 +109,7 @@ def environment() -> dict[str, Any]:
         "code_version": code_version(),
         "git_commit": git_commit(),
         "packages": package_versions(),
+        "determinism": determinism(),
         "machine": {
             **machine(),
             "torch_threads": str(torch.get_num_threads()),

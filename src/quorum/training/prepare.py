@@ -11,10 +11,19 @@ import torch
 
 from quorum.config import AUTO, TrialConfig
 from quorum.data.opened import OpenDataset
-from quorum.engine.device import resolve_precision
+from quorum.engine.device import numerics_class, resolve_precision
 from quorum.engine.training import check_groups
 from quorum.errors import ModelError
-from quorum.models import architecture, build, fetch_imagenet, file_digest, parameter_groups
+from quorum.models import (
+    architecture,
+    build,
+    check_digest,
+    check_input,
+    fetch_imagenet,
+    file_digest,
+    is_imagenet,
+    parameter_groups,
+)
 from quorum.tracking.logged_models import FetchedModel, fetch_bundles
 from quorum.tracking.store import TrackingStore
 from quorum.training.prepared import FirstWeights, PreparedTraining, WeightsOrigin
@@ -31,15 +40,22 @@ class Preparer:
         data: the data set.
         device: where they are computed.
         store: the tracking store, where models of ours are looked up.
+        threads: of torch, in the processes that compute; 0 for as many as this one has.
     """
 
     data: OpenDataset
     device: torch.device
     store: TrackingStore
+    threads: int = 0
     _resolved: dict[TrialConfig, tuple[TrialConfig, FirstWeights | None]] = field(default_factory=dict)
     _prepared: dict[TrialConfig, PreparedTraining] = field(default_factory=dict)
     _fetched: dict[str, FetchedModel] = field(default_factory=dict)
     _fitting: set[tuple[str, str, int]] = field(default_factory=set)  # networks and weights that were seen to fit
+
+    @functools.cached_property
+    def numerics(self) -> str:
+        """Class of the machine that computes the trainings."""
+        return numerics_class(self.device, self.threads)
 
     def prepare(self, config: TrialConfig) -> PreparedTraining:
         """The training of a configuration.
@@ -52,7 +68,7 @@ class Preparer:
         if trial not in self._prepared:
             resolved, weights = self._resolve(trial)
             batches = self.data.batches(resolved, self.device)
-            prepared = PreparedTraining(resolved, weights, batches, self.data.source)
+            prepared = PreparedTraining(resolved, weights, batches, self.data.source, self.numerics)
             self._check(prepared)
             self._prepared[trial] = prepared
         return self._prepared[trial].with_seed(config.seed)
@@ -85,14 +101,17 @@ class Preparer:
             file = model.bundles[0] / WEIGHTS
             origin = WeightsOrigin(model.uri, model.run_id, model.model_id)
             return FirstWeights(file, digest_once(file), origin)
-        if config.weights == "imagenet":
-            file = fetch_imagenet(architecture(config.model))
+        kind = architecture(config.model)
+        if is_imagenet(config.weights):
+            file = fetch_imagenet(kind, config.weights)
         elif not (file := Path(config.weights)).is_file():
             raise ModelError(
                 f"weights: no file {file}; none, imagenet, a state file, models:/NAME/VERSION or runs:/RUN/model",
                 setting="weights",
             )
-        return FirstWeights(file, digest_once(file))
+        digest = digest_once(file)
+        check_digest(file, digest, kind)
+        return FirstWeights(file, digest)
 
     def _fetch(self, uri: str) -> FetchedModel:
         if uri not in self._fetched:
@@ -107,7 +126,16 @@ class Preparer:
     def _check(self, prepared: PreparedTraining) -> None:
         """Raise a QuorumError for settings that could not be trained: batch size, weights, parameter groups."""
         config, weights = prepared.config, prepared.weights
-        prepared.batches.count(config.batch_size)
+        images, kind = prepared.images_per_epoch, architecture(config.model)
+        if images % config.batch_size == 1:  # only a last batch that is kept though it is not full
+            try:
+                check_input(kind, prepared.batches.preprocess.input_size, 1)
+            except ModelError as error:
+                raise ModelError(
+                    f"batch_size: {config.batch_size} leaves a last batch of one image, which the batch-norm of "
+                    f"{kind.name} cannot train on; drop_last=true leaves it out",
+                    setting="batch_size",
+                ) from error
         key = (config.model, config.weights_digest, len(prepared.classes))
         # Without weights to try, the network's shape is enough.
         file = weights.file if weights and key not in self._fitting else None

@@ -49,12 +49,14 @@ class PreparedTraining:
         weights: that it starts from; None for random ones.
         batches: its data, opened.
         source: where the images come from, for the record.
+        numerics: class of the machine that computes it, see `quorum.engine.device.numerics_class`.
     """
 
     config: TrialConfig
     weights: FirstWeights | None
     batches: Batches
     source: str
+    numerics: str
 
     @property
     def pixels(self) -> PixelStore:
@@ -79,8 +81,7 @@ class PreparedTraining:
     @property
     def images_per_epoch(self) -> int:
         """Images that an epoch trains on, at the batch size that it begins with."""
-        size = self.config.batch_size
-        return self.batches.count(size) * size
+        return self.batches.images_per_epoch(self.config.batch_size, drop_last=self.config.drop_last)
 
     def with_seed(self, seed: int) -> PreparedTraining:
         """The same trial's training with another seed."""

@@ -8,7 +8,7 @@ from quorum.config import AUTO, TrialConfig
 from quorum.data import dataset
 from quorum.data.augment.policies import policy
 from quorum.engine.training import check_choices
-from quorum.models import architecture, check_input, usual_input
+from quorum.models import architecture, check_input, is_imagenet, usual_input
 
 OURS = ("models:/", "runs:/")  # beginnings of URIs of models of ours
 # What does not make another protocol of a training: seeds are repetitions, and the machine decides the others.
@@ -31,7 +31,7 @@ def resolve_static(config: TrialConfig) -> TrialConfig:
     resize = config.resize if config.resize != AUTO else data.resize(size)
     normalize = config.normalize
     if normalize == AUTO and not config.weights.startswith(OURS):
-        normalize = "imagenet" if config.weights == "imagenet" else "half"
+        normalize = "imagenet" if is_imagenet(config.weights) else "half"
     return config.replace(
         input_size=size,
         resize=resize,

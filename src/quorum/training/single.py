@@ -12,7 +12,7 @@ from quorum.engine.training import Progress, States
 from quorum.study.results import SeedResult
 from quorum.tracking import schema
 from quorum.tracking.lock import exclusively
-from quorum.tracking.queries import finished_training, unfinished
+from quorum.tracking.queries import Reuse, finished_training, unfinished
 from quorum.tracking.records import TrainingRecord, training_identity
 from quorum.tracking.runs import RunLog, begin_run, point_adopted
 from quorum.training.folders import WorkFolders
@@ -21,13 +21,12 @@ from quorum.training.prepare import Preparer
 from quorum.training.prepared import PreparedTraining
 from quorum.training.progress import TrainingProgress
 from quorum.training.run import log_beginning, log_end, log_model, make_job, trained_result, trial_metrics
-from quorum.versions import code_version
 
 Work = Callable[[Job, Callable[[int], None]], Iterator[Progress | Trained]]
 
 
 def train_one(
-    config: TrialConfig, preparer: Preparer, folders: WorkFolders, *, reuse: bool = True, work: Work = train
+    config: TrialConfig, preparer: Preparer, folders: WorkFolders, *, reuse: Reuse = True, work: Work = train
 ) -> SeedResult:
     """Train a configuration, go on with it where it was interrupted, or return the run that holds it already.
 
@@ -35,22 +34,22 @@ def train_one(
         config: the settings, seed included.
         preparer: prepares the training.
         folders: where it keeps what is not tracked yet.
-        reuse: whether a stored result is returned.
+        reuse: whether a stored result is returned, and which.
         work: does the job, see `quorum.training.job.train`.
 
     Raises:
         QuorumError: for settings that cannot be trained, a training that failed, or one that another process works on.
     """
     prepared, store = preparer.prepare(config), preparer.store
-    fingerprint, digest = prepared.config.fingerprint(), prepared.data_digest
-    key = digest_of([fingerprint, digest, code_version()])
+    identity = training_identity(prepared.config, prepared.data_digest, prepared.numerics)
+    key = digest_of(identity)
+    record = TrainingRecord(**identity, kind=schema.TRAIN_KIND, key=key)
     with exclusively(folders.work_dir, key, "training"):
-        stored = finished_training(store, fingerprint, digest, code_version()) if reuse else None
+        stored = finished_training(store, record, reuse) if reuse else None
         if stored is not None and stored.model_id:  # one whose weights were not kept is no answer
             point_adopted(store, stored)
             say(f"run {stored.run_id} holds this result already; reuse=false trains it again")
             return stored.result(reused=True)
-        record = TrainingRecord(**training_identity(prepared.config, digest), kind=schema.TRAIN_KIND, key=key)
         name = f"{config.model} on {config.dataset}, seed {config.seed}"
         previous = unfinished(store, TrainingRecord, schema.TRAIN_KIND, key)
         with begin_run(store, name, record, previous=previous) as log:

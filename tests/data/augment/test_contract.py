@@ -9,7 +9,15 @@ import torch
 
 from quorum.data import load_catalogue
 from quorum.data.augment.draws import Prepared
-from quorum.data.augment.operation import OPERATIONS, Draws, Images, Operation, RandomCrop, register_operation
+from quorum.data.augment.operation import (
+    OPERATIONS,
+    Draws,
+    Images,
+    Operation,
+    RandomCrop,
+    RandomResizedCrop,
+    register_operation,
+)
 from quorum.data.augment.policies import policy
 from quorum.data.batches import Batches
 from quorum.data.pixel_store import open_store
@@ -23,11 +31,12 @@ EXAMPLES = {
     "jitter": "jitter(0.3, 0.3, 0.3, 0.1)",
     "perspective": "perspective(0.5, 0.5)",
     "random_crop": "random_crop",
+    "random_resized_crop": "random_resized_crop",
     "rotate": "rotate(30)",
     "shift": "shift(0.2)",
     "vflip": "vflip",
 }
-ALONE = sorted(EXAMPLES.keys() - {"random_crop"})
+ALONE = sorted(EXAMPLES.keys() - {"random_crop", "random_resized_crop"})
 N, SIZE = 24, 17
 
 
@@ -49,6 +58,7 @@ def operation_of(name: str) -> Operation:
 def test_every_operation_has_an_example() -> None:
     assert EXAMPLES.keys() == OPERATIONS.keys()
     assert policy(EXAMPLES["random_crop"]).crop == RandomCrop()
+    assert policy(EXAMPLES["random_resized_crop"]).crop == RandomResizedCrop()
 
 
 @pytest.mark.parametrize("name", ALONE)

@@ -80,10 +80,3 @@ def test_images_decode_to_rgb_bytes(catalogue: Catalogue) -> None:
         assert pixels.dtype == np.uint8
         assert pixels.ndim == 3
         assert pixels.shape[2] == 3
-
-
-def test_the_stamp_is_stable_and_sees_the_split(catalogue: Catalogue) -> None:
-    assert catalogue.stamp() == catalogue.stamp()
-    swapped = {**catalogue.splits, "val": catalogue.splits["test"], "test": catalogue.splits["val"]}
-    other = Catalogue(catalogue.name, catalogue.classes, catalogue.images, catalogue.labels, swapped)
-    assert other.stamp() != catalogue.stamp()

@@ -61,11 +61,33 @@ class RandomCrop:
     fill: Fill = "edge"
 
 
-Factory = Callable[..., Operation | RandomCrop]
+@dataclass(frozen=True)
+class RandomResizedCrop:
+    """torchvision's RandomResizedCrop: a rectangle at random in place of the window, resized to the input's square,
+    bilinear and antialiased. It is cut out as images are read, so it comes first.
+
+    Attributes:
+        scale: smallest and largest area, as fractions of the image's.
+        ratio: smallest and largest width / height, drawn on a logarithmic scale.
+    """
+
+    scale: tuple[float, float] = (0.08, 1.0)
+    ratio: tuple[float, float] = (3 / 4, 4 / 3)
+
+    def __post_init__(self) -> None:
+        if not 0 < self.scale[0] <= self.scale[1] <= 1:
+            raise ValueError(f"scale={self.scale} must be two fractions above 0 and up to 1, the smaller one first")
+        if not 0 < self.ratio[0] <= self.ratio[1]:
+            raise ValueError(f"ratio={self.ratio} must be two numbers above 0, the smaller one first")
+
+
+Crop = RandomCrop | RandomResizedCrop
+Factory = Callable[..., Operation | Crop]
 F = TypeVar("F", bound=Callable[..., Any])
 
 OPERATIONS: Registry[Factory] = Registry("augmentation operation", "augment")
 OPERATIONS.add("random_crop", RandomCrop)
+OPERATIONS.add("random_resized_crop", RandomResizedCrop)
 
 
 def register_operation(name: str) -> Callable[[F], F]:

@@ -15,7 +15,7 @@ import torch
 # These fill OPERATIONS.
 from quorum.data.augment import color, geometry  # noqa: F401
 from quorum.data.augment.draws import Prepared
-from quorum.data.augment.operation import OPERATIONS, Images, Operation, RandomCrop
+from quorum.data.augment.operation import OPERATIONS, Crop, Images, Operation
 from quorum.errors import ConfigError, unknown
 from quorum.expressions import construct, parse_calls, wrong_call
 
@@ -25,11 +25,11 @@ class Policy:
     """How training images are varied.
 
     Attributes:
-        crop: which window of an image is varied; None for the one in its center, with zeros beyond it.
+        crop: which part of an image is varied; None for the window in its center, with zeros beyond it.
         operations: applied in order to the cropped batch.
     """
 
-    crop: RandomCrop | None = None
+    crop: Crop | None = None
     operations: tuple[Operation, ...] = ()
 
     def draw(self, n: int, size: int, generator: torch.Generator) -> tuple[Prepared, ...]:
@@ -53,7 +53,7 @@ def to_float(images: torch.Tensor) -> Images:
 _SHIFTED = "jitter(brightness=0.2, contrast=0.2, saturation=0.2, hue=0.1) | shift(fraction=0.1)"
 
 # Names for expressions. The first three are the Caltech-101 report's, the others the CIFAR-10 report's; its first crops
-# a window of the resized image, where that is larger than the input.
+# a window of the resized image, where that is larger than the input; its last is that of PyTorch's tutorial.
 POLICIES = {
     "crop-flip-grey": "random_crop | flip | grayscale(p=0.1)",
     "perspective-rotation-vflip": "perspective(distortion=0.5, p=0.5) | rotate(degrees=30) | vflip",
@@ -67,6 +67,7 @@ POLICIES = {
         "flip | rotate(degrees=15) | jitter(brightness=0.3, contrast=0.3, saturation=0.3, hue=0.1)"
         " | affine(translate=0.1, scale=(0.9, 1.1))"
     ),
+    "resized-crop-flip": "random_resized_crop | flip",
 }
 NONE = "none"
 
@@ -91,7 +92,7 @@ def policy(text: str) -> Policy:
             reason = unknown(OPERATIONS.kind, call.name, OPERATIONS)
             raise wrong_call(expression, "augment", call.column, reason)
         made = construct(call, OPERATIONS[call.name], expression, "augment")
-        if not isinstance(made, RandomCrop):
+        if not isinstance(made, Crop):
             operations.append(made)
         elif place:
             raise wrong_call(expression, "augment", call.column, f"{call.name} has to come first")

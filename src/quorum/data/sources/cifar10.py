@@ -1,4 +1,4 @@
-"""`cifar10`: the official 50,000 / 10,000, with 5,000 of the former, class-stratified, held out for validation.
+"""`cifar10`: the official 50,000 / 10,000, with 10,000 of the former, class-stratified, held out for validation.
 
 Read from either an image-folder tree (`train/CLASS/*.jpg`, `test/CLASS/*.jpg`) or the official Python files that
 torchvision downloads (`cifar-10-batches-py/`).
@@ -19,7 +19,7 @@ from quorum.data.images import ArrayImage, FileImage, ImageSource, is_image
 from quorum.errors import DataError
 
 SPLIT_SEED = 0
-VAL = 5000
+VAL = 10_000
 COUNTS = {"train": 50_000, "test": 10_000}
 OFFICIAL = "cifar-10-batches-py"
 OFFICIAL_FILES = {"train": [f"data_batch_{i}" for i in range(1, 6)], "test": ["test_batch"]}
