@@ -15,6 +15,7 @@ BASE = {
     "console",
     "errors",
     "expressions",
+    "inference",
     "metric_names",
     "plugins",
     "randomness",

@@ -111,13 +111,13 @@ def test_ours_beside_theirs(studied: Quorum) -> None:
     low = row(result, "low")
     values = pd.Series([run["best_val_accuracy"] for run in trained])
     assert (low["mean"], low["std"], low["n"]) == (pytest.approx(values.mean()), pytest.approx(values.std()), 2)
-    assert low["verdict"] == "better"
+    assert low["verdict"] == "higher"
     assert row(result, "high")["verdict"] == "no number"
     assert row(result, "high")["n"] == 1
     assert row(result, "never-run")["verdict"] == "not run"
     [run] = MlflowClient().search_runs(["1"], f"tags.`{schema.KIND}` = 'report'")
     assert run.info.status == "FINISHED"
-    assert run.data.metrics["rows/better"] == 1
+    assert run.data.metrics["rows/higher"] == 1
     assert "0.1230 ± 0.0100" in run.data.tags[schema.NOTE]
     logged = studied.folder / "mlruns" / run.info.run_id / "artifacts"
     written = studied.folder / "reports"

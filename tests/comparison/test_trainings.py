@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import pytest
 
 from quorum.comparison.trainings import find_trainings
@@ -21,11 +23,18 @@ def store(quorum: Quorum) -> TrackingStore:
 
 
 def write(
-    store: TrackingStore, seed: int, accuracy: float | None, digest: str = "d", config: TrialConfig = CONFIG
+    store: TrackingStore,
+    seed: int,
+    accuracy: float | None,
+    digest: str = "d",
+    code_version: str = "c",
+    numerics: str = "cpu x",
+    config: TrialConfig = CONFIG,
 ) -> str:
     """A finished training, or one that failed."""
     resolved = resolve_static(config).replace(seed=seed)
-    log = begin_run(store, "a training", TrainingRecord(kind="seed", **training_identity(resolved, digest, "cpu x")))
+    identity = {**training_identity(resolved, digest, numerics), "code_version": code_version}
+    log = begin_run(store, "a training", TrainingRecord(kind="seed", **identity))
     log.params(resolved.model_dump())
     if accuracy is None:
         end_run(log, "FAILED", "the loss is nan")
@@ -43,16 +52,46 @@ def test_the_newest_of_each_seed_counts(store: TrackingStore) -> None:
     stored = find_trainings(store, "digits")
     assert set(stored) == {protocol(CONFIG), protocol(CONFIG.replace(lr=0.5))}
     ours = stored[protocol(CONFIG)]
-    assert ours.accuracy.mean == pytest.approx(0.6)
+    assert ours.of("best/val_accuracy").mean == pytest.approx(0.6)
+    assert ours.by_seed("best/val_accuracy") == {0: 0.5, 1: 0.7}
     assert ours.values("test/accuracy") == pytest.approx([0.6, 0.4])
     assert ours.best_seed is not None
     assert ours.best_seed.seed == 1
 
 
-def test_those_on_other_data_than_the_newest_are_left_out(store: TrackingStore) -> None:
-    write(store, 0, 0.1, digest="old")
-    write(store, 1, 0.5, digest="new")
-    assert set(find_trainings(store, "digits")[protocol(CONFIG)].finished) == {1}
+OTHERS = {
+    "data": functools.partial(write, digest="other"),
+    "code": functools.partial(write, code_version="other"),
+    "machine": functools.partial(write, numerics="cpu y"),
+}
+
+
+@pytest.mark.parametrize("what", OTHERS)
+def test_what_differs_is_never_mixed_and_the_newest_complete_set_counts(what: str, store: TrackingStore) -> None:
+    def write_other(seed: int) -> None:
+        OTHERS[what](store, seed, 0.9)
+
+    for seed in range(3):
+        write(store, seed, 0.5)
+    for seed in range(2):
+        write_other(seed)  # newer, and not complete
+    stored = find_trainings(store, "digits")[protocol(CONFIG)]
+    assert stored.by_seed("best/val_accuracy") == dict.fromkeys(range(3), 0.5)
+    [(origin, (count, run_id))] = stored.left_out.items()
+    assert (count, bool(run_id), origin != stored.origin) == (2, True, True)
+    write_other(2)
+    stored = find_trainings(store, "digits")[protocol(CONFIG)]
+    assert stored.by_seed("best/val_accuracy") == dict.fromkeys(range(3), 0.9)
+
+
+def test_other_first_weights_are_another_set(store: TrackingStore) -> None:
+    transfer = CONFIG.replace(model="resnet18", weights="imagenet", input_size=32)
+    for digest, seeds in (("a", (0, 1)), ("b", (2,))):
+        for seed in seeds:
+            write(store, seed, 0.5, config=transfer.replace(weights_digest=digest))
+    stored = find_trainings(store, "digits")[protocol(transfer)]
+    assert set(stored.finished) == {0, 1}  # none is complete: the largest counts
+    assert [count for count, _ in stored.left_out.values()] == [1]
 
 
 def test_a_seed_that_failed_says_why_unless_it_was_repeated(store: TrackingStore) -> None:

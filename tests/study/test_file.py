@@ -18,7 +18,7 @@ from quorum.study.plan import epochs_shared, epochs_written, plan
 from quorum.training.check import check_study
 from tests.conftest import ROOT
 
-STUDIES = sorted((ROOT / "sweeps").rglob("*.yaml"))
+STUDIES = sorted((ROOT / "sweeps").glob("*/*.yaml"))
 
 
 @pytest.mark.parametrize("file", STUDIES, ids=lambda file: f"{file.parent.name}/{file.stem}")
@@ -63,6 +63,8 @@ def test_every_published_number_is_in_the_files() -> None:
     found: dict[tuple[str, str], tuple[float | None, float | None]] = {}
     for file in STUDIES:
         for row in load_study(file).study.published:
+            if row.fails_below is not None:  # published in words
+                continue
             at = json.dumps({k: str(v) for k, v in canonical(row.at).items()}, sort_keys=True)
             value = (row.val_accuracy, row.std)
             assert found.setdefault((row.id, at), value) == value  # a vote's member is in two files

@@ -21,6 +21,7 @@ from quorum.data import dataset as dataset_named
 from quorum.errors import DataError, StudyError, unknown
 from quorum.reporting import tables
 from quorum.reporting.pages import ComparisonPage
+from quorum.study.claims import Claim, load_claims
 from quorum.study.file import StudyFile
 from quorum.study.find import find_studies
 from quorum.tracking import schema
@@ -37,7 +38,8 @@ class Report:
     Attributes:
         run_id: of its MLflow run.
         dataset: name of the data set.
-        rows: every row as a JSON value: study, table, id, settings, published, mean, std, n, verdict and reason.
+        rows: every row as a JSON value: study, table, id, settings, published, mean, std, n, verdict, reason and more.
+        claims: what the reports conclude, judged: id, says, outcome and effects.
         verdicts: number of rows by verdict. A published row that two studies have counts once.
         overview: all rows as one table of text.
         head: the verdicts on one line.
@@ -47,6 +49,7 @@ class Report:
     run_id: str
     dataset: str
     rows: list[dict[str, Any]]
+    claims: list[dict[str, Any]]
     verdicts: dict[str, int]
     overview: pd.DataFrame
     head: str
@@ -74,7 +77,7 @@ def run_report(options: ReportOptions, store: TrackingStore) -> Report:
     dataset_named(options.dataset)
     if options.output.exists() and not options.output.is_dir():
         raise DataError(f"output: {options.output} is not a folder")
-    sources = _studies(options)
+    sources, claims = _studies(options)
     record = Record(kind=schema.REPORT_KIND, dataset=options.dataset)
     with (
         begin_run(store, f"report {options.dataset}", record) as log,
@@ -89,6 +92,7 @@ def run_report(options: ReportOptions, store: TrackingStore) -> Report:
             folder,
             find_trainings(store, options.dataset),
             lambda: open_data(options, options.dataset, options.split_seed),
+            claims,
         )
         page = builder.page([builder.section(source) for source in sources])
         _write(options, builder, page, log)
@@ -97,6 +101,7 @@ def run_report(options: ReportOptions, store: TrackingStore) -> Report:
             log.run_id,
             options.dataset,
             builder.row_data(),
+            [claim.data() for claim in builder.judged_claims()],
             builder.counts(),
             page.overview,
             page.head,
@@ -105,8 +110,9 @@ def run_report(options: ReportOptions, store: TrackingStore) -> Report:
         )
 
 
-def _studies(options: ReportOptions) -> Sequence[StudyFile]:
-    """The studies to report on. A broken one that was not asked for is left out, with a line on standard error."""
+def _studies(options: ReportOptions) -> tuple[Sequence[StudyFile], Sequence[Claim]]:
+    """The studies to report on, and the claims unless one study alone is meant. A broken one that was not asked for is
+    left out, with a line on standard error."""
     found = find_studies(options.sweeps_dir, options.dataset, check_study)
     for file, error in found.broken.items():
         if file.stem == options.study:
@@ -116,7 +122,8 @@ def _studies(options: ReportOptions) -> Sequence[StudyFile]:
     chosen = [source for source in found.good if options.study in (None, source.file.stem)]
     if not chosen:
         raise StudyError(f"study: {unknown('study', str(options.study), [source.file.stem for source in found.good])}")
-    return chosen
+    claims = load_claims(options.sweeps_dir, options.dataset, found.good) if options.study is None else ()
+    return chosen, claims
 
 
 def _write(options: ReportOptions, builder: ReportBuilder, page: ComparisonPage, log: RunLog) -> None:

@@ -42,8 +42,10 @@ class Stage:
 
     Attributes:
         name: of the stage.
-        table: a row for each trial: the varied settings, `mean` and `std` of the validation accuracy (best epoch) over
-            the seeds, `n`, `test mean`, `test std`, and in some `published`, `difference`, `reused` and `note`.
+        table: a row for each trial: the varied settings, `mean` and `std` of the validation accuracy over the seeds, of
+            the epoch that the study is about (the best, unless its file says the last), `± 95%`, half its interval,
+            `n`, `last mean` (or `best mean`), `test mean`, `test std`, and in some `published`, `difference`, `reused`
+            and `note`.
     """
 
     name: str
@@ -101,9 +103,10 @@ class SweepRun:
     @property
     def best(self) -> str:
         """The best trial of the last stage and its mean, on one line."""
-        best = self._outcome.results[-1].best
+        last = self._outcome.results[-1]
+        best = last.best
         assert best is not None, "a stage without a finished trial ends the sweep with an error"
-        return f"{describe(best.request)} at {best.of(metric_names.BEST_VAL_ACCURACY).mean:.4f}"
+        return f"{describe(best.request)} at {best.of(last.metric).mean:.4f}"
 
     def data(self) -> dict[str, Any]:
         """All of it as a JSON value."""

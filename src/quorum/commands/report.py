@@ -21,5 +21,6 @@ def report(options: ReportOptions, _given: Mapping[str, str], store: TrackingSto
         "markdown": str(made.markdown),
         "verdicts": made.verdicts,
         "rows": made.rows,
+        "claims": made.claims,
     }
     return Result(data, f"{tables.markdown(made.overview)}\n\n{made.head}\n{made.html}\n{made.markdown}")

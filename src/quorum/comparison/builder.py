@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from quorum.comparison import tables
+from quorum.comparison.claims import CLAIM_RULE, JudgedClaim, Known, judge
+from quorum.comparison.claims import table as claims_table
+from quorum.comparison.curves import band, distance, read_recorded, trajectory_line
 from quorum.comparison.rows import Row, row_data, trial_row, vote_row
 from quorum.comparison.trainings import StoredTrainings
 from quorum.comparison.verdicts import VERDICT_RULE
@@ -19,11 +25,14 @@ from quorum.config import TrialConfig
 from quorum.data.opened import OpenDataset
 from quorum.data.summary import class_counts, mean_images
 from quorum.errors import DataError
+from quorum.inference import Interval, not_told_from_best, two_way_interval
+from quorum.metric_names import VAL_ACCURACY
 from quorum.reporting import figures
 from quorum.reporting.pages import ComparisonPage, Part, Picture, Section
 from quorum.reporting.tables import STD_NOTE, vote_confusions
+from quorum.study.claims import Claim, RowKey, row_key
 from quorum.study.file import StudyFile
-from quorum.study.model import PublishedRow, Study
+from quorum.study.model import PublishedRow, Study, canonical
 from quorum.study.plan import PlannedTrial, plan
 from quorum.study.results import SeedResult, best_seed
 from quorum.summary import best_of
@@ -31,10 +40,16 @@ from quorum.tracking import schema
 from quorum.tracking.queries import artifact, history_frame, predictions
 from quorum.tracking.store import TrackingStore
 from quorum.training.resolve import protocol
+from quorum.versions import code_version
 from quorum.voting.seed_votes import VOTE, VotingTrial, vote_by_seed
 from quorum.voting.vote import VOTE_RULE
 
-OURS_NOTE = f"ours: mean ± std of the best epoch's validation accuracy over n seeds. {STD_NOTE}"
+OURS_NOTE = (
+    "ours: mean ± std of the validation accuracy over n seeds, of the best epoch or, where the study says so, of the "
+    "last; its 95% interval is Student's t, that of a test accuracy a bootstrap over seeds and images. near best: "
+    "cannot be told from the best of its table (paired by seed, Holm over the table; three seeds rarely can). collapse: "
+    f"the last epoch is more than 0.05 below the best. {STD_NOTE}"
+)
 
 
 @dataclass
@@ -47,9 +62,11 @@ class ReportBuilder:
         folder: where page and figures are written.
         trainings: what is stored, by protocol.
         open_data: opens the data set, for its pictures. Raises DataError where it is not here.
+        claims: what the reports conclude.
         rows: all rows so far, each with its study and table.
         used: run ids of all trainings that a row rests on.
         best: each study's training with the best validation accuracy, of those that were run.
+        known: what is stored of each published row.
     """
 
     store: TrackingStore
@@ -57,9 +74,11 @@ class ReportBuilder:
     folder: Path
     trainings: Mapping[str, StoredTrainings]
     open_data: Callable[[], OpenDataset]
+    claims: Sequence[Claim] = ()
     rows: list[tuple[str, str, Row]] = field(default_factory=list)
     used: dict[str, None] = field(default_factory=dict)
     best: dict[str, SeedResult] = field(default_factory=dict)
+    known: dict[RowKey, Known] = field(default_factory=dict)
 
     def stored(self, config: TrialConfig) -> StoredTrainings:
         """The stored trainings of a configuration."""
@@ -68,31 +87,40 @@ class ReportBuilder:
     def section(self, source: StudyFile) -> Section:
         """A study's tables and figures."""
         study, name = source.study, source.file.stem
-        planned = [trial for trial in plan(study, study.first_config({}), self._best_trial) if trial.listed]
+        best = functools.partial(self._best_trial, study)
+        planned = [trial for trial in plan(study, study.first_config({}), best) if trial.listed]
         parts = []
         for number, stage in enumerate(study.stages):
             trials = [trial for trial in planned if trial.stage == number]
             if trials:
-                rows = [row for trial in trials for row in self._trial_rows(trial)]
+                near = self._near_best(study, trials)
+                rows = [row for trial in trials for row in self._trial_rows(study, trial, trial in near)]
                 self._collect(rows, name, stage.name)
                 parts.append(Part(stage.name, tables.table(rows), self._stage_figures(name, stage.name, trials, rows)))
         if study.vote is not None:
             parts.append(self._vote(study, name, planned))
+        if study.trajectories:
+            parts.append(self._trajectories(study, planned))
+        if study.curves is not None:
+            parts += self._recorded(source, planned)
         command = f"mlflow run . -e sweep -P dataset={study.dataset} -P study={name}"
-        return Section(name, study.description.strip(), command, parts, self._confusion(name, planned))
+        description, confusion = study.description.strip(), self._confusion(name, planned)
+        return Section(name, description, command, study.deviations, parts, confusion)
 
     def page(self, sections: Sequence[Section]) -> ComparisonPage:
         """The whole page."""
         counts = self.counts()
         listed = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
         note, pictures = self._data()
+        judged = self.judged_claims()
         return ComparisonPage(
             title=f"{self.dataset}: ours beside the published numbers",
             head=f"{sum(counts.values())} rows: {listed}.",
             overview=tables.overview(self.rows),
+            claims=claims_table(judged) if judged else None,
             figures=self._all_curves(),
             made_with=self._environments(),
-            rules=[OURS_NOTE, VERDICT_RULE],
+            rules=[OURS_NOTE, VERDICT_RULE, *([CLAIM_RULE] if judged else [])],
             sections=sections,
             data_note=note,
             data_figures=pictures,
@@ -102,6 +130,14 @@ class ReportBuilder:
         """Every row as a JSON value."""
         return [row_data(study, table, row) for study, table, row in self.rows]
 
+    @functools.cached_property
+    def _judged(self) -> list[JudgedClaim]:
+        return judge(self.claims, self.known, functools.partial(history_frame, self.store, names=[VAL_ACCURACY]))
+
+    def judged_claims(self) -> list[JudgedClaim]:
+        """The claims, judged by what all sections so far have found."""
+        return self._judged
+
     def counts(self) -> dict[str, int]:
         """Number of rows by verdict. A published row that two studies have, as a vote's member has, counts once."""
         distinct: dict[Any, Row] = {}
@@ -109,7 +145,7 @@ class ReportBuilder:
             distinct[(row.published.id, str(dict(row.settings))) if row.published.id else (study, table)] = row
         return tables.counts(list(distinct.values()))
 
-    def _best_trial(self, trials: Sequence[PlannedTrial]) -> PlannedTrial:
+    def _best_trial(self, study: Study, trials: Sequence[PlannedTrial]) -> PlannedTrial:
         """The trial that a sweep would go on from: the highest mean of those that were run; the first if none was.
 
         What an open search found is not known here, so a stage after one is looked for around the search's base.
@@ -117,18 +153,107 @@ class ReportBuilder:
 
         def mean(trial: PlannedTrial) -> float | None:
             stored = self.stored(trial.config)
-            return None if stored.failed else stored.accuracy.mean
+            return None if stored.failed else stored.of(study.metric).mean
 
         return best_of(trials, mean) or trials[0]
 
     def _collect(self, rows: Sequence[Row], study: str, table: str) -> None:
         self.rows += [(study, table, row) for row in rows]
 
-    def _trial_rows(self, trial: PlannedTrial) -> list[Row]:
+    def _near_best(self, study: Study, trials: Sequence[PlannedTrial]) -> list[PlannedTrial]:
+        """The trials of a table that cannot be told from its best."""
+        stored = [self.stored(trial.config) for trial in trials]
+        values = {str(n): one.by_seed(study.metric) for n, one in enumerate(stored) if not one.failed}
+        near = not_told_from_best(values)
+        return [trial for n, trial in enumerate(trials) if str(n) in near]
+
+    def _trial_rows(self, study: Study, trial: PlannedTrial, near_best: bool) -> list[Row]:
         stored = self.stored(trial.config)
         self.used |= {seed.run_id: None for seed in stored.finished.values()}
         published: Sequence[PublishedRow | None] = trial.published or (None,)
-        return [trial_row(row, trial, stored) for row in published]
+        for row in trial.published:
+            self.known[row_key(row.id, row.at)] = Known(study, row, stored)
+        notes, interval = self._origins(stored), self._test_interval(stored)
+        rows = [trial_row(row, trial, stored, study, notes) for row in published]
+        return [dataclasses.replace(row, near_best=near_best, test_interval=interval) for row in rows]
+
+    def _origins(self, stored: StoredTrainings) -> str:
+        """Whether a row's trainings were made by other code than the present, and which others were left out."""
+        notes = []
+        if stored.finished and stored.origin.code_version != code_version():
+            run_id = next(iter(stored.finished.values())).run_id
+            notes.append(f"made by other code than the present{self._commit(run_id)}")
+        for origin, (count, run_id) in stored.left_out.items():
+            why = [
+                what
+                for name, what in (
+                    ("data_digest", "on other data"),
+                    ("code_version", f"by other code{self._commit(run_id)}"),
+                    ("numerics", f"on {origin.numerics or 'another machine'}"),
+                    ("weights_digest", "from other weights"),
+                )
+                if getattr(origin, name) != getattr(stored.origin, name)
+            ]
+            notes.append(f"left out: {count} seed{'s' * (count > 1)} {', '.join(why)}")
+        return "; ".join(notes)
+
+    def _commit(self, run_id: str) -> str:
+        file = artifact(self.store, run_id, schema.ENVIRONMENT)
+        commit = json.loads(file.read_text()).get("git_commit", "") if file is not None else ""
+        return f" (commit {commit[:12]})" if commit else ""
+
+    def _test_interval(self, stored: StoredTrainings) -> Interval | None:
+        """The interval of the best epochs' test accuracy over seeds and images."""
+        right = []
+        for seed in stored.finished.values():
+            if artifact(self.store, seed.run_id, schema.PREDICTIONS) is None:
+                return None
+            frame = predictions(self.store, seed.run_id)
+            tested = frame[frame["split"] == "test"]
+            right.append((tested["true"] == tested["predicted"]).to_numpy())
+        return two_way_interval(np.stack(right)) if right else None
+
+    def _seed_histories(self, config: TrialConfig) -> list[pd.DataFrame]:
+        runs = [seed.run_id for seed in self.stored(config).finished.values()]
+        return [history_frame(self.store, run_id, figures.CURVES) for run_id in runs]
+
+    def _trajectories(self, study: Study, planned: Sequence[PlannedTrial]) -> Part:
+        """How published trainings went, beside ours."""
+        names = [stage.name for stage in study.stages]
+        lines = []
+        for one in study.trajectories:
+            trial = next(
+                trial for trial in planned if names[trial.stage] == one.stage and trial.settings == canonical(one.at)
+            )
+            lines.append(trajectory_line(one, self._seed_histories(trial.config)))
+        return Part("trajectories", pd.DataFrame(lines))
+
+    def _recorded(self, source: StudyFile, planned: Sequence[PlannedTrial]) -> list[Part]:
+        """Curves that a report's author recorded, beside ours."""
+        assert source.study.curves is not None
+        recorded = read_recorded(source.file.parent / source.study.curves)
+        lines, pictures = [], []
+        for trial, row in [(one, row) for one in planned for row in one.published]:
+            histories = self._seed_histories(trial.config)
+            if row.id not in recorded or not histories:
+                continue
+            ours = {metric: band(histories, metric) for metric in figures.CURVES}
+            title = f"{row.id}: published and ours, {len(histories)} seeds"
+            figure = figures.published_curves(recorded[row.id], ours, title)
+            caption = f"{title}; ours is the mean, with a band from the lowest to the highest seed"
+            pictures.append(self._save(figure, f"{source.file.stem}-{row.id}-recorded", caption))
+            for metric in figures.CURVES:
+                away = distance(recorded[row.id], ours[metric], metric)
+                lines.append(
+                    {
+                        "id": row.id,
+                        "metric": metric,
+                        "mean distance": f"{away.mean:.4f}",
+                        "largest": f"{away.largest:.4f}",
+                        "in epoch": str(away.epoch),
+                    }
+                )
+        return [Part("recorded curves", pd.DataFrame(lines), pictures)] if lines else []
 
     def _stage_figures(
         self, study: str, stage: str, trials: Sequence[PlannedTrial], rows: Sequence[Row]
@@ -171,9 +296,12 @@ class ReportBuilder:
         assert study.vote is not None
         voters = self._voters(study, planned)
         missing = [member for member, voter in voters.items() if voter is None]
-        vote = None if missing else vote_by_seed([voter for voter in voters.values() if voter is not None])
+        present = [voter for voter in voters.values() if voter is not None]
+        vote = None if missing else vote_by_seed(present, study.vote.tie)
+        for row in study.vote.published:
+            self.known[row_key(row.id, row.at)] = Known(study, row, vote=vote)
         reason = "" if vote else f"not run yet: {', '.join(missing)}" if missing else "its members share no seed"
-        rows = [vote_row(row, vote, reason) for row in study.vote.published or (None,)]
+        rows = [vote_row(row, vote, reason, study.margin) for row in study.vote.published or (None,)]
         self._collect(rows, name, VOTE)
         if vote is None:
             return Part(VOTE, tables.table(rows))
@@ -190,9 +318,9 @@ class ReportBuilder:
         voters: dict[str, VotingTrial | None] = {}
         for member in study.vote.members:
             trials = [trial for trial in planned if trial.stage == names.index(member)]
-            stored = self.stored(self._best_trial(trials).config)
+            stored = self.stored(self._best_trial(study, trials).config)
             answers = {seed: predictions(self.store, result.run_id) for seed, result in stored.finished.items()}
-            voters[member] = VotingTrial(member, stored.accuracy.mean or 0.0, answers) if answers else None
+            voters[member] = VotingTrial(member, stored.of(study.metric).mean or 0.0, answers) if answers else None
         return voters
 
     def _data(self) -> tuple[str, list[Picture]]:

@@ -8,12 +8,14 @@ from typing import Any
 import pandas as pd
 
 from quorum.comparison.rows import Row
-from quorum.comparison.verdicts import VERDICTS
+from quorum.comparison.verdicts import INCONCLUSIVE, VERDICTS, is_known
+from quorum.inference import Interval
 
 
 def table(rows: Sequence[Row]) -> pd.DataFrame:
-    """Rows as text for a page: varied settings, published and ours as mean ± std, n, difference, verdict, test."""
-    return without_empty(pd.DataFrame([_line(row) for row in rows]), ("id", "published test", "note"))
+    """Rows as text for a page: varied settings, published and ours as mean ± std with the 95% interval, the other kind
+    of epoch, n, the difference with its 90% interval, the verdict, and the same of the test split."""
+    return without_empty(pd.DataFrame([_line(row) for row in rows]), ("id", "published test", "test verdict", "note"))
 
 
 def overview(rows: Sequence[tuple[str, str, Row]]) -> pd.DataFrame:
@@ -23,7 +25,8 @@ def overview(rows: Sequence[tuple[str, str, Row]]) -> pd.DataFrame:
         line = _line(row)
         varied = ", ".join(f"{setting}={line.pop(setting)}" for setting in row.settings)
         lines.append({"study": study, "table": name, "row": varied or "–", **line})
-    return without_empty(pd.DataFrame(lines).drop(columns=["id", "published test", "our test"]), ("note",))
+    shown = pd.DataFrame(lines).drop(columns=["id", "95% interval", "best epoch", "last epoch", "published test"])
+    return without_empty(shown.drop(columns=["our test", "test interval", "test verdict"]), ("note",))
 
 
 def as_text(frame: pd.DataFrame) -> pd.DataFrame:
@@ -38,22 +41,49 @@ def without_empty(frame: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
 
 def _line(row: Row) -> dict[str, str]:
     published, ours = row.published, row.ours
+    judged, tested = row.judged, row.test_judged
     difference = "–"
     if ours.mean is not None and published.val_accuracy is not None:
-        difference = f"{ours.mean - published.val_accuracy:+.4f}"
-    figure = f"figure {published.figure}"
+        ends = f" [{judged.interval.low:+.3f}, {judged.interval.high:+.3f}]" if is_known(judged.interval) else ""
+        difference = f"{ours.mean - published.val_accuracy:+.4f}{ends}"
+    stated = with_std(published.val_accuracy, published.std)
+    if published.figure is not None:
+        stated = f"figure {published.figure}"
+    elif published.fails_below is not None:
+        stated = f"fails (below {published.fails_below:g})"
     return {
         **{name: f"{value:g}" if isinstance(value, float) else str(value) for name, value in row.settings.items()},
-        "published": with_std(published.val_accuracy, published.std) if published.figure is None else figure,
+        "published": stated,
         "ours": with_std(ours.mean, ours.std),
-        "n": str(ours.n),
+        "95% interval": ends_of(row.interval),
+        "best epoch": with_std(row.best.mean, None),
+        "last epoch": with_std(row.last.mean, None),
+        "n": f"{ours.n}, {row.failed} failed" if row.failed else str(ours.n),
         "difference": difference,
-        "verdict": row.verdict,
+        "verdict": judged.word,
         "published test": with_std(published.test_accuracy, None),
         "our test": with_std(row.test.mean, row.test.std),
+        "test interval": ends_of(row.test_interval),
+        "test verdict": tested.word if tested else "",
         "id": published.id,
-        "note": row.reason,
+        "note": "; ".join(note for note in (_settled_by(row), *_marks(row), row.reason) if note),
     }
+
+
+def _settled_by(row: Row) -> str:
+    if row.verdict != INCONCLUSIVE or row.published.val_accuracy is None:
+        return ""
+    seeds = row.seeds_that_settle
+    return "more seeds would not settle it" if seeds is None else f"about {seeds} seeds would settle it"
+
+
+def _marks(row: Row) -> list[str]:
+    return [*(["near best"] if row.near_best else []), *(["collapse"] if row.collapsed else [])]
+
+
+def ends_of(interval: Interval | None) -> str:
+    """`[0.3912, 0.4406]`; a dash for none."""
+    return "–" if interval is None else f"[{interval.low:.4f}, {interval.high:.4f}]"
 
 
 def with_std(mean: float | None, std: float | None) -> str:

@@ -15,41 +15,74 @@ from quorum.tracking.records import TrainingRecord
 from quorum.tracking.store import TrackingStore
 from quorum.training.resolve import protocol
 
+COMPLETE = 3  # seeds that make a set of trainings complete
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What trainings have to have in common to be seeds of one trial, beside their protocol.
+
+    Attributes:
+        data_digest: of images, labels and splits.
+        code_version: of the code that computed.
+        numerics: class of the machine that computed.
+        weights_digest: of the first weights; "" for random ones.
+    """
+
+    data_digest: str = ""
+    code_version: str = ""
+    numerics: str = ""
+    weights_digest: str = ""
+
 
 @dataclass
 class StoredTrainings:
-    """The stored trainings of one protocol.
+    """The stored trainings of one protocol and one origin.
 
     Attributes:
-        digest: of the data of its newest finished training; those on other data are left out.
+        origin: what they have in common.
         finished: the newest finished training of each seed.
         failed: the reason for each seed whose newest training failed, as one that diverged does.
-        begun: whether one was begun that neither finished nor failed.
+        begun: whether one of the protocol was begun that neither finished nor failed.
+        left_out: number of finished seeds of each other origin, and the run of one of them.
     """
 
-    digest: str = ""
+    origin: Origin = Origin()
     finished: dict[int, SeedResult] = field(default_factory=dict)
     failed: dict[int, str] = field(default_factory=dict)
     begun: bool = False
+    left_out: dict[Origin, tuple[int, str]] = field(default_factory=dict)
 
     def values(self, metric: str) -> list[float]:
         """A metric of the finished trainings, one a seed."""
-        return [seed.metrics[metric] for seed in self.finished.values() if metric in seed.metrics]
+        return list(self.by_seed(metric).values())
 
-    @property
-    def accuracy(self) -> Summary:
-        """Validation accuracy of the best epoch over the seeds that finished."""
-        return summarize(self.values(metric_names.BEST_VAL_ACCURACY))
+    def by_seed(self, metric: str) -> dict[int, float]:
+        """A metric of the finished trainings by seed."""
+        return {number: seed.metrics[metric] for number, seed in self.finished.items() if metric in seed.metrics}
+
+    def of(self, metric: str) -> Summary:
+        """A metric over the seeds that finished."""
+        return summarize(self.values(metric))
 
     @property
     def best_seed(self) -> SeedResult | None:
         """The first of the seeds with the highest validation accuracy; None where none finished."""
         return best_seed(self.finished.values())
 
+    @property
+    def complete(self) -> bool:
+        """Whether enough seeds finished for a verdict."""
+        return len(self.finished) >= COMPLETE
+
 
 def find_trainings(store: TrackingStore, dataset: str) -> dict[str, StoredTrainings]:
-    """All stored trainings of a data set by their protocol. Reads each run once, newest first."""
-    found: dict[str, StoredTrainings] = {}
+    """The stored trainings of a data set by their protocol. Reads each run once, newest first.
+
+    Trainings of different origins are never mixed: the newest complete set counts, or the largest where none is
+    complete; the others are listed with it.
+    """
+    sets: dict[str, dict[Origin, StoredTrainings]] = {}
     protocols: dict[tuple[tuple[str, str], ...], str | None] = {}
     for training in trainings(store, dataset):
         settings = {k: v for k, v in training.params.items() if k in TrialConfig.model_fields and k != "seed"}
@@ -57,21 +90,39 @@ def find_trainings(store: TrackingStore, dataset: str) -> dict[str, StoredTraini
         if key not in protocols:
             protocols[key] = _protocol(settings)
         if (name := protocols[key]) is not None:
-            _add(found.setdefault(name, StoredTrainings()), training)
-    return found
+            origin = _origin(training)
+            of_origin = sets.setdefault(name, {}).setdefault(origin, StoredTrainings(origin))
+            _add(of_origin, training)
+    return {name: _chosen(list(found.values())) for name, found in sets.items()}
+
+
+def _origin(training: TrainingRecord) -> Origin:
+    digest = training.params.get("weights_digest", "")
+    return Origin(training.data_digest, training.code_version, training.numerics, digest)
 
 
 def _add(stored: StoredTrainings, training: TrainingRecord) -> None:
     seed = training.seed
     if training.finished and metric_names.BEST_VAL_ACCURACY in training.metrics:
-        stored.digest = stored.digest or training.data_digest
-        if training.data_digest == stored.digest and seed not in stored.failed:
+        if seed not in stored.failed:
             stored.finished.setdefault(seed, training.result(reused=False))
     elif training.status == schema.FAILED:
         if seed not in stored.finished:
             stored.failed.setdefault(seed, training.reason or "failed")
     else:
         stored.begun = True
+
+
+def _chosen(sets: list[StoredTrainings]) -> StoredTrainings:
+    """The set that counts, of those of a protocol, newest first."""
+    complete = [one for one in sets if one.complete]
+    chosen = complete[0] if complete else max(sets, key=lambda one: (len(one.finished), len(one.failed)))
+    chosen.begun = any(one.begun for one in sets)
+    for other in sets:
+        if other is not chosen and other.finished:
+            run_id = next(iter(other.finished.values())).run_id
+            chosen.left_out[other.origin] = len(other.finished), run_id
+    return chosen
 
 
 def _protocol(settings: dict[str, str]) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,16 @@ ANNOTATED = 25  # classes up to which a confusion matrix has its numbers and eve
 DPI = 110
 CURVES = (TRAIN_LOSS, TRAIN_ACCURACY, VAL_LOSS, VAL_ACCURACY)  # metrics that `curves` draws
 MARGIN = 0.08  # inches around a figure
+
+
+@dataclass(frozen=True)
+class Band:
+    """Curves of one metric over several trainings: a value for each epoch, mean, lowest and highest."""
+
+    epochs: Sequence[int]
+    mean: Sequence[float]
+    low: Sequence[float]
+    high: Sequence[float]
 
 
 def save(figure: Figure, file: Path) -> None:
@@ -66,6 +77,32 @@ def curves(histories: Mapping[str, pd.DataFrame], title: str) -> Figure:
     axes[0].legend(*_last(axes[0], 2), fontsize="small")
     if len(histories) > 1:
         figure.legend(*axes[1].get_legend_handles_labels(), loc="outside right center", fontsize="small")
+    return figure
+
+
+def published_curves(recorded: pd.DataFrame, ours: Mapping[str, Band], title: str) -> Figure:
+    """Recorded curves beside ours: loss (left) and accuracy (right) by epoch, ours with a band over the seeds.
+
+    Args:
+        recorded: `epoch` and the columns of CURVES.
+        ours: by metric, epochs with mean, lowest and highest value.
+        title: of the figure.
+    """
+    figure = _figure(11, 4.2)
+    axes = figure.subplots(1, 2)
+    figure.suptitle(title)
+    for axis, measure in zip(axes, ("loss", "accuracy"), strict=True):
+        for split, style in (("train", ":"), ("val", "-")):
+            metric = split_metric(split, measure)
+            name = "training" if split == "train" else "validation"
+            axis.plot(recorded["epoch"], recorded[metric], style, color="C1", label=f"published, {name}")
+            curve = ours[metric]
+            axis.plot(curve.epochs, curve.mean, style, color="C0", label=f"ours, {name}")
+            axis.fill_between(curve.epochs, curve.low, curve.high, color="C0", alpha=0.2, linewidth=0)
+        axis.set(xlabel="epoch", ylabel="cross-entropy loss" if measure == "loss" else "accuracy (fraction)")
+        axis.xaxis.get_major_locator().set_params(integer=True)
+        axis.grid(alpha=0.3)
+    axes[0].legend(fontsize="small")
     return figure
 
 

@@ -52,11 +52,13 @@ class Part:
 
 @dataclass(frozen=True)
 class Section:
-    """A study: what it repeats, the command that runs it, its tables, and the figures of all of it."""
+    """A study: what it repeats, the command that runs it, what it does otherwise than published or assumes, its tables,
+    and the figures of all of it."""
 
     name: str
     description: str
     command: str
+    deviations: Sequence[str]
     parts: Sequence[Part]
     figures: Sequence[Picture] = ()
 
@@ -68,6 +70,7 @@ class ComparisonPage:
     Attributes:
         title, head: first lines.
         overview: every row in one table.
+        claims: what the report concludes, judged; None where there is no file of claims.
         figures: what compares the studies.
         made_with: machines, packages and code of the trainings.
         rules: how to read the tables.
@@ -78,6 +81,7 @@ class ComparisonPage:
     title: str
     head: str
     overview: pd.DataFrame
+    claims: pd.DataFrame | None
     figures: Sequence[Picture]
     made_with: Sequence[str]
     rules: Sequence[str]

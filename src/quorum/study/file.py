@@ -20,6 +20,7 @@ from quorum.study.model import (
     Settings,
     Stage,
     Study,
+    Trajectory,
     Vote,
     canonical,
     canonical_value,
@@ -106,6 +107,7 @@ def _first(error: ValidationError) -> Any:
 def _message(problem: Any) -> str:
     """A problem that pydantic has found, on one line."""
     kinds: dict[str, type[Closed]] = {"stages": Stage, "published": PublishedRow, "ranges": Range, "vote": Vote}
+    kinds["trajectories"] = Trajectory
     tags = ("range", "list")  # by which pydantic tells the two forms of `ranges` apart
     names = [cut(part) for part in problem["loc"] if isinstance(part, str) and part not in tags]
     if problem["type"] == "extra_forbidden":

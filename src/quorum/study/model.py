@@ -20,7 +20,9 @@ from pydantic import (
 )
 
 from quorum.config import Closed, TrialConfig, argument_value, describe, parse_config
-from quorum.errors import ConfigError, unknown
+from quorum.errors import ConfigError, shown, unknown
+from quorum.metric_names import BEST_VAL_ACCURACY, LAST_TEST_ACCURACY, LAST_VAL_ACCURACY, TEST_ACCURACY
+from quorum.summary import Summary
 
 MAX_TRIALS = 10_000  # of all stages of a study
 FIXED = ("dataset", "seed", "weights_digest")  # a stage cannot vary these
@@ -88,8 +90,11 @@ class PublishedRow(Closed):
         id: of the system.
         at: the varied settings of the row.
         val_accuracy, test_accuracy: published mean, a fraction; None where only the other (or a figure) was.
-        std: published standard deviation of the mean's runs.
+        std: published standard deviation of the mean's runs; None for a single run.
+        runs: how many runs mean and std are of.
         figure: number of the report's figure, where it shows the row's curves and states no number.
+        fails_below: of a row that was published as one that diverges or does not learn: the accuracy below which a
+            training counts as one that has not learned.
     """
 
     id: str
@@ -97,7 +102,31 @@ class PublishedRow(Closed):
     val_accuracy: float | None = Field(None, ge=0, le=1)
     std: float | None = Field(None, ge=0, le=1)
     test_accuracy: float | None = Field(None, ge=0, le=1)
+    runs: int = Field(3, ge=2)
     figure: int | None = Field(None, ge=1)
+    fails_below: float | None = Field(None, gt=0, lt=1)
+
+    @property
+    def val(self) -> Summary:
+        """The published validation accuracy; a single run has no std and n = 1."""
+        return Summary(self.val_accuracy, self.std, self.runs if self.std is not None else 1)
+
+
+class Trajectory(Closed):
+    """How a published training went, as a report's text states it.
+
+    Attributes:
+        id: of the system.
+        stage, at: the trial: its stage, and the varied settings.
+        loss: training loss of the first and of the last epoch.
+        val_accuracy: validation accuracy of the first and of the last epoch, fractions.
+    """
+
+    id: str
+    stage: str
+    at: Values = {}
+    loss: tuple[float, float]
+    val_accuracy: tuple[float, float]
 
 
 class Stage(Closed):
@@ -167,10 +196,13 @@ class Vote(Closed):
 
     Attributes:
         members: names of the stages.
+        tie: the member whose answer counts where several classes have the most votes; by default the one among those
+            who voted for one of them that is best here.
         published: what was published for the vote.
     """
 
     members: tuple[str, ...] = Field(min_length=2)
+    tie: str | None = None
     published: tuple[PublishedRow, ...] = ()
 
 
@@ -183,13 +215,23 @@ class Study(Closed):
         base: settings that all stages start from.
         stages: run in order, each around the best trial of the one before.
         vote: which of the stages' best trials vote in the end, if any.
+        accuracy: which epoch the published accuracies are of, and by which trials are ranked: the best or the last.
+        margin: differences of accuracies below it do not matter; set before anything is run.
+        deviations: what is known to be done otherwise than published, and what is assumed where that is silent.
+        trajectories: how published trainings went.
+        curves: CSV file, beside the study's, with the recorded epochs of published systems.
     """
 
     description: str = ""
     dataset: str
+    accuracy: Literal["best", "last"] = "best"
+    margin: float = Field(0.02, gt=0, lt=1)
+    deviations: tuple[str, ...] = ()
+    curves: str | None = None
     base: Values = {}
     stages: tuple[Stage, ...] = Field(min_length=1)
     vote: Vote | None = None
+    trajectories: tuple[Trajectory, ...] = ()
 
     @field_validator("stages")
     @classmethod
@@ -212,7 +254,32 @@ class Study(Closed):
             raise ValueError(unknown("stage", missing[0], names))
         if len(set(members)) < len(members):
             raise ValueError("lists a member twice")
+        if vote and vote.tie is not None and vote.tie not in members:
+            raise ValueError(f"tie: {unknown('member', vote.tie, members)}")
         return vote
+
+    @field_validator("trajectories")
+    @classmethod
+    def _trajectories_are_of_trials(
+        cls, trajectories: tuple[Trajectory, ...], info: ValidationInfo
+    ) -> tuple[Trajectory, ...]:
+        stages = {stage.name: stage for stage in info.data.get("stages", ())}
+        for one in trajectories if stages else ():
+            if one.stage not in stages:
+                raise ValueError(unknown("stage", one.stage, list(stages)))
+            if canonical(one.at) not in stages[one.stage].grid():
+                raise ValueError(f"{one.id} at {shown(one.at)} is not among the trials of stage {one.stage!r}")
+        return trajectories
+
+    @property
+    def metric(self) -> str:
+        """The metric that the published validation accuracies are compared with, and by which trials are ranked."""
+        return BEST_VAL_ACCURACY if self.accuracy == "best" else LAST_VAL_ACCURACY
+
+    @property
+    def test_metric(self) -> str:
+        """The same of the test split."""
+        return TEST_ACCURACY if self.accuracy == "best" else LAST_TEST_ACCURACY
 
     @property
     def published(self) -> tuple[PublishedRow, ...]:
@@ -230,6 +297,8 @@ class Study(Closed):
                 "description": f"{self.description}\n\nRun with {listed}: not compared with what was published.",
                 "stages": tuple(stage.model_copy(update={"published": ()}) for stage in self.stages),
                 "vote": self.vote and self.vote.model_copy(update={"published": ()}),
+                "trajectories": (),
+                "curves": None,
             }
         )
 

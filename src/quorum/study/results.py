@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from quorum.config import TrialConfig
+from quorum.inference import not_told_from_best
 from quorum.metric_names import BEST_EPOCH, BEST_VAL_ACCURACY, BEST_VAL_LOSS, TEST_ACCURACY
 from quorum.study.model import Settings, Stage
 from quorum.summary import Summary, best_of, summarize
@@ -23,7 +24,7 @@ class SeedResult:
         reason: why it failed, or "".
         reused: whether it had been trained before this sweep.
         shared_epochs: number of its first epochs that another training of its sweep has trained.
-        numerics: class of the machine that computed it.
+        elsewhere: class of the machine that computed it, where that is another than the sweep's; else "".
     """
 
     seed: int
@@ -32,7 +33,7 @@ class SeedResult:
     reason: str = ""
     reused: bool = False
     shared_epochs: int = 0
-    numerics: str = ""
+    elsewhere: str = ""
 
     @property
     def val_accuracy(self) -> float | None:
@@ -97,15 +98,40 @@ class TrialResult:
 
 @dataclass(frozen=True)
 class StageResult:
-    """A stage's trials in the order of the file (or, of a search, in the order in which they were tried)."""
+    """A stage's trials in the order of the file (or, of a search, in the order in which they were tried).
+
+    Attributes:
+        stage: of the study.
+        trials: that were run.
+        metric: by which they are ranked: the study's validation accuracy.
+    """
 
     stage: Stage
     trials: tuple[TrialResult, ...]
+    metric: str = BEST_VAL_ACCURACY
 
     @property
     def best(self) -> TrialResult | None:
         """The first of the trials with the highest mean validation accuracy among those that did not fail."""
-        return next(iter(rank(self.trials)), None)
+        return next(iter(rank(self.trials, self.metric)), None)
+
+    @property
+    def near_best(self) -> set[int]:
+        """Numbers of the trials that cannot be told from the best, paired by seed."""
+        values = {
+            str(place): {seed.seed: seed.metrics[self.metric] for seed in trial.seeds if self.metric in seed.metrics}
+            for place, trial in enumerate(self.trials)
+            if not trial.failed
+        }
+        return {int(place) for place in not_told_from_best(values)}
+
+
+COLLAPSE = 0.05  # of an accuracy
+
+
+def collapsed(best: Summary, last: Summary) -> bool:
+    """Whether the accuracy of the last epoch is far below that of the best."""
+    return best.mean is not None and last.mean is not None and best.mean - last.mean > COLLAPSE
 
 
 def best_seed(seeds: Iterable[SeedResult]) -> SeedResult | None:
@@ -113,8 +139,8 @@ def best_seed(seeds: Iterable[SeedResult]) -> SeedResult | None:
     return best_of(seeds, lambda seed: seed.val_accuracy)
 
 
-def rank(trials: Iterable[TrialResult]) -> Sequence[TrialResult]:
-    """Trials by their mean validation accuracy, best first (the earlier of equals), without those that failed."""
-    finished = [(trial, trial.of(BEST_VAL_ACCURACY).mean) for trial in trials if not trial.failed]
+def rank(trials: Iterable[TrialResult], metric: str = BEST_VAL_ACCURACY) -> Sequence[TrialResult]:
+    """Trials by their mean of a metric, best first (the earlier of equals), without those that failed."""
+    finished = [(trial, trial.of(metric).mean) for trial in trials if not trial.failed]
     ranked = sorted(((trial, mean) for trial, mean in finished if mean is not None), key=lambda pair: -pair[1])
     return [trial for trial, _ in ranked]

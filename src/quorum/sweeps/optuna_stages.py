@@ -17,7 +17,6 @@ from optuna.trial import TrialState
 
 from quorum.config import TrialConfig
 from quorum.errors import StudyError
-from quorum.metric_names import BEST_VAL_ACCURACY
 from quorum.study.model import Range, Scalar, Settings, Stage, Study, canonical_value, takes_integers
 from quorum.study.plan import possible
 from quorum.study.results import StageResult, TrialRequest, TrialResult
@@ -75,10 +74,11 @@ def run_study(
             storage=storage, study_name=f"{name}/{stage.name}", direction="maximize", load_if_exists=True
         )
         if stage.search == "grid":
-            trials = _run_grid(stage, base, optuna_study, execute, functools.partial(possible, study, number))
+            look_ahead = functools.partial(possible, study, number)
+            trials = _run_grid(stage, base, optuna_study, study.metric, execute, look_ahead)
         else:
-            trials = _run_tpe(stage, base, optuna_study, execute)
-        result = StageResult(stage, tuple(trials))
+            trials = _run_tpe(stage, base, optuna_study, study.metric, execute)
+        result = StageResult(stage, tuple(trials), study.metric)
         results.append(result)
         on_stage(result)
         if result.best is None:
@@ -92,6 +92,7 @@ def _run_grid(
     stage: Stage,
     base: TrialConfig,
     optuna_study: optuna.Study,
+    metric: str,
     execute: Execute,
     look_ahead: Callable[[Sequence[TrialConfig]], list[TrialConfig]],
 ) -> list[TrialResult]:
@@ -101,7 +102,7 @@ def _run_grid(
     settings.
     """
     requests = [_request(stage, base, number, settings) for number, settings in enumerate(stage.grid())]
-    trials = _GridTrials(optuna_study, [request.settings for request in requests])
+    trials = _GridTrials(optuna_study, [request.settings for request in requests], metric)
     results: dict[int, TrialResult] = {}
     for result in execute(requests, look_ahead([request.config for request in requests]), trials.begin):
         trials.end(result)
@@ -116,8 +117,8 @@ class _GridTrials:
     stop its study with the last.
     """
 
-    def __init__(self, optuna_study: optuna.Study, grid: Sequence[Settings]) -> None:
-        self._study = optuna_study
+    def __init__(self, optuna_study: optuna.Study, grid: Sequence[Settings], metric: str) -> None:
+        self._study, self._metric = optuna_study, metric
         names = grid[0].keys()
         self._distributions = {name: _distribution_of([settings[name] for settings in grid]) for name in names}
         stored = optuna_study.get_trials(deepcopy=False)
@@ -141,11 +142,13 @@ class _GridTrials:
         self.begin(result.request)
         number = self._numbers[frozenset(result.request.settings.items())]
         if number not in self._ended:
-            _report(self._study, number, result)
+            _report(self._study, number, result, self._metric)
             self._ended.add(number)
 
 
-def _run_tpe(stage: Stage, base: TrialConfig, optuna_study: optuna.Study, execute: Execute) -> list[TrialResult]:
+def _run_tpe(
+    stage: Stage, base: TrialConfig, optuna_study: optuna.Study, metric: str, execute: Execute
+) -> list[TrialResult]:
     """A search, one trial after the other: each depends on those before."""
     distributions = {name: _distribution(name, stage.ranges[name]) for name in stage.varied}
     results = []
@@ -155,7 +158,7 @@ def _run_tpe(stage: Stage, base: TrialConfig, optuna_study: optuna.Study, execut
         settings = _ask(optuna_study, number, distributions)
         (result,) = execute([_request(stage, base, number, settings)], [], lambda _request: None)
         if not optuna_study.get_trials(deepcopy=False)[number].state.is_finished():
-            _report(optuna_study, number, result)
+            _report(optuna_study, number, result, metric)
         results.append(result)
     return results
 
@@ -164,12 +167,12 @@ def _request(stage: Stage, base: TrialConfig, number: int, settings: Settings) -
     return TrialRequest(stage.name, number, settings, base.replace(**settings))
 
 
-def _report(optuna_study: optuna.Study, number: int, result: TrialResult) -> None:
-    """Tell Optuna the value of a running trial, or that it failed."""
+def _report(optuna_study: optuna.Study, number: int, result: TrialResult, metric: str) -> None:
+    """Tell Optuna the mean of a running trial's metric, or that it failed."""
     if result.failed:
         optuna_study.tell(number, state=TrialState.FAIL)
     else:
-        optuna_study.tell(number, result.of(BEST_VAL_ACCURACY).mean)
+        optuna_study.tell(number, result.of(metric).mean)
 
 
 def _ask(optuna_study: optuna.Study, number: int, distributions: dict[str, BaseDistribution]) -> Settings:

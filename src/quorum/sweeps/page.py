@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,9 +13,10 @@ import pandas as pd
 
 from quorum import metric_names
 from quorum.console import say
+from quorum.inference import half_width
 from quorum.reporting import figures, tables
 from quorum.study.model import Study, canonical
-from quorum.study.results import StageResult, TrialResult
+from quorum.study.results import StageResult, TrialResult, collapsed
 from quorum.sweeps.cost import Cost
 from quorum.sweeps.runs import title
 from quorum.sweeps.seed_votes import vote_table
@@ -25,19 +27,30 @@ from quorum.training.job import environment
 from quorum.voting.seed_votes import SeedVotes
 from quorum.voting.vote import VOTE_RULE
 
-MEAN_NOTE = "mean is the validation accuracy of the best epoch over n seeds."
+MEAN_NOTE = (
+    "mean is the validation accuracy over n seeds, of the {accuracy} epoch, ± 95% its interval (Student's t); best and "
+    "last mean are those of the other kind of epoch. A collapse: the last epoch is more than 0.05 below the best. "
+    "Near best: cannot be told from the best (paired by seed, Holm over the table; three seeds rarely can)."
+)
 
 
 def stage_table(result: StageResult) -> pd.DataFrame:
-    """A stage's trials, a row each: the varied settings, `mean` and `std` of the validation accuracy, `n`, `test mean`,
+    """A stage's trials, a row each: the varied settings, `mean` and `std` of the validation accuracy (of the epoch that
+    the study is about), `± 95%` half its interval, `n`, `last mean` (or `best mean`) of the other epoch, `test mean`,
     `test std`, and where there is something to say `published`, `published std`, `difference`, `reused` and `note`."""
-    return tables.stage_table([_row(result, trial) for trial in result.trials])
+    near = result.near_best
+    return tables.stage_table([_row(result, trial, place in near) for place, trial in enumerate(result.trials)])
 
 
-def _row(result: StageResult, trial: TrialResult) -> dict[str, Any]:
-    val, test = trial.of(metric_names.BEST_VAL_ACCURACY), trial.of(metric_names.TEST_ACCURACY)
+def _row(result: StageResult, trial: TrialResult, near_best: bool) -> dict[str, Any]:
+    last = result.metric == metric_names.LAST_VAL_ACCURACY
+    val = trial.of(result.metric)
+    test = trial.of(metric_names.LAST_TEST_ACCURACY if last else metric_names.TEST_ACCURACY)
+    other = trial.of(metric_names.BEST_VAL_ACCURACY if last else metric_names.LAST_VAL_ACCURACY)
     row: dict[str, Any] = {**trial.request.settings}
-    row |= {"mean": val.mean, "std": val.std, "n": val.n, "test mean": test.mean, "test std": test.std}
+    half = half_width(val)
+    row |= {"mean": val.mean, "std": val.std, "± 95%": half if math.isfinite(half) else None, "n": val.n}
+    row |= {"best mean" if last else "last mean": other.mean, "test mean": test.mean, "test std": test.std}
     published = next(
         (p for p in result.stage.published if p.val_accuracy is not None and canonical(p.at) == trial.request.settings),
         None,
@@ -47,7 +60,16 @@ def _row(result: StageResult, trial: TrialResult) -> dict[str, Any]:
         row["difference"] = None if val.mean is None else val.mean - (published.val_accuracy or 0.0)
     row["reused"] = sum(seed.reused for seed in trial.seeds)
     reasons = "; ".join(dict.fromkeys(seed.reason for seed in trial.seeds if seed.reason))
-    row["note"] = "best" if trial is result.best else reasons
+    best, final = (other, val) if last else (val, other)
+    elsewhere = sorted({seed.elsewhere for seed in trial.seeds} - {""})
+    place = "best" if trial is result.best else "near best" if near_best else ""
+    notes = [
+        place,
+        "collapse" if collapsed(best, final) else "",
+        *(f"computed on {name}" for name in elsewhere),
+        reasons,
+    ]
+    row["note"] = "; ".join(note for note in notes if note)
     return row
 
 
@@ -59,7 +81,7 @@ def sweep_page(
         f"### Stage {result.stage.name}\n\n{tables.markdown(stage_table(result), result.stage.varied)}"
         for result in results
     ]
-    note = f"{MEAN_NOTE} {tables.STD_NOTE}"
+    note = f"{MEAN_NOTE.format(accuracy=study.accuracy)} {tables.STD_NOTE}"
     votes = [] if vote is None else [f"### Vote\n\n{tables.markdown(vote_table(study, vote))}\n\n{VOTE_RULE}"]
     parts = [study.description.strip(), *stages, *votes, note, str(cost or "")]
     return "\n\n".join(part for part in parts if part)
@@ -78,9 +100,7 @@ def log_stage(study: Study, results: Sequence[StageResult], log: RunLog) -> None
         log.artifacts(folder, "stages")
     log.note(sweep_page(study, results))
     if result.best is not None:
-        log.metrics(
-            {f"{name}/val_accuracy/mean": result.best.of(metric_names.BEST_VAL_ACCURACY).mean}, step=len(results)
-        )
+        log.metrics({f"{name}/val_accuracy/mean": result.best.of(study.metric).mean}, step=len(results))
     say(f"\nstage {name}\n{tables.markdown(table, result.stage.varied)}\n")
 
 

@@ -79,7 +79,7 @@ class SweepRuns:
         for seed in self.seeds:
             training = get_training(self.log.store, run.seed_runs[str(seed)])
             own = (training.sweep_run_id, training.key) == (self.log.run_id, trial.seed_key(seed))
-            result = _stored_seed(training, reused=not own)
+            result = _stored_seed(training, reused=not own, here=trial.prepared.numerics)
             if result is None:
                 return None
             results.append(result)
@@ -95,7 +95,7 @@ class SweepRuns:
         for seed, training in finished_trainings(self.log.store, trial.record, self.reuse).items():
             linkable = self.reuse or training.sweep_run_id == self.log.run_id
             if seed in self.seeds and seed not in begun and linkable:
-                found[seed] = training.result(reused=True)
+                found[seed] = training.result(reused=True, here=trial.prepared.numerics)
         return found
 
     def begin_trial(self, trial: OpenTrial) -> RunLog:
@@ -172,6 +172,6 @@ def title(request: TrialRequest) -> str:
     return settings if request.stage.replace("-", "_") in request.settings else f"{request.stage}: {settings}"
 
 
-def _stored_seed(training: TrainingRecord, *, reused: bool) -> SeedResult | None:
+def _stored_seed(training: TrainingRecord, *, reused: bool, here: str = "") -> SeedResult | None:
     """The result of a training that finished or diverged; None of one that has to be gone on with."""
-    return training.result(reused=reused) if training.finished or training.diverged else None
+    return training.result(reused=reused, here=here) if training.finished or training.diverged else None

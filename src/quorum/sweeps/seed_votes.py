@@ -10,7 +10,6 @@ from typing import Any
 
 import pandas as pd
 
-from quorum import metric_names
 from quorum.reporting import figures, tables
 from quorum.study.model import Study
 from quorum.study.results import StageResult
@@ -30,9 +29,9 @@ def vote_of_study(store: TrackingStore, study: Study, results: Sequence[StageRes
         if result.stage.name in study.vote.members:
             assert result.best is not None
             answers = {seed.seed: predictions(store, seed.run_id) for seed in result.best.seeds}
-            mean = result.best.of(metric_names.BEST_VAL_ACCURACY).mean or 0.0
+            mean = result.best.of(study.metric).mean or 0.0
             voters.append(VotingTrial(result.stage.name, mean, answers))
-    return vote_by_seed(voters)
+    return vote_by_seed(voters, study.vote.tie)
 
 
 def vote_table(study: Study, vote: SeedVotes) -> pd.DataFrame:

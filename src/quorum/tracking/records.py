@@ -163,11 +163,12 @@ class TrainingRecord(TrialRecord):
         """As of every record; seed 0 is a seed."""
         return {**super().tags(), schema.SEED: str(self.seed)}
 
-    def result(self, *, reused: bool) -> SeedResult:
+    def result(self, *, reused: bool, here: str = "") -> SeedResult:
         """What came out, of a training that has ended.
 
         Args:
             reused: whether it had been trained before the sweep that asks.
+            here: numerics class of who asks, if that matters.
         """
         failed = self.reason or self.diverged or "failed"
         return SeedResult(
@@ -176,7 +177,7 @@ class TrainingRecord(TrialRecord):
             metrics=self.metrics if self.finished else {},
             reason="" if self.finished else failed,
             reused=reused,
-            numerics=self.numerics,
+            elsewhere=self.numerics if here and self.numerics != here else "",
             shared_epochs=self.shared_epochs,
         )
 

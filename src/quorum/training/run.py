@@ -46,10 +46,7 @@ def log_model(log: RunLog, prepared: PreparedTraining, folders: WorkFolders) -> 
 
 def trained_result(job: Job, trained: Trained, shared_epochs: int = 0) -> SeedResult:
     """The result of a job that has just been done."""
-    prepared = job.prepared
-    return SeedResult(
-        prepared.config.seed, job.run_id, trained.metrics, shared_epochs=shared_epochs, numerics=prepared.numerics
-    )
+    return SeedResult(job.prepared.config.seed, job.run_id, trained.metrics, shared_epochs=shared_epochs)
 
 
 def trial_metrics(trainings: Sequence[Mapping[str, float]]) -> dict[str, float | None]:

@@ -71,8 +71,13 @@ class SeedVotes:
         return table.drop(columns="published") if table["published"].isna().all() else table
 
 
-def vote_by_seed(voters: Sequence[VotingTrial]) -> SeedVotes | None:
+def vote_by_seed(voters: Sequence[VotingTrial], tie: str | None = None) -> SeedVotes | None:
     """Let trials vote, seed by seed.
+
+    Args:
+        voters: the trials.
+        tie: name of the one that decides where several classes have the most votes; by default the best of those who
+            voted for one of them.
 
     Returns:
         The vote over the seeds that all of them have; None where there is no such seed.
@@ -86,7 +91,8 @@ def vote_by_seed(voters: Sequence[VotingTrial]) -> SeedVotes | None:
     shown: list[NDArray[np.object_]] = []
     for seed in seeds:
         frames = [voter.predictions[seed] for voter in ranked]
-        first, decided = frames[0], _decide(frames, seed)
+        names = [voter.name for voter in ranked]
+        first, decided = frames[0], _decide(frames, seed, None if tie is None else names.index(tie))
         answers = {voter.name: frame["predicted"] for voter, frame in zip(ranked, frames, strict=True)}
         answers[VOTE] = decided
         for split in SPLITS:
@@ -99,11 +105,11 @@ def vote_by_seed(voters: Sequence[VotingTrial]) -> SeedVotes | None:
     return SeedVotes(tuple(voter.name for voter in ranked), pd.DataFrame(rows), *shown) if rows else None
 
 
-def _decide(frames: Sequence[pd.DataFrame], seed: int) -> pd.Series[str]:
+def _decide(frames: Sequence[pd.DataFrame], seed: int, tie: int | None) -> pd.Series[str]:
     """The class that each image is given by the vote of some trainings, best first."""
     images = ["split", "file", "true"]
     first = frames[0]
     if any(not frame[images].equals(first[images]) for frame in frames):
         raise StudyError(f"vote: its members of seed {seed} were trained on different images")
     votes, classes = pd.factorize(pd.concat(frame["predicted"] for frame in frames))
-    return pd.Series(classes.to_numpy()[majority_vote(votes.reshape(len(frames), len(first)))])
+    return pd.Series(classes.to_numpy()[majority_vote(votes.reshape(len(frames), len(first)), tie)])

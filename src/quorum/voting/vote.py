@@ -1,9 +1,10 @@
 """Majority vote. Pure functions of arrays; members are ordered best first.
 
-The rule: the class with the most votes wins. Where several classes share the most votes, the best member among
-those who voted for one of them decides. So of two members that differ the better one decides; of three, a pair
-outvotes the best, and the best decides when all three differ (the CIFAR-10 report's rule); of five that vote
-A, B, B, C, C (best first), the second decides for B, since A is out of the race.
+The rule: the class with the most votes wins. Where several classes share the most votes, a member that was named
+beforehand decides, if it voted for one of them; otherwise the best member among those who did. So of two members that
+differ the better one decides; of three, a pair outvotes the best, and the best decides when all three differ (with
+ResNet50 named, the CIFAR-10 report's rule); of five that vote A, B, B, C, C (best first), the second decides for B,
+since A is out of the race.
 """
 
 from __future__ import annotations
@@ -27,11 +28,12 @@ def member_votes(probabilities: Sequence[Probabilities]) -> Votes:
     return np.stack([member.argmax(axis=1) for member in probabilities])
 
 
-def majority_vote(votes: Votes) -> NDArray[np.int64]:
+def majority_vote(votes: Votes, tie: int | None = None) -> NDArray[np.int64]:
     """The vote's class for each image.
 
     Args:
         votes: int64 [members, images], the best member's first.
+        tie: the member that decides a tie; by default the best of those who voted for one of the tied classes.
 
     Returns:
         int64 [images].
@@ -44,7 +46,8 @@ def majority_vote(votes: Votes) -> NDArray[np.int64]:
     # support[m, i]: how many members voted as member m did on image i
     support = (votes[:, None, :] == votes[None, :, :]).sum(axis=1)
     # argmax takes the first member, hence the best, among those whose class has the most votes
-    return np.take_along_axis(votes, support.argmax(axis=0)[None], axis=0)[0]
+    order = np.arange(len(votes)) if tie is None else np.array([tie, *(m for m in range(len(votes)) if m != tie)])
+    return np.take_along_axis(votes[order], support[order].argmax(axis=0)[None], axis=0)[0]
 
 
 def agreement(votes: Votes, decided: NDArray[np.int64]) -> NDArray[np.float64]:
