@@ -27,6 +27,7 @@ EXCLUDED = {
     "data.sources.archives": "unpacks files; what comes out is in the data set's digest",
     "data.summary": "describes a data set to people",
     "voting.vote": "uses predictions of trained networks",
+    "inference": "statistics of results",
     "errors": "classes of errors and their messages",
     "plugins": "finds plugins, which are hashed themselves",
     "reporting": "tables and figures of results",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from typing import Any
 
 import mlflow
@@ -60,6 +62,59 @@ def test_the_best_three_different_trials_are_promoted(trained: Quorum) -> None:
     assert "best finished trials" in MlflowClient().get_registered_model(NAME).description
 
 
+def test_a_lucky_single_training_does_not_displace_trials_of_three_seeds(trained: Quorum) -> None:
+    """Of two trials of three seeds and many single trainings, some of them better, the two are taken."""
+    client = MlflowClient()
+    runs = client.search_runs(["1"], "tags.`quorum.kind` = 'train'", order_by=["metrics.`val_accuracy/mean` ASC"])
+    chosen = [runs[0].info.run_id, runs[1].info.run_id]
+    for run_id in chosen:
+        client.log_metric(run_id, "val_accuracy/n", 3)
+    answer = trained("promote", "--json", "-P", "top=2")
+    assert {entry["run"] for entry in json.loads(answer.out).values()} == set(chosen)
+    assert "3 trials that had another number of seeds than 3 were left out" in answer.err
+    answer = trained("promote", "-P", "top=3")
+    assert answer.status == 2
+    assert "2 finished trials" in answer.err
+    assert "another number of seeds than 3" in answer.err
+
+
+def test_trials_that_answer_alike_are_one(trained: Quorum) -> None:
+    client = MlflowClient()
+    runs = client.search_runs(["1"], "tags.`quorum.kind` = 'train'", order_by=["metrics.`val_accuracy/mean` DESC"])
+    by_epochs = {run.data.params["epochs"]: run for run in reversed(runs)}
+    first, second, *_ = sorted(by_epochs.values(), key=lambda run: -run.data.metrics["val_accuracy/mean"])
+    source = client.download_artifacts(first.info.run_id, "predictions.csv")
+    client.log_artifact(second.info.run_id, source)
+    answer = trained("promote", "--json")
+    promoted = {entry["run"] for entry in json.loads(answer.out).values()}
+    assert len(promoted) == 3
+    assert second.info.run_id not in promoted
+    assert "1 trials that answer every image as a better one does were left out" in answer.err
+
+
+def test_aliases_that_go_are_told(trained: Quorum) -> None:
+    promote(trained, "-P", "top=3")
+    answer = trained("promote", "-P", "top=2")
+    assert "best-3 is gone: it was version 3" in answer.err
+    assert set(aliases()) == {"best-1", "best-2"}
+
+
+def test_promotions_take_turns(trained: Quorum) -> None:
+    """Four at once made six versions for three models."""
+    command = [sys.executable, "-m", "quorum", "promote"]
+    running = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) for _ in range(3)]
+    assert [process.wait() for process in running] == [0, 0, 0], [process.communicate()[0] for process in running]
+    assert versions() == 3
+    assert len([tag for tag in MlflowClient().get_registered_model(NAME).tags if "promotion" in tag]) == 1
+
+
+def test_one_member_is_no_vote(trained: Quorum) -> None:
+    promote(trained, "-P", "top=1")
+    answer = trained("ensemble")
+    assert answer.status == 2
+    assert "alone is no vote; promote or name at least 2 members" in answer.err
+
+
 def test_promoting_twice_changes_nothing(trained: Quorum) -> None:
     first = promote(trained)
     before = (aliases(), versions(), dict(MlflowClient().get_registered_model(NAME).tags))
@@ -94,7 +149,8 @@ def test_too_few_candidates_are_an_error_that_changes_nothing(trained: Quorum) -
     before = aliases()
     answer = trained("promote", "-P", "top=9")
     assert answer.status == 2
-    assert "4 finished trials" in answer.err
+    assert "finished trials with different settings" in answer.err
+    assert "where 9 are wanted" in answer.err
     assert aliases() == before
 
 

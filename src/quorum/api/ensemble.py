@@ -102,6 +102,9 @@ def run_vote(options: EnsembleOptions, store: TrackingStore) -> Voted:
         )
 
 
+MEMBERS = 2  # of a vote, at least
+
+
 def _find_members(options: EnsembleOptions, store: TrackingStore) -> tuple[list[Member], list[Path]]:
     """Members with pinned URIs, best first, and their bundles."""
     wanted = list(options.models) or best_members(store, model_name(options.dataset))
@@ -117,6 +120,8 @@ def _find_members(options: EnsembleOptions, store: TrackingStore) -> tuple[list[
             raise RegistryError(f"{uri}: is a member already ({pinned})")
         members.append(Member(f"member-{place}", pinned, Classifier.load(found[0])))
         bundles += found
+    if len(members) < MEMBERS:
+        raise RegistryError(f"{members[0].uri} alone is no vote; promote or name at least {MEMBERS} members")
     check_classes(members)
     return members, bundles
 

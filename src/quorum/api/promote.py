@@ -16,6 +16,7 @@ from quorum.console import say
 from quorum.data import dataset as dataset_named
 from quorum.reporting import tables
 from quorum.tracking import registry, schema
+from quorum.tracking.lock import in_turn
 from quorum.tracking.records import Record
 from quorum.tracking.registry import Promotion, candidates, model_name, version_of
 from quorum.tracking.runs import RunLog, begin_run
@@ -61,15 +62,17 @@ def run_promotion(options: PromoteOptions, store: TrackingStore) -> Promoted:
     name = model_name(options.dataset)
     verb = "roll back" if options.rollback else "promote"
     record = Record(kind=schema.PROMOTE_KIND, dataset=options.dataset)
-    with begin_run(store, f"{verb} {name}", record) as log:
+    with in_turn(store.lock_file("registry"), "registry"), begin_run(store, f"{verb} {name}", record) as log:
         log.params({"dataset": options.dataset, "top": options.top, "metric": options.metric})
         if options.rollback:
             promotion = registry.rollback(store, name)
         else:
-            chosen, others = candidates(store, options.dataset, options.metric, options.top)
-            if others:
-                say(f"{others} better trials saw other data than the newest one and were left out")
-            promotion = registry.point_aliases(store, name, _description(options), chosen)
+            selection = candidates(store, options.dataset, options.metric, options.top)
+            for note in selection.notes():
+                say(note)
+            promotion = registry.point_aliases(store, name, _description(options), selection.chosen)
+        for alias, version in promotion.removed.items():
+            say(f"{alias} is gone: it was version {version}")
         table = _table(store, promotion)
         _log_ledger(log, promotion, table)
     return Promoted(name, promotion.changed, table)

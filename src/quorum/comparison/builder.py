@@ -47,7 +47,7 @@ from quorum.voting.vote import VOTE_RULE
 OURS_NOTE = (
     "ours: mean ± std of the validation accuracy over n seeds, of the best epoch or, where the study says so, of the "
     "last; its 95% interval is Student's t, that of a test accuracy a bootstrap over seeds and images. near best: "
-    "cannot be told from the best of its table (paired by seed, Holm over the table; three seeds rarely can). collapse: "
+    "cannot be told from the best of its table (paired by seed, Holm over it; three seeds rarely can). collapse: "
     f"the last epoch is more than 0.05 below the best. {STD_NOTE}"
 )
 

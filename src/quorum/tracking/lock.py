@@ -1,4 +1,4 @@
-"""A lock that keeps two processes from doing the same piece of work."""
+"""Locks: one keeps two processes from doing the same piece of work, the other lets them do it in turn."""
 
 from __future__ import annotations
 
@@ -9,6 +9,30 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from quorum.errors import QuorumError
+
+PATIENCE = 120.0  # seconds to wait for one's turn
+
+
+@contextlib.contextmanager
+def in_turn(file: Path, what: str) -> Iterator[None]:
+    """Wait for the lock of a piece of work and hold it, so that processes do it one after the other.
+
+    Args:
+        file: of the lock, which all of them see.
+        what: the work, in words.
+
+    Raises:
+        QuorumError: where it does not come free within two minutes.
+    """
+    lock = FileLock(file)
+    try:
+        lock.acquire(timeout=PATIENCE)
+    except Timeout as error:
+        raise QuorumError(f"another process has been at the {what} for {PATIENCE:g} seconds") from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 @contextlib.contextmanager

@@ -109,7 +109,12 @@ def trainings(store: TrackingStore, dataset: str) -> Iterator[TrainingRecord]:
 
 
 def trials(
-    store: TrackingStore, dataset: str, *, metric: str | None = None, order_by: str | None = None
+    store: TrackingStore,
+    dataset: str,
+    *,
+    metric: str | None = None,
+    having: Sequence[str] = (),
+    order_by: str | None = None,
 ) -> Iterator[TrialRecord]:
     """Trials and single trainings of a data set, newest first unless another order is asked for.
 
@@ -117,9 +122,10 @@ def trials(
         store: the tracking store.
         dataset: its name.
         metric: only finished ones that have this metric. A trial's seeds have none of its means.
+        having: further conditions in MLflow's language.
         order_by: an order in MLflow's language.
     """
-    having = [] if metric is None else [f"metrics.`{metric}` >= 0"]
+    having = [*having, *([] if metric is None else [f"metrics.`{metric}` >= 0"])]
     status = None if metric is None else schema.FINISHED
     for record in search(store, TrialRecord, having=having, status=status, order_by=order_by, dataset=dataset):
         if record.kind in (schema.TRIAL_KIND, schema.TRAIN_KIND):

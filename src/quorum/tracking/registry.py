@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import collections
+import hashlib
 import json
 import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import pandas as pd
 from mlflow.exceptions import MlflowException
 
 from quorum import metric_names
 from quorum.errors import RegistryError
 from quorum.tracking import schema
-from quorum.tracking.queries import trials
+from quorum.tracking.queries import artifact, trials
 from quorum.tracking.records import TrialRecord, VersionRecord
 from quorum.tracking.store import TrackingStore
 
 MODELS = "models:/"
 CURRENT = "current"  # alias of the registered vote that was taken last
+ENOUGH_SEEDS = 3  # of a trial, for its mean to be compared with others
+SEEDS = f"metrics.`{metric_names.TRIAL_N}`"
 LEDGER = f"{schema.PROMOTION}."  # tags of a registered model: one entry for each promotion that changed an alias
 Aliases = dict[str, str]  # alias -> version
 
@@ -41,11 +46,41 @@ class Candidate:
     value: float
 
 
-def candidates(store: TrackingStore, dataset: str, metric: str, count: int) -> tuple[list[Candidate], int]:
+@dataclass(frozen=True)
+class Selection:
+    """The candidates for a promotion, and what was left out.
+
+    Attributes:
+        chosen: the candidates, best first.
+        seeds: of each of them.
+        on_other_data: better trials that saw other data.
+        of_other_seeds: better trials of another number of seeds.
+        answering_alike: better trials that answer every image as one that is chosen does.
+    """
+
+    chosen: tuple[Candidate, ...]
+    seeds: int
+    on_other_data: int = 0
+    of_other_seeds: int = 0
+    answering_alike: int = 0
+
+    def notes(self) -> list[str]:
+        """What was left out, a line each."""
+        lines = {
+            "saw other data than the newest one": self.on_other_data,
+            f"had another number of seeds than {self.seeds}": self.of_other_seeds,
+            "answer every image as a better one does": self.answering_alike,
+        }
+        return [f"{count} trials that {why} were left out" for why, count in lines.items() if count]
+
+
+def candidates(store: TrackingStore, dataset: str, metric: str, count: int) -> Selection:
     """The best finished trials of a data set, over all sweeps, models and single trainings.
 
-    A configuration counts once, however often it was run. All candidates saw the same data: that of the trial that
-    finished last.
+    A configuration counts once, however often it was run, and so do configurations whose best seeds answer every image
+    alike: an epochs table can hold one network several times. All candidates saw the same data, that of the trial that
+    finished last, and have the same number of seeds: a mean of one is luckier than a mean of three. That number is the
+    one of the newest trial of three seeds or more; where there is none, of the newest trial.
 
     Args:
         store: the tracking store.
@@ -54,30 +89,59 @@ def candidates(store: TrackingStore, dataset: str, metric: str, count: int) -> t
         count: how many.
 
     Returns:
-        The candidates, best first, and the number of trials left out because they saw other data.
+        The candidates and what was left out.
 
     Raises:
         RegistryError: where there are fewer.
     """
     lower = "loss" in metric
-    order = f"metrics.`{metric}` {'ASC' if lower else 'DESC'}"
-    newest = next(trials(store, dataset, metric=metric), None)
-    digest = newest.data_digest if newest else ""
+    seeds, digest = _comparable(store, dataset, metric)
     found: dict[str, Candidate] = {}
-    others = 0
-    for trial in trials(store, dataset, metric=metric, order_by=order):
+    answers: set[str] = set()
+    left_out = collections.Counter[str]()
+    order, alike = f"metrics.`{metric}` {'ASC' if lower else 'DESC'}", f"{SEEDS} = {seeds}"
+    for trial in trials(store, dataset, metric=metric, having=[alike], order_by=order):
         if trial.data_digest != digest:
-            others += 1
-        else:
-            found.setdefault(trial.trial_fingerprint, Candidate(trial, trial.metrics[metric]))
+            left_out["on_other_data"] += 1
+        elif trial.trial_fingerprint not in found:
+            if (given := _answers(store, trial)) in answers:
+                left_out["answering_alike"] += 1
+                continue
+            answers.add(given)
+            found[trial.trial_fingerprint] = Candidate(trial, trial.metrics[metric])
             if len(found) == count:
                 break
+    bound = [f"metrics.`{metric}` {'<' if lower else '>'} {one.value!r}" for one in list(found.values())[-1:]]
+    others = trials(store, dataset, metric=metric, having=[f"{SEEDS} != {seeds}", *bound])
+    left_out["of_other_seeds"] = sum(trial.data_digest == digest for trial in others)
+    selection = Selection(tuple(found.values()), seeds, **left_out)
     if len(found) < count:
+        why = "".join(f"; {note}" for note in selection.notes())
         raise RegistryError(
             f"{dataset}: {len(found)} finished trials with different settings and a {metric}, where {count} are "
-            f"wanted; run a sweep first{f', or give top={len(found)}' if found else ''}"
+            f"wanted; run a sweep first{f', or give top={len(found)}' if found else ''}{why}"
         )
-    return list(found.values()), others
+    return selection
+
+
+def _comparable(store: TrackingStore, dataset: str, metric: str) -> tuple[int, str]:
+    """Number of seeds and data digest of candidates: those of the newest trial of enough seeds, else of the newest."""
+    enough = next(trials(store, dataset, metric=metric, having=[f"{SEEDS} >= {ENOUGH_SEEDS}"]), None)
+    newest = next(trials(store, dataset, metric=metric), None)
+    if newest is None:
+        return 0, ""
+    of = enough if enough is not None and enough.data_digest == newest.data_digest else newest
+    return int(of.metrics.get(metric_names.TRIAL_N, 1)), newest.data_digest
+
+
+def _answers(store: TrackingStore, trial: TrialRecord) -> str:
+    """What a trial's best seed answers, as a digest; a name of its own where its predictions were not kept."""
+    run_id = trial.best_seed_run or trial.run_id
+    file = artifact(store, run_id, schema.PREDICTIONS)
+    if file is None:
+        return run_id
+    frame = pd.read_csv(file, usecols=["split", "file", "predicted"], dtype=str, keep_default_na=False)
+    return hashlib.sha256(frame.to_csv(index=False).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -97,6 +161,11 @@ class Promotion:
     def changed(self) -> bool:
         """Whether any alias moved."""
         return self.before != self.after
+
+    @property
+    def removed(self) -> dict[str, str]:
+        """Aliases that were taken away, and the versions that had them."""
+        return {alias: version for alias, version in self.before.items() if alias not in self.after}
 
 
 def point_aliases(store: TrackingStore, name: str, description: str, chosen: Sequence[Candidate]) -> Promotion:
@@ -268,5 +337,5 @@ def _set_aliases(store: TrackingStore, promotion: Promotion) -> None:
     for alias, version in promotion.after.items():
         if promotion.before.get(alias) != version:
             store.client.set_registered_model_alias(promotion.name, alias, version)
-    for alias in set(promotion.before) - set(promotion.after):
+    for alias in promotion.removed:
         store.client.delete_registered_model_alias(promotion.name, alias)

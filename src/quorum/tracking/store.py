@@ -54,6 +54,11 @@ class TrackingStore:
         """The folder of a SQLite store; the working folder for any other."""
         return Path(self.uri.removeprefix(SQLITE)).resolve().parent if self.uri.startswith(SQLITE) else Path.cwd()
 
+    def lock_file(self, what: str) -> Path:
+        """The file of a lock that all who use the store see: beside it, where it is a SQLite file."""
+        name = Path(self.uri).name if self.uri.startswith(SQLITE) else ".quorum"
+        return self.folder / f"{name}.{what}.lock"
+
 
 def connect(adopted_run_id: str | None = None) -> TrackingStore:
     """Open the store that MLflow's own settings name, and adopt the run that `mlflow run` made, if there is one.
