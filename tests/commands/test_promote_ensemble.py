@@ -71,7 +71,7 @@ def test_a_lucky_single_training_does_not_displace_trials_of_three_seeds(trained
         client.log_metric(run_id, "val_accuracy/n", 3)
     answer = trained("promote", "--json", "-P", "top=2")
     assert {entry["run"] for entry in json.loads(answer.out).values()} == set(chosen)
-    assert "3 trials that had another number of seeds than 3 were left out" in answer.err
+    assert "left out: 3 with another number of seeds than 3" in answer.err
     answer = trained("promote", "-P", "top=3")
     assert answer.status == 2
     assert "2 finished trials" in answer.err
@@ -89,7 +89,7 @@ def test_trials_that_answer_alike_are_one(trained: Quorum) -> None:
     promoted = {entry["run"] for entry in json.loads(answer.out).values()}
     assert len(promoted) == 3
     assert second.info.run_id not in promoted
-    assert "1 trials that answer every image as a better one does were left out" in answer.err
+    assert "left out: 1 with the same answer to every image as a better one" in answer.err
 
 
 def test_aliases_that_go_are_told(trained: Quorum) -> None:

@@ -67,11 +67,11 @@ class Selection:
     def notes(self) -> list[str]:
         """What was left out, a line each."""
         lines = {
-            "saw other data than the newest one": self.on_other_data,
-            f"had another number of seeds than {self.seeds}": self.of_other_seeds,
-            "answer every image as a better one does": self.answering_alike,
+            "other data than the newest one's": self.on_other_data,
+            f"another number of seeds than {self.seeds}": self.of_other_seeds,
+            "the same answer to every image as a better one": self.answering_alike,
         }
-        return [f"{count} trials that {why} were left out" for why, count in lines.items() if count]
+        return [f"left out: {count} with {what}" for what, count in lines.items() if count]
 
 
 def candidates(store: TrackingStore, dataset: str, metric: str, count: int) -> Selection:
