@@ -164,7 +164,7 @@ class ReportBuilder:
         """The trials of a table that cannot be told from its best."""
         stored = [self.stored(trial.config) for trial in trials]
         values = {str(n): one.by_seed(study.metric) for n, one in enumerate(stored) if not one.failed}
-        near = not_told_from_best(values)
+        near = not_told_from_best(values) if sum(map(bool, values.values())) > 1 else set()
         return [trial for n, trial in enumerate(trials) if str(n) in near]
 
     def _trial_rows(self, study: Study, trial: PlannedTrial, near_best: bool) -> list[Row]:

@@ -117,7 +117,7 @@ class StageResult:
 
     @property
     def near_best(self) -> set[int]:
-        """Numbers of the trials that cannot be told from the best, paired by seed."""
+        """Numbers of the trials that cannot be told from the best, paired by seed, itself included."""
         values = {
             str(place): {seed.seed: seed.metrics[self.metric] for seed in trial.seeds if self.metric in seed.metrics}
             for place, trial in enumerate(self.trials)
