@@ -15,9 +15,11 @@ from quorum.inference import (
     difference_interval,
     half_width,
     holm,
+    mcnemar,
     mean_interval,
     not_told_from_best,
     paired_interval,
+    proportion_interval,
     two_way_interval,
 )
 from quorum.summary import Summary, summarize
@@ -113,3 +115,18 @@ def test_seeds_and_images_are_both_resampled() -> None:
     assert images.low == pytest.approx(alone[0], abs=0.01)
     assert images.high == pytest.approx(alone[1], abs=0.01)
     assert two_way_interval(np.ones((3, 10), dtype=bool)) == Interval(1.0, 1.0)
+
+
+def test_mcnemar_is_a_sign_test_of_the_discordant_images() -> None:
+    first = np.array([True] * 9 + [False] + [True] * 40)
+    second = np.array([False] * 9 + [True] + [True] * 40)
+    found = mcnemar(first, second)
+    assert (found.only_first, found.only_second) == (9, 1)
+    assert found.p == pytest.approx(2 * (1 + 10) / 2**10)  # 0 or 1 of 10, on either side
+    assert mcnemar(first, first).p == 1
+
+
+def test_the_interval_of_an_accuracy_is_wilsons() -> None:
+    interval = proportion_interval(np.array([True] * 9 + [False]))
+    assert (interval.low, interval.high) == pytest.approx((0.5958, 0.9821), abs=1e-4)
+    assert proportion_interval(np.ones(5, dtype=bool)).high == pytest.approx(1)

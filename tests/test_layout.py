@@ -37,12 +37,13 @@ BELOW = {
     "study": set(),
     "voting": {"data", "models"},
     # the history it logs, the results it returns, and, in the scripts that load registered models, what those need
-    "tracking": {"engine.history", "voting.classifier", "voting.vote", "data.images", "study.results"},
+    "tracking": {"engine.history", "voting.classifier", "voting.rules", "data.images", "study.results"},
     "training": PARTS,
     "sweeps": PARTS | {"training"},
     "comparison": PARTS | {"training"},
-    "api": PARTS | {"training", "sweeps", "comparison"},
-    "commands": PARTS | {"training", "sweeps", "comparison", "api"},
+    "promotion": PARTS | {"training", "sweeps"},
+    "api": PARTS | {"training", "sweeps", "comparison", "promotion"},
+    "commands": PARTS | {"training", "sweeps", "comparison", "promotion", "api"},
 }
 
 

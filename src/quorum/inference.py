@@ -132,6 +132,47 @@ def _paired_p(best: Mapping[int, float], other: Mapping[int, float]) -> float:
     return float(2 * stats.t.sf(abs(found.mean) / (found.std / math.sqrt(found.n)), found.n - 1))
 
 
+def proportion_interval(right: NDArray[np.bool_], confidence: float = CONFIDENCE) -> Interval:
+    """The interval of an accuracy over images, of one training (Wilson's). Wilson, E. B. (1927), JASA 22.
+
+    Args:
+        right: [images], at least one.
+        confidence: of the interval.
+    """
+    from scipy import stats
+
+    found = stats.binomtest(int(right.sum()), len(right)).proportion_ci(confidence, method="wilson")
+    return Interval(float(found.low), float(found.high))
+
+
+@dataclass(frozen=True)
+class McNemar:
+    """McNemar's exact test of two classifiers on the same images.
+
+    Attributes:
+        only_first, only_second: images that one of them alone has right.
+        p: two-sided, that both are right equally often; 1 where they are never right alone.
+    """
+
+    only_first: int
+    only_second: int
+    p: float
+
+
+def mcnemar(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> McNemar:
+    """McNemar's exact test. McNemar, Q. (1947), Psychometrika 12; by the binomial distribution, not by chi-squared.
+
+    Args:
+        first, second: [images], whether each was right.
+    """
+    from scipy import stats
+
+    only_first, only_second = int((first & ~second).sum()), int((second & ~first).sum())
+    discordant = only_first + only_second
+    p = float(stats.binomtest(only_first, discordant).pvalue) if discordant else 1.0
+    return McNemar(only_first, only_second, p)
+
+
 def two_way_interval(correct: NDArray[np.bool_], confidence: float = CONFIDENCE, seed: int = 0) -> Interval:
     """Interval of an accuracy over seeds and images: both are resampled (percentile bootstrap).
 

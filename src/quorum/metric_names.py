@@ -30,7 +30,17 @@ def is_of_epochs(name: str) -> bool:
     return name in (LR, EPOCH_SECONDS, IMAGES_PER_SECOND) or name.partition("/")[0] in SPLITS
 
 
+def is_loss(metric: str) -> bool:
+    """Whether a metric is better when lower."""
+    return "loss" in metric
+
+
 def trial_metric(metric: str) -> str:
     """What a training's metric is called on its trial: `best/val_accuracy` is `val_accuracy`, `test/loss` `test_loss`,
     `last/val_accuracy` `last_val_accuracy`."""
     return metric.removeprefix("best/").replace("/", "_")
+
+
+def training_metric(metric: str) -> str:
+    """The metric of a training whose mean is a metric of trials: `val_loss/mean` is that of `best/val_loss`."""
+    return "best/" + metric.removesuffix(MEAN)

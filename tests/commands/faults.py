@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from quorum.api.options import SweepOptions, TrainOptions
+from quorum.api.options import PromoteOptions, SweepOptions, TrainOptions
+from quorum.api.promote import run_promotion
 from quorum.api.sweep import executor_of, run_study_file
 from quorum.api.train import run_training
 from quorum.commands.result import Result
@@ -99,3 +100,19 @@ def train(options: TrainOptions, given: Mapping[str, str], store: TrackingStore)
 def interrupted_training(quorum: Quorum, words: Sequence[str]) -> Answer:
     """Run a training's command line and interrupt it after its first epoch."""
     return quorum.call(words, {"train": dataclasses.replace(COMMANDS["train"], function="tests.commands.faults:train")})
+
+
+def promote(options: PromoteOptions, _given: Mapping[str, str], store: TrackingStore) -> Result:
+    """`quorum promote` with a fault."""
+    promoted = run_promotion(options, store, lambda: Faulty(executor_of(options), _fault[-1]))
+    return Result({}, promoted.name)
+
+
+def promote_with(fault: Fault, quorum: Quorum, words: Sequence[str]) -> Answer:
+    """Run a promotion's command line with a fault."""
+    table = {**COMMANDS, "promote": dataclasses.replace(COMMANDS["promote"], function="tests.commands.faults:promote")}
+    _fault.append(fault)
+    try:
+        return quorum.call(words, table)
+    finally:
+        _fault.pop()

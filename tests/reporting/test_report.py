@@ -62,6 +62,8 @@ def test_every_figure_draws(tmp_path: Path) -> None:
     small = tables.confusion_table(LABELS, PREDICTIONS, CLASSES)
     many = tables.confusion_table(np.arange(40), np.arange(40)[::-1].copy(), [f"class {i}" for i in range(40)])
     stage = pd.DataFrame({"lr": [0.1, 0.2], "mean": [0.5, None], "std": [0.1, None], "published": [0.4, 0.5]})
+    bins = pd.DataFrame({"confidence": [0.4, 0.9], "accuracy": [0.5, 0.8], "images": [3, 9]})
+    captions = pd.DataFrame({"true": ["$x_1", "b"], "vote": ["b", "b"]})
     drawn = {
         "curves": figures.curves({"one": history}, "one"),
         "many-curves": figures.curves({"one": history, "two": history[:1]}, "two"),
@@ -69,6 +71,9 @@ def test_every_figure_draws(tmp_path: Path) -> None:
         "large-confusion": figures.confusion({"best": many}),
         "bars": figures.error_bars(stage, ["lr"], "lr"),
         "classes": figures.class_distribution(pd.DataFrame({"train": [3, 4], "test": [1, 2]}, index=["a", "b"]), "t"),
+        "reliability": figures.reliability({"one": bins, "two": bins}, "reliability"),
+        "coverage": figures.accuracy_coverage({"one": pd.DataFrame({"coverage": [0.5, 1], "accuracy": [1, 0.8]})}, "t"),
+        "pictures": figures.pictures([np.zeros((8, 8, 3), np.uint8)] * 2, captions, "2 of 2"),
         "means": figures.mean_images({name: np.full((8, 8, 3), 40.0 * i) for i, name in enumerate("abcde")}, "means"),
     }
     for name, figure in drawn.items():
@@ -77,14 +82,15 @@ def test_every_figure_draws(tmp_path: Path) -> None:
 
 def test_the_page_is_self_contained_and_escaped(tmp_path: Path) -> None:
     Image.new("RGB", (4, 4)).save(tmp_path / "figure.png")
-    page = pages.ensemble_page(
-        title="Vote on <digits>",
-        facts={"images": "2"},
-        scores=pd.DataFrame({"model": ["<b>"], "test accuracy": [0.5]}),
-        figure=tmp_path / "figure.png",
-        disagreements=pd.DataFrame({"file": ["<script>"]}),
-        rule="the rule",
-    )
+    scores = pd.DataFrame({"model": ["<b>"], "test accuracy": [0.5]})
+    blocks = [
+        pages.Block("Members", table=scores, total=True, figure=tmp_path / "figure.png", alt="a figure"),
+        pages.Block("Files", "of <them>", pd.DataFrame({"file": ["<script>"]})),
+        pages.Block("Nothing"),
+    ]
+    page = pages.vote_page("Vote on <digits>", {"images": "2"}, "the rule", blocks)
+    assert "Nothing" not in page
+    assert "&lt;them&gt;" in page
     assert "&lt;digits&gt;" in page
     assert "<script>" not in page
     assert "&lt;b&gt;" in page

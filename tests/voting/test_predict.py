@@ -41,6 +41,7 @@ def test_files_are_predicted_by_name_in_order(tmp_path: Path, image_tree: Path) 
     assert list(frame.columns) == [
         "file",
         "label",
+        "probability",
         *(f"member-{i} {what}" for i in (1, 2, 3) for what in ("vote", "probability")),
         "agreement",
     ]

@@ -27,13 +27,29 @@ def test_the_best_decides_where_all_differ_and_two_outvote_it() -> None:
     assert vote is not None
     assert vote.members == ("best", "second", "third")
     assert list(vote.accuracies["seed"]) == [0, 0, 1, 1]  # seed 2 is not everybody's
-    assert list(vote.decided) == ["y", "z", "x"]
+    assert list(vote.answers.loc[vote.answers["seed"] == 0, "vote"]) == ["y", "z", "x"]
     assert vote.of("vote", "test").mean == pytest.approx(1.0)
     assert vote.of("best", "test").mean == pytest.approx((1 / 3 + 1) / 2)
     table = vote.table({"best": 0.71})
     assert list(table[""]) == ["best", "second", "third", "vote"]
     assert table["published"].count() == 1
     assert "published" not in vote.table({})
+
+
+def test_the_vote_against_its_best_member_by_seed_and_over_seeds() -> None:
+    wrong = {seed: answers("xyxy") for seed in (0, 1)}
+    right = {seed: answers("xyzx") for seed in (0, 1)}
+    vote = vote_by_seed([VotingTrial("best", 0.9, wrong), *(VotingTrial(n, 0.5, right) for n in ("b", "c"))])
+    assert vote is not None
+    against = vote.against_best()
+    assert list(against["vote alone right"]) == [2, 2]
+    assert list(against["best alone right"]) == [0, 0]
+    assert list(against["p"]) == [0.5, 0.5]
+    assert list(against["difference"]) == pytest.approx([2 / 3, 2 / 3])
+    assert vote.difference() == (
+        "vote − best on the test images, paired over 2 seeds: +0.6667 (95% interval +0.6667 to +0.6667)"
+    )
+    assert list(vote.discordant()["file"]) == ["c", "d", "c", "d"]
 
 
 def test_without_a_common_seed_there_is_no_vote() -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,7 @@ from quorum.errors import DataError
 from quorum.tracking.logged_models import fetch_bundles
 from quorum.tracking.store import TrackingStore
 from quorum.voting.classifier import Classifier
-from quorum.voting.vote import Probabilities, agreement, majority_vote, member_votes
+from quorum.voting.rules import VotingRule
 
 AnyImage = str | os.PathLike[str] | bytes | Image.Image | NDArray[np.uint8]
 
@@ -31,10 +31,12 @@ class Predictor:
     Attributes:
         uri: of the model.
         members: the networks.
+        rule: how they vote.
     """
 
     uri: str
     members: tuple[Classifier, ...]
+    rule: VotingRule = field(default_factory=VotingRule)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -54,33 +56,20 @@ class Predictor:
             images: a folder, or one or more of: a path, the bytes of an image file, a PIL image, uint8 [h, w, 3] RGB.
 
         Returns:
-            A row for each image: `file` (for paths), `label`, `probability` (of that class: the network's, or the mean
-            of the members'), `probabilities` (of all classes, in the order of `classes`), and of a vote `agreement`
-            (fraction of the members that voted for the label) and `votes` (their labels, the best member's first).
+            A row for each image: `file` (for paths), `label` (empty where a vote leaves it undecided), `probability`
+            (of that class: the network's, or the mean of the members'), `probabilities` (of all classes, in the order
+            of `classes`), and of a vote `agreement` (fraction of the members that voted for the label) and `votes`
+            (their labels, the best member's first).
 
         Raises:
             DataError: for what is not a readable image, or no image at all.
         """
         names, pixels = _read(images)
-        found = [member.probabilities(pixels) for member in self.members]
-        frame = self._answers(found)
+        frame = self.rule.decide([member.probabilities(pixels) for member in self.members]).frame(self.classes)
+        if len(self.members) == 1:
+            frame = frame.drop(columns=["agreement", "votes"])
         if any(names):
             frame.insert(0, "file", names)
-        return frame
-
-    def _answers(self, found: Sequence[Probabilities]) -> pd.DataFrame:
-        votes, mean = member_votes(found), np.mean(found, axis=0)
-        decided = majority_vote(votes)
-        frame = pd.DataFrame(
-            {
-                "label": [self.classes[i] for i in decided],
-                "probability": mean[np.arange(len(mean)), decided].astype(float),
-                "probabilities": mean.astype(float).tolist(),
-            }
-        )
-        if len(self.members) > 1:
-            frame["agreement"] = agreement(votes, decided)
-            frame["votes"] = [[self.classes[i] for i in row] for row in votes.T]
         return frame
 
 
@@ -98,7 +87,8 @@ def load(uri: str) -> Predictor:
 
 def load_model(store: TrackingStore, uri: str) -> Predictor:
     """`load` from an open store."""
-    return Predictor(uri, tuple(Classifier.load(bundle) for bundle in fetch_bundles(store, uri).bundles))
+    fetched = fetch_bundles(store, uri)
+    return Predictor(uri, tuple(Classifier.load(bundle) for bundle in fetched.bundles), fetched.rule)
 
 
 def _read(images: AnyImage | Iterable[AnyImage]) -> tuple[list[str], list[Pixels]]:

@@ -4,20 +4,30 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from quorum.config import Closed
+from quorum.voting.abstention import Abstention
 
 WORK_DIR = Path(".quorum")
-TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+TRUTH = {
+    "true": True,
+    "yes": True,
+    "on": True,
+    "1": True,
+    "false": False,
+    "no": False,
+    "off": False,
+    "0": False,
+}
 
 
 def _boolean(value: object) -> object:
     if isinstance(value, str):
         if value.lower() not in TRUTH:
-            raise ValueError("must be true or false (or yes, no, 1, 0)")
+            raise ValueError("must be true or false (or yes, no, on, off, 1, 0)")
         return TRUTH[value.lower()]
     return value
 
@@ -49,6 +59,7 @@ Boolean = Annotated[bool, BeforeValidator(_boolean)]
 Reuse = Annotated[bool | Literal["any"], BeforeValidator(_boolean_or_any)]
 Texts = Annotated[tuple[str, ...], BeforeValidator(_divided)]
 Paths = Annotated[tuple[Path, ...], BeforeValidator(_divided)]
+Abstain = Annotated[str, AfterValidator(lambda text: str(Abstention.parse(text)))]
 Device = Annotated[str, AfterValidator(_device)]
 Seeds = Annotated[tuple[Annotated[int, Field(ge=0, lt=2**31)], ...], BeforeValidator(_divided)]
 
@@ -83,6 +94,15 @@ class ComputeOptions(DataOptions):
     )
 
 
+class JobOptions(ComputeOptions):
+    """How several trainings are done."""
+
+    jobs: int = Field(1, ge=1, le=256, description="trainings side by side, each in a process of its own")
+    state_gb: float = Field(
+        20.0, ge=0, description="gigabytes of disk for states that trainings share, at most; 0: share none"
+    )
+
+
 class TrainOptions(ComputeOptions):
     """Options of `train`."""
 
@@ -114,15 +134,11 @@ class StudyOptions(Options):
         return seeds
 
 
-class SweepOptions(StudyOptions, ComputeOptions):
+class SweepOptions(StudyOptions, JobOptions):
     """Options of `sweep`."""
 
     study: str | None = Field(
         None, description="study file, or its name in sweeps/DATASET/; by default the name of the model"
-    )
-    jobs: int = Field(1, ge=1, le=256, description="trainings side by side, each in a process of its own")
-    state_gb: float = Field(
-        20.0, ge=0, description="gigabytes of disk for states that trainings share, at most; 0: share none"
     )
     keep: int = Field(3, ge=1, description="trials of the sweep whose best seed's weights are kept")
     reuse: Reuse = Field(
@@ -153,13 +169,25 @@ class ReportOptions(SplitOptions):
     output: Path = Field(Path("reports"), description="folder for the page, as HTML and as Markdown with its figures")
 
 
-class PromoteOptions(Options):
+class PromoteOptions(JobOptions):
     """Options of `promote`."""
 
     dataset: str = Field("digits", description="data set whose trials are considered")
     top: int = Field(3, ge=1, le=99, description="how many trials to promote")
     metric: Literal["val_accuracy/mean", "val_loss/mean"] = Field(
         "val_accuracy/mean", description="what trials are ranked by; losses: the lower the better"
+    )
+    confirm: int = Field(
+        0, ge=0, le=1000, description="fresh seeds to train for each candidate, which are then ranked by those alone"
+    )
+    candidates: int | None = Field(
+        None,
+        ge=1,
+        le=99,
+        description="trials that get fresh seeds, the best `top` of which are promoted; by default top",
+    )
+    gate: Boolean = Field(
+        True, description="keep the champion in its place where the new best trial is shown to be worse; off skips this"
     )
     rollback: Boolean = Field(False, description="restore the aliases that the last promotion replaced")
 
@@ -170,6 +198,19 @@ class PromoteOptions(Options):
             raise ValueError("is a test figure; the test split is never chosen on")
         return metric
 
+    @model_validator(mode="after")
+    def _enough_candidates(self) -> Self:
+        if self.candidates is not None and not self.confirm:
+            raise ValueError("candidates: needs fresh seeds to choose by; give confirm= too")
+        if self.candidates is not None and self.candidates < self.top:
+            raise ValueError(f"candidates: {self.candidates} are fewer than top={self.top}")
+        return self
+
+    @property
+    def considered(self) -> int:
+        """Number of candidates."""
+        return self.candidates or self.top
+
 
 class EnsembleOptions(SplitOptions, ComputeOptions):
     """Options of `ensemble`."""
@@ -178,6 +219,29 @@ class EnsembleOptions(SplitOptions, ComputeOptions):
     models: Texts = Field((), description="members as model URIs, best first; by default all best-N aliases")
     images: Path | None = Field(None, description="folder of unlabeled images to predict instead of the test split")
     output: Path = Field(Path("predictions.csv"), description="file for the predictions")
+    vote: Literal["majority", "soft", "greedy"] = Field(
+        "majority",
+        description="how members become one answer: most votes, highest mean of calibrated probabilities, or a "
+        "weighted mean with weights fitted on the validation images",
+    )
+    calibrate: Literal["auto", "none", "temperature"] = Field(
+        "auto",
+        description="temperature: divide each member's logits by one fitted on the validation images; auto: unless the "
+        "vote is by majority",
+    )
+    abstain: Abstain | None = Field(
+        None, description="leave images undecided below agreement:BOUND or probability:BOUND, such as agreement:0.6"
+    )
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether the members' probabilities are calibrated."""
+        return self.calibrate == "temperature" or (self.calibrate == "auto" and self.vote != "majority")
+
+    @property
+    def fitted(self) -> bool:
+        """Whether anything is fitted on the validation images."""
+        return self.calibrated or self.vote == "greedy"
 
 
 class PrepareOptions(SplitOptions):

@@ -2,27 +2,44 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import tempfile
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from quorum import metric_names
 from quorum.api.options import PromoteOptions
-from quorum.api.session import divide, documented, tracking
+from quorum.api.session import divide, documented, folders_of, preparer_of, tracking
+from quorum.api.sweep import executor_of, worker_threads
 from quorum.console import say
 from quorum.data import dataset as dataset_named
+from quorum.engine.training import Progress
+from quorum.errors import RegistryError
+from quorum.promotion.candidates import Candidate, candidates
+from quorum.promotion.fresh_seeds import confirm
+from quorum.promotion.gate import gate
+from quorum.promotion.recorded import config_of
+from quorum.promotion.weights import train_again
 from quorum.reporting import tables
+from quorum.study.results import TrialRequest
+from quorum.sweeps.executors import Executor
+from quorum.sweeps.run import SweepSettings
+from quorum.sweeps.trial_list import run_trials
 from quorum.tracking import registry, schema
 from quorum.tracking.lock import in_turn
-from quorum.tracking.records import Record
-from quorum.tracking.registry import Promotion, candidates, model_name, version_of
+from quorum.tracking.records import Record, VersionRecord
+from quorum.tracking.registry import Promotion, model_name, version_of
 from quorum.tracking.runs import RunLog, begin_run
 from quorum.tracking.store import TrackingStore
+from quorum.training.job import Job, Trained
 
-COLUMNS = ["alias", "version", "model", "trial", "mean", "std", "n", "run", "was"]
+FRESH = ("confirmed", "fresh seeds", "mean - confirmed")  # columns of promotions that confirmed
+COLUMNS = ("alias", "version", "model", "trial", "mean", "std", "n", *FRESH, "run", "was")
 
 
 @dataclass(frozen=True)
@@ -33,12 +50,25 @@ class Promoted:
         name: of the registered model.
         changed: whether any alias moved.
         table: a row for each alias: `alias`, `version`, `model`, `trial`, `mean`, `std` and `n` of its validation
-            accuracy, `run` (the training) and `was` (the version before).
+            accuracy, `run` (the training) and `was` (the version before); with confirm=, `confirmed` (mean of the fresh
+            seeds), `fresh seeds` (their number) and `mean - confirmed`, what the mean was too high by since the trial
+            was chosen for it (the winner's curse).
     """
 
     name: str
     changed: bool
     table: pd.DataFrame
+
+    @property
+    def curse(self) -> str:
+        """How much too high the means were that the trials were chosen by, on one line; "" without fresh seeds."""
+        if "mean - confirmed" not in self.table:
+            return ""
+        mean = float(self.table["mean - confirmed"].mean())
+        return (
+            f"The means that the trials were chosen by are higher than those of fresh seeds by {mean:+.4f} on average, "
+            "by the winner's curse as far as that is above zero."
+        )
 
 
 @documented(PromoteOptions, "dataset")
@@ -56,26 +86,116 @@ def promote(dataset: str = "digits", **settings: Any) -> Promoted:
         return run_promotion(options, store)
 
 
-def run_promotion(options: PromoteOptions, store: TrackingStore) -> Promoted:
-    """`promote` with its options checked and its store open."""
+def run_promotion(
+    options: PromoteOptions,
+    store: TrackingStore,
+    make_executor: Callable[[], Executor[Job, Progress | Trained]] | None = None,
+) -> Promoted:
+    """`promote` with its options checked and its store open.
+
+    Args:
+        options: which data set, how many trials.
+        store: the tracking store.
+        make_executor: makes what does trainings, if there are any to do; by default as for a sweep.
+    """
     dataset_named(options.dataset)
     name = model_name(options.dataset)
     verb = "roll back" if options.rollback else "promote"
     record = Record(kind=schema.PROMOTE_KIND, dataset=options.dataset)
-    with in_turn(store.lock_file("registry"), "registry"), begin_run(store, f"{verb} {name}", record) as log:
+    with begin_run(store, f"{verb} {name}", record) as log:
         log.params({"dataset": options.dataset, "top": options.top, "metric": options.metric})
         if options.rollback:
-            promotion = registry.rollback(store, name)
+            with in_turn(store.lock_file("registry"), "registry"):
+                promotion = registry.rollback(store, name)
         else:
-            selection = candidates(store, options.dataset, options.metric, options.top)
-            for note in selection.notes():
-                say(note)
-            promotion = registry.point_aliases(store, name, _description(options), selection.chosen)
+            log.params({"confirm": options.confirm, "gate": options.gate})
+            chosen = _choose(options, store, log, make_executor or functools.partial(executor_of, options))
+            with in_turn(store.lock_file("registry"), "registry"):
+                promotion = _promote(options, store, name, chosen)
         for alias, version in promotion.removed.items():
             say(f"{alias} is gone: it was version {version}")
         table = _table(store, promotion)
         _log_ledger(log, promotion, table)
     return Promoted(name, promotion.changed, table)
+
+
+def _choose(
+    options: PromoteOptions,
+    store: TrackingStore,
+    log: RunLog,
+    make_executor: Callable[[], Executor[Job, Progress | Trained]],
+) -> list[Candidate]:
+    """The candidates to promote, best first, all with weights: confirmed by fresh seeds if that is asked for."""
+    selection = candidates(store, options.dataset, options.metric, options.considered)
+    for note in selection.notes():
+        say(note)
+    chosen = list(selection.chosen)
+    if not options.confirm and all(one.trial.model_id for one in chosen):
+        return chosen
+    preparer = preparer_of(options, config_of(store, chosen[0].trial), store, worker_threads(options))
+    digest = preparer.prepare(config_of(store, chosen[0].trial)).data_digest
+    if digest != chosen[0].trial.data_digest:
+        raise RegistryError(
+            f"{options.dataset}: the images here are not those that the candidates were trained on ({digest}, "
+            f"{chosen[0].trial.data_digest}), so nothing can be trained to be compared with them"
+        )
+
+    def run(name: str, keep: int, reuse: bool, requests: Sequence[TrialRequest], seeds: tuple[int, ...]) -> Any:
+        settings = SweepSettings(seeds, keep, reuse, options.state_gb)
+        return run_trials(name, requests, settings, preparer, folders_of(options), make_executor, log.run_id)
+
+    if options.confirm:
+        say(f"{options.confirm} fresh seeds for {len(chosen)} candidates")
+        fresh = functools.partial(run, "confirmation", 0, True)
+        confirmed = confirm(store, chosen, metric_names.training_metric(options.metric), options.confirm, fresh)
+        if len(confirmed) < options.top:
+            raise RegistryError(
+                f"{len(chosen) - len(confirmed)} candidates failed with fresh seeds, so none is promoted"
+            )
+        chosen = confirmed[: options.top]
+    for place, candidate in enumerate(chosen):
+        if not candidate.trial.model_id:
+            say(f"trial {candidate.trial.name!r} kept no weights: its best seed is trained again")
+            again = functools.partial(run, "weights", 1, False)
+            chosen[place] = train_again(store, candidate, preparer.numerics, again)
+    return chosen
+
+
+def _promote(options: PromoteOptions, store: TrackingStore, name: str, chosen: Sequence[Candidate]) -> Promotion:
+    """Register candidates, ask the gate whether the best of them may replace the champion, and point the aliases."""
+    versions = [registry.register_trial(store, _version(name, candidate)) for candidate in chosen]
+    champion, decision = registry.champion(store, name), None
+    if options.gate and champion is not None and champion.version != versions[0].version:
+        decision = gate(store, champion, versions[0], metric_names.training_metric(options.metric))
+        say(decision.reason)
+        if not decision.passed:
+            versions = [champion, *(one for one in versions if one.version != champion.version)][: len(versions)]
+    after = {f"best-{place}": version.version for place, version in enumerate(versions, 1)}
+    return registry.point_aliases(store, name, _description(options), after, decision)
+
+
+def _version(name: str, candidate: Candidate) -> VersionRecord:
+    """The version that a candidate's best seed would be."""
+    trial, fresh = candidate.trial, candidate.fresh
+    confirmed = fresh.of(metric_names.BEST_VAL_ACCURACY) if fresh else None
+    accuracy = metric_names.trial_metric(metric_names.BEST_VAL_ACCURACY)
+    return VersionRecord(
+        name=name,
+        version="",
+        model_id=trial.model_id,
+        description=trial.name,
+        mean=trial.metrics[accuracy + metric_names.MEAN],
+        std=trial.metrics.get(accuracy + metric_names.STD),
+        n=int(trial.metrics[metric_names.TRIAL_N]),
+        confirmed=confirmed.mean if confirmed else None,
+        confirmed_std=confirmed.std if confirmed else None,
+        confirmed_n=confirmed.n if confirmed else 0,
+        confirmed_run=fresh.run_id if fresh else "",
+        run_id=trial.best_seed_run or trial.run_id,
+        trial_run_id=trial.run_id,
+        data_digest=trial.data_digest,
+        settings=trial.params,
+    )
 
 
 def _description(options: PromoteOptions) -> str:
@@ -102,17 +222,26 @@ def _table(store: TrackingStore, promotion: Promotion) -> pd.DataFrame:
                 "mean": version.mean,
                 "std": version.std,
                 "n": version.n,
+                "confirmed": version.confirmed,
+                "fresh seeds": version.confirmed_n,
+                "mean - confirmed": _curse(version),
                 "run": version.run_id,
                 "was": promotion.before.get(alias),
             }
         )
-    return pd.DataFrame(rows, columns=COLUMNS)
+    table = pd.DataFrame(rows, columns=COLUMNS)
+    return table.drop(columns=list(FRESH)) if table["confirmed"].isna().all() else table
+
+
+def _curse(version: VersionRecord) -> float | None:
+    return None if version.confirmed is None or version.mean is None else version.mean - version.confirmed
 
 
 def _log_ledger(log: RunLog, promotion: Promotion, table: pd.DataFrame) -> None:
-    entry = {"model": promotion.name, "before": promotion.before, "after": promotion.after}
+    entry = {"model": promotion.name, **promotion.entry()}
     with tempfile.TemporaryDirectory(prefix="quorum-") as folder:
         Path(folder, "promotion.json").write_text(json.dumps(entry, indent=2))
         log.artifacts(Path(folder))
     log.promotion(entry)
-    log.note(f"`{promotion.name}`\n\n{tables.markdown(table)}")
+    parts = [f"`{promotion.name}`", tables.markdown(table), promotion.gate.reason if promotion.gate else ""]
+    log.note("\n\n".join(part for part in parts if part))

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from quorum import metric_names, tuning
-from quorum.api.options import SweepOptions
+from quorum.api.options import JobOptions, SweepOptions
 from quorum.api.session import divide, documented, folders_of, preparer_of, tracking
 from quorum.api.train import TrainedRun
 from quorum.config import TrialConfig
@@ -182,7 +182,7 @@ def run_study_file(
     return SweepRun.of(store, run_sweep(source, given, settings, preparer, folders_of(options), executor))
 
 
-def executor_of(options: SweepOptions) -> Executor[Job, Progress | Trained]:
+def executor_of(options: JobOptions) -> Executor[Job, Progress | Trained]:
     """What does the trainings: this process, or as many workers as there are jobs."""
     if options.jobs == 1:
         return InProcess(train)
@@ -190,7 +190,7 @@ def executor_of(options: SweepOptions) -> Executor[Job, Progress | Trained]:
     return WorkerPool(train, options.jobs, set_up, WORK)
 
 
-def worker_threads(options: SweepOptions) -> int:
+def worker_threads(options: JobOptions) -> int:
     """Threads of torch in the processes that train; 0 for as many as this one has, which then trains itself."""
     if options.threads or options.jobs == 1:
         return options.threads

@@ -19,9 +19,13 @@ def promote(options: PromoteOptions, _given: Mapping[str, str], store: TrackingS
     promoted = run_promotion(options, store)
     change = "aliases moved" if promoted.changed else "nothing changed"
     aliases = {str(row["alias"]): _entry(row) for row in promoted.table.to_dict("records")}
-    return Result(aliases, f"{promoted.name}: {change}\n\n{tables.markdown(promoted.table)}")
+    parts = [f"{promoted.name}: {change}", tables.markdown(promoted.table), promoted.curse]
+    return Result(aliases, "\n\n".join(part for part in parts if part))
 
 
 def _entry(row: Any) -> dict[str, Any]:
     std = None if pd.isna(row["std"]) else row["std"]
-    return {"version": row["version"], "run": row["run"], "mean": row["mean"], "std": std, "n": row["n"]}
+    entry = {"version": row["version"], "run": row["run"], "mean": row["mean"], "std": std, "n": row["n"]}
+    if pd.isna(row.get("confirmed")):
+        return entry
+    return {**entry, "confirmed": row["confirmed"], "fresh_seeds": row["fresh seeds"]}

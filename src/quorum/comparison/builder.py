@@ -41,7 +41,7 @@ from quorum.tracking.queries import artifact, history_frame, predictions
 from quorum.tracking.store import TrackingStore
 from quorum.training.resolve import protocol
 from quorum.versions import code_version
-from quorum.voting.seed_votes import VOTE, VotingTrial, vote_by_seed
+from quorum.voting.seed_votes import VOTE, SeedVotes, VotingTrial, vote_by_seed
 from quorum.voting.vote import VOTE_RULE
 
 OURS_NOTE = (
@@ -98,7 +98,7 @@ class ReportBuilder:
                 self._collect(rows, name, stage.name)
                 parts.append(Part(stage.name, tables.table(rows), self._stage_figures(name, stage.name, trials, rows)))
         if study.vote is not None:
-            parts.append(self._vote(study, name, planned))
+            parts += self._vote(study, name, planned)
         if study.trajectories:
             parts.append(self._trajectories(study, planned))
         if study.curves is not None:
@@ -292,7 +292,7 @@ class ReportBuilder:
         caption = f"Confusion matrix of the training with the best validation accuracy, run {best.run_id}"
         return [self._save(figures.confusion({title: matrix}), f"{study}-confusion", caption)]
 
-    def _vote(self, study: Study, name: str, planned: Sequence[PlannedTrial]) -> Part:
+    def _vote(self, study: Study, name: str, planned: Sequence[PlannedTrial]) -> list[Part]:
         assert study.vote is not None
         voters = self._voters(study, planned)
         missing = [member for member, voter in voters.items() if voter is None]
@@ -304,12 +304,25 @@ class ReportBuilder:
         rows = [vote_row(row, vote, reason, study.margin) for row in study.vote.published or (None,)]
         self._collect(rows, name, VOTE)
         if vote is None:
-            return Part(VOTE, tables.table(rows))
+            return [Part(VOTE, tables.table(rows))]
         published = {s.name: r.val_accuracy for s in study.stages if s.name in voters for r in s.published}
         published[VOTE] = next((row.val_accuracy for row in study.vote.published), None)
-        figure = figures.confusion(vote_confusions(vote.members[0], vote.labels, vote.best, vote.decided))
+        figure = figures.confusion(vote_confusions(vote.members[0], vote.answers))
         caption = f"Confusion matrices of the best member and of the vote. {VOTE_RULE}"
-        return Part(VOTE, tables.as_text(vote.table(published)), [self._save(figure, f"{name}-vote", caption)])
+        table = tables.as_text(vote.table(published))
+        return [Part(VOTE, table, [self._save(figure, f"{name}-vote", caption)]), self._vote_audit(vote, name)]
+
+    def _vote_audit(self, vote: SeedVotes, name: str) -> Part:
+        """The vote against its best member, with the images that are between them."""
+        try:
+            images, captions = vote.pictures(self.open_data().pixels())
+        except DataError:
+            images = []  # `_data` says so
+        pictures = []
+        if images:
+            figure = figures.pictures(images, captions, "Test images of which one of the two alone is right")
+            pictures = [self._save(figure, f"{name}-discordant", vote.difference())]
+        return Part("vote against its best member (McNemar)", tables.as_text(vote.against_best()), pictures)
 
     def _voters(self, study: Study, planned: Sequence[PlannedTrial]) -> dict[str, VotingTrial | None]:
         """The members of a study's vote by name; None for those that were not run."""

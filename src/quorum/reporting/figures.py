@@ -20,6 +20,7 @@ from quorum.metric_names import TRAIN_ACCURACY, TRAIN_LOSS, VAL_ACCURACY, VAL_LO
 ANNOTATED = 25  # classes up to which a confusion matrix has its numbers and every name written in
 DPI = 110
 CURVES = (TRAIN_LOSS, TRAIN_ACCURACY, VAL_LOSS, VAL_ACCURACY)  # metrics that `curves` draws
+POINTS = 10  # of a curve that are each marked, at most
 MARGIN = 0.08  # inches around a figure
 
 
@@ -224,4 +225,66 @@ def mean_images(means: Mapping[str, NDArray[np.float64]], title: str) -> Figure:
     for axis, (name, mean) in zip(axes, means.items(), strict=False):
         axis.imshow(np.clip(mean, 0, 255).astype(np.uint8))
         axis.set_title(name, fontsize=6, pad=2)
+    return figure
+
+
+def reliability(bins: Mapping[str, pd.DataFrame], title: str) -> Figure:
+    """Accuracy by confidence, a panel for each classifier: on the diagonal where probabilities mean what they say.
+
+    Args:
+        bins: by name, frames with `confidence`, `accuracy` and `images`, a row for each bin of the confidence.
+        title: of the figure.
+    """
+    figure = _figure(3.1 * len(bins) + 0.4, 3.7)
+    axes = np.atleast_1d(figure.subplots(1, len(bins), sharey=True))
+    figure.suptitle(title)
+    for axis, (name, frame) in zip(axes, bins.items(), strict=True):
+        axis.plot([0, 1], [0, 1], color="gray", linestyle=":", linewidth=1)
+        area = 12 + 250 * frame["images"] / frame["images"].sum()
+        axis.plot(frame["confidence"], frame["accuracy"], color="C0", linewidth=1)
+        axis.scatter(frame["confidence"], frame["accuracy"], s=area, color="C0", alpha=0.6)
+        axis.set(title=name, xlabel="confidence", xlim=(0, 1.03), ylim=(0, 1.03))
+        axis.grid(alpha=0.3)
+    axes[0].set_ylabel("accuracy (fraction)")
+    return figure
+
+
+def accuracy_coverage(curves_by_name: Mapping[str, pd.DataFrame], title: str) -> Figure:
+    """Accuracy on the images that are decided, by how many of all they are.
+
+    Args:
+        curves_by_name: frames with `coverage` and `accuracy`, fractions.
+        title: of the figure.
+    """
+    figure = _figure(6.5, 4.2)
+    axis = figure.subplots()
+    for number, (name, frame) in enumerate(curves_by_name.items()):
+        few = len(frame) <= POINTS
+        axis.plot(frame["coverage"], frame["accuracy"], "o-" if few else "-", color=f"C{number}", label=name)
+    axis.set(title=title, xlabel="coverage (fraction of the images)", ylabel="accuracy on them (fraction)")
+    axis.set_xlim(0, 1.02)
+    axis.grid(alpha=0.3)
+    axis.legend(fontsize="small", loc="lower left")
+    return figure
+
+
+def pictures(images: Sequence[NDArray[np.uint8]], captions: pd.DataFrame, title: str) -> Figure:
+    """Images with a caption each.
+
+    Args:
+        images: uint8 [height, width, 3], of any sizes; one at least.
+        captions: a row for each image; every column is a line of its caption.
+        title: of the figure.
+    """
+    columns = min(6, len(images))
+    rows = -(-len(images) // columns)
+    figure = _figure(1.8 * columns, 2.4 * rows + 0.5)
+    figure.suptitle(title)
+    axes = np.atleast_1d(figure.subplots(rows, columns)).ravel()
+    for axis in axes:
+        axis.axis("off")
+    for axis, image, caption in zip(axes, images, captions.to_dict("records"), strict=False):
+        axis.imshow(image)
+        lines = [f"{name}: {value}" for name, value in caption.items()]
+        axis.set_title("\n".join(lines), fontsize=7, pad=3, parse_math=False)
     return figure

@@ -108,30 +108,45 @@ def html_table(table: pd.DataFrame, digits: int = 4) -> str:
     return str(table.to_html(index=False, border=0, float_format=lambda value: f"{value:.{digits}f}", na_rep="–"))
 
 
-def ensemble_page(
-    *,
-    title: str,
-    facts: Mapping[str, Any],
-    scores: pd.DataFrame | None,
-    figure: Path | None,
-    disagreements: pd.DataFrame,
-    rule: str,
-) -> str:
+@dataclass(frozen=True)
+class Block:
+    """A part of a page under a heading of its own.
+
+    Attributes:
+        heading: of it.
+        note: how to read it; may be empty.
+        table: its table; None or empty for none.
+        total: whether the table's last row stands for all others.
+        figure: its PNG file.
+        alt: what the figure shows, for those who do not see it.
+    """
+
+    heading: str
+    note: str = ""
+    table: pd.DataFrame | None = None
+    total: bool = False
+    figure: Path | None = None
+    alt: str = ""
+
+    @property
+    def html(self) -> str:
+        """The table; "" for none."""
+        return "" if self.table is None or self.table.empty else html_table(self.table)
+
+    @property
+    def source(self) -> str:
+        """The figure, as the source of an image element; "" for none."""
+        return "" if self.figure is None else data_uri(self.figure)
+
+
+def vote_page(title: str, facts: Mapping[str, Any], rule: str, blocks: Sequence[Block]) -> str:
     """The page of a vote.
 
     Args:
         title: of the page.
         facts: short lines by name.
-        scores: members' and vote's accuracies; None for unlabeled images.
-        figure: PNG of the confusion matrices.
-        disagreements: the images on which the members agreed least.
         rule: how the vote is decided.
+        blocks: what it says, in order.
     """
-    return _ENVIRONMENT.get_template("ensemble.html").render(
-        title=title,
-        facts=facts,
-        scores=html_table(scores) if scores is not None else "",
-        figure=data_uri(figure) if figure is not None else "",
-        disagreements=html_table(disagreements) if len(disagreements) else "",
-        rule=rule,
-    )
+    shown = [block for block in blocks if block.html or block.figure]
+    return _ENVIRONMENT.get_template("vote.html").render(title=title, facts=facts, rule=rule, blocks=shown)

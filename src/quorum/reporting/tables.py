@@ -21,22 +21,21 @@ def confusion_table(labels: Labels, predictions: Labels, classes: Sequence[str])
     return pd.DataFrame(counts, index=pd.Index(classes, name="true"), columns=pd.Index(classes, name="predicted"))
 
 
-def vote_confusions(
-    member: str, labels: NDArray[np.object_], best: NDArray[np.object_], decided: NDArray[np.object_]
-) -> dict[str, pd.DataFrame]:
-    """Confusion matrices of a vote's best member and of the vote, by title.
+def vote_confusions(member: str, answers: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Confusion matrices of a vote's best member and of the vote, for the first seed, by title.
 
     Args:
         member: the best member's name.
-        labels, best, decided: [n] class names: the true ones, the best member's, the vote's.
+        answers: class names by image: `seed`, `true`, `best` and `vote`.
     """
-    classes = sorted(set(labels) | set(best) | set(decided))
-    code = {name: number for number, name in enumerate(classes)}
-    true, *answers = (np.array([code[name] for name in names], dtype=np.int64) for names in (labels, best, decided))
-    titled = dict(zip((member, "vote"), answers, strict=True))
+    first = answers[answers["seed"] == answers["seed"].min()]
+    classes = sorted(set(first[["true", "best", "vote"]].to_numpy().ravel()))
+    true, best, vote = (
+        pd.Categorical(first[name], classes).codes.astype(np.int64) for name in ("true", "best", "vote")
+    )
     return {
         f"{name}: {(answer == true).mean():.4f}": confusion_table(true, answer, classes)
-        for name, answer in titled.items()
+        for name, answer in ((member, best), ("vote", vote))
     }
 
 

@@ -82,9 +82,14 @@ def sweep_page(
         for result in results
     ]
     note = f"{MEAN_NOTE.format(accuracy=study.accuracy)} {tables.STD_NOTE}"
-    votes = [] if vote is None else [f"### Vote\n\n{tables.markdown(vote_table(study, vote))}\n\n{VOTE_RULE}"]
+    votes = [] if vote is None else [_vote(study, vote)]
     parts = [study.description.strip(), *stages, *votes, note, str(cost or "")]
     return "\n\n".join(part for part in parts if part)
+
+
+def _vote(study: Study, vote: SeedVotes) -> str:
+    against = tables.markdown(vote.against_best(), exact=("p",))
+    return f"### Vote\n\n{tables.markdown(vote_table(study, vote))}\n\n{VOTE_RULE}\n\n{vote.difference()}\n\n{against}"
 
 
 def log_stage(study: Study, results: Sequence[StageResult], log: RunLog) -> None:

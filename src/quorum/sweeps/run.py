@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from quorum.config import TrialConfig, digest_of
+from quorum.data.pixel_store import PixelStore
 from quorum.engine.training import Progress
 from quorum.study.file import StudyFile
 from quorum.study.model import Study
@@ -113,12 +114,33 @@ def run_sweep(
         with begin_run(store, f"sweep {study.dataset}/{name}", record, previous=previous) as log:
             log.dataset(study.dataset, prepared.data_digest, prepared.source, prepared.counts, "training")
             log.params({"study": name, "dataset": study.dataset, "seeds": ",".join(map(str, settings.seeds))})
-            checkpoints = Checkpoints(folders.checkpoints(log.run_id), settings.state_gb * GIGABYTE)
-            weights = KeptWeights(preparer, folders, log.store, log.run_id, settings.keep)
-            runs = SweepRuns(log, settings.seeds, settings.reuse)
-            with TrialRunner(preparer, runs, folders, checkpoints, weights, make_executor()) as runner:
-                results = _run_stages(study, first, runner, weights, log)
-            return _finish(study, results, Cost.of(results, checkpoints.peak), log)
+            with make_runner(log, settings, preparer, folders, make_executor()) as runner:
+                results = _run_stages(study, first, runner, log)
+            return _finish(study, results, prepared.pixels, Cost.of(results, runner.checkpoints.peak), log)
+
+
+def make_runner(
+    log: RunLog,
+    settings: SweepSettings,
+    preparer: Preparer,
+    folders: WorkFolders,
+    executor: Executor[Job, Progress | Trained],
+    kind: str = schema.TRIAL_KIND,
+) -> TrialRunner:
+    """What runs the trials of one run.
+
+    Args:
+        log: of that run.
+        settings: seeds and what is kept.
+        preparer: prepares their trainings.
+        folders: where they keep what is not tracked yet.
+        executor: does the trainings.
+        kind: of the trials' runs.
+    """
+    checkpoints = Checkpoints(folders.checkpoints(log.run_id), settings.state_gb * GIGABYTE)
+    weights = KeptWeights(preparer, folders, log.store, log.run_id, settings.keep)
+    runs = SweepRuns(log, settings.seeds, settings.reuse, kind)
+    return TrialRunner(preparer, runs, folders, checkpoints, weights, executor)
 
 
 def _as_run(study: Study, planned: Sequence[PlannedTrial], overrides: Mapping[str, Any]) -> Study:
@@ -129,26 +151,24 @@ def _as_run(study: Study, planned: Sequence[PlannedTrial], overrides: Mapping[st
     return study if same else study.changed_by(overrides)
 
 
-def _run_stages(
-    study: Study, first: TrialConfig, runner: TrialRunner, weights: KeptWeights, log: RunLog
-) -> list[StageResult]:
+def _run_stages(study: Study, first: TrialConfig, runner: TrialRunner, log: RunLog) -> list[StageResult]:
     """Run all stages, and log each when it is done."""
     results: list[StageResult] = []
 
     def on_stage(result: StageResult) -> None:
         results.append(result)
-        weights.log()
+        runner.weights.log()
         page.log_stage(study, results, log)
 
     run_study(study, first, open_storage(log.store.folder / "optuna.db"), log.run_id, runner.execute, on_stage)
     return results
 
 
-def _finish(study: Study, results: Sequence[StageResult], cost: Cost, log: RunLog) -> SweepOutcome:
+def _finish(study: Study, results: Sequence[StageResult], pixels: PixelStore, cost: Cost, log: RunLog) -> SweepOutcome:
     """Take the study's vote if it has one, and log what belongs to all of the sweep."""
     vote = vote_of_study(log.store, study, results)
     if vote is not None:
-        log_vote(study, vote, log)
+        log_vote(study, vote, pixels, log)
     log.metrics(cost.metrics())
     log.note(page.sweep_page(study, results, vote, cost))
     page.log_end(study, results, log)

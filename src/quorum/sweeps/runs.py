@@ -60,11 +60,13 @@ class SweepRuns:
         log: the sweep's run.
         seeds: of every trial.
         reuse: whether trainings of other sweeps are linked instead of repeated, and which.
+        kind: of the trials' runs.
     """
 
     log: RunLog
     seeds: tuple[int, ...]
     reuse: Reuse
+    kind: str = schema.TRIAL_KIND
     _runs: dict[str, TrainingRecord] = field(init=False)  # of an interrupted sweep, by key
 
     def __post_init__(self) -> None:
@@ -106,7 +108,7 @@ class SweepRuns:
         origin = prepared.weights.origin if prepared.weights else None
         record = dataclasses.replace(
             trial.record,
-            kind=schema.TRIAL_KIND,
+            kind=self.kind,
             key=trial.key,
             sweep_run_id=self.log.run_id,
             stage=request.stage,

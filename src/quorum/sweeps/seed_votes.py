@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from quorum.data.pixel_store import PixelStore
 from quorum.reporting import figures, tables
 from quorum.study.model import Study
 from quorum.study.results import StageResult
@@ -18,6 +19,8 @@ from quorum.tracking.runs import RunLog
 from quorum.tracking.store import TrackingStore
 from quorum.voting.seed_votes import SPLITS, VOTE, SeedVotes, VotingTrial, vote_by_seed
 from quorum.voting.vote import VOTE_RULE
+
+PICTURES_TITLE = "Test images of which either the vote or its best member alone is right, first seed"
 
 
 def vote_of_study(store: TrackingStore, study: Study, results: Sequence[StageResult]) -> SeedVotes | None:
@@ -52,17 +55,24 @@ def vote_data(vote: SeedVotes) -> dict[str, Any]:
     return data
 
 
-def log_vote(study: Study, vote: SeedVotes, log: RunLog) -> None:
-    """Log the vote in the sweep's run: its figures, its table and its confusion matrices."""
-    table = vote_table(study, vote)
+def log_vote(study: Study, vote: SeedVotes, pixels: PixelStore, log: RunLog) -> None:
+    """Log the vote in the sweep's run: its figures, its table, its confusion matrices, and its audit: McNemar's test
+    and the images of which either it or its best member alone is right, those of the first seed with their pictures."""
+    table, against, discordant = vote_table(study, vote), vote.against_best(), vote.discordant()
     with tempfile.TemporaryDirectory(prefix="quorum-") as temporary:
         folder = Path(temporary)
         vote.accuracies.to_csv(folder / "seeds.csv", index=False)
         table.to_csv(folder / "vote.csv", index=False)
         (folder / "vote.md").write_text(f"{tables.markdown(table)}\n\n{VOTE_RULE}\n")
-        confusions = tables.vote_confusions(vote.members[0], vote.labels, vote.best, vote.decided)
+        against.to_csv(folder / "against_best.csv", index=False)
+        discordant.to_csv(folder / "discordant.csv", index=False)
+        confusions = tables.vote_confusions(vote.members[0], vote.answers)
         figures.save(figures.confusion(confusions), folder / "confusion_matrices.png")
+        images, captions = vote.pictures(pixels)
+        if images:
+            figures.save(figures.pictures(images, captions, PICTURES_TITLE), folder / "discordant.png")
         log.artifacts(folder, "vote")
     for split in SPLITS:
         found, name = vote.of(VOTE, split), f"vote/{split}_accuracy"
         log.metrics({f"{name}/mean": found.mean, f"{name}/std": found.std, f"{name}/n": found.n})
+    log.metrics({"vote/mcnemar_p_highest": float(against["p"].max())})

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,10 @@ from mlflow.types import ColSpec, DataType, Schema
 from mlflow.types.schema import Array
 
 from quorum.errors import RegistryError
+from quorum.tracking import schema
 from quorum.tracking.runs import RunLog
 from quorum.tracking.store import TrackingStore
+from quorum.voting.rules import VotingRule
 
 PACKAGE = Path(__file__).parents[1]
 NEEDED = (
@@ -35,6 +37,8 @@ NEEDED = (
     "filelock",
     "mlflow",
 )
+
+_MEMBER = "member-"  # with its place, the name of a network in the artifacts of a vote
 
 _IMAGE = Schema([ColSpec(DataType.binary, "image")])
 CLASSIFIER = ModelSignature(
@@ -52,6 +56,8 @@ VOTE = ModelSignature(
     Schema(
         [
             ColSpec(DataType.string, "label"),
+            ColSpec(DataType.double, "probability"),
+            ColSpec(Array(DataType.double), "probabilities"),
             ColSpec(DataType.double, "agreement"),
             ColSpec(Array(DataType.string), "votes"),
         ]
@@ -74,10 +80,13 @@ def log_classifier(log: RunLog, bundle: Path, example: bytes, params: Mapping[st
     return _log(log, "served_classifier.py", {"bundle": bundle}, CLASSIFIER, example, params, "classifier")
 
 
-def log_vote(log: RunLog, bundles: list[Path], example: bytes, params: Mapping[str, Any]) -> str:
-    """Log a vote of several networks, best first, as one model that holds them all. Returns its id."""
-    artifacts = {f"member-{place}": bundle for place, bundle in enumerate(bundles, 1)}
-    return _log(log, "served_vote.py", artifacts, VOTE, example, params, "vote")
+def log_vote(log: RunLog, bundles: Sequence[Path], rule: VotingRule, example: bytes, params: Mapping[str, Any]) -> str:
+    """Log a vote of several networks, best first, as one model that holds them all, and their rule. Returns its id."""
+    artifacts = {f"{_MEMBER}{place}": bundle for place, bundle in enumerate(bundles, 1)}
+    with tempfile.TemporaryDirectory(prefix="quorum-") as folder:
+        file = Path(folder, schema.VOTING_RULE)
+        file.write_text(rule.data())
+        return _log(log, "served_vote.py", {**artifacts, "rule": file}, VOTE, example, params, "vote")
 
 
 def _log(
@@ -128,13 +137,15 @@ class FetchedModel:
         uri: as it was asked for.
         run_id: the run that made it.
         model_id: the logged model.
-        bundles: local folders of its networks: one for a classifier, several for a vote.
+        bundles: local folders of its networks: one for a classifier, several for a vote, best first.
+        rule: how those of a vote vote.
     """
 
     uri: str
     run_id: str
     model_id: str
     bundles: tuple[Path, ...]
+    rule: VotingRule = field(default_factory=VotingRule)
 
 
 def fetch_bundles(store: TrackingStore, uri: str) -> FetchedModel:
@@ -155,8 +166,15 @@ def fetch_bundles(store: TrackingStore, uri: str) -> FetchedModel:
         artifacts = loaded.flavors["python_function"]["artifacts"]
     except (MlflowException, OSError, KeyError) as error:
         raise RegistryError(f"{uri}: no such model of quorum's ({' '.join(str(error).split())[:200]})") from error
-    bundles = tuple(folder / entry["path"] for _, entry in sorted(artifacts.items()))
-    return FetchedModel(uri, str(loaded.run_id), str(loaded.model_id), bundles)
+    files = {name: folder / entry["path"] for name, entry in artifacts.items()}
+    rule = VotingRule.of(files.pop("rule").read_text()) if "rule" in files else VotingRule()
+    bundles = tuple(files[name] for name in sorted(files, key=_place))
+    return FetchedModel(uri, str(loaded.run_id), str(loaded.model_id), bundles, rule)
+
+
+def _place(name: str) -> int:
+    """Place of a network among the artifacts of a model: member-2 stands before member-10."""
+    return int(name.removeprefix(_MEMBER)) if name.startswith(_MEMBER) else 0
 
 
 def delete_model(store: TrackingStore, model_id: str) -> bool:

@@ -207,12 +207,16 @@ class VersionRecord:
         name, version: of it.
         model_id: the logged model that it is of.
         description: one line.
-        mean, std, n: validation accuracy of its trial over n seeds; std is None for one seed.
+        mean, std, n: validation accuracy of its trial over n seeds, by which it was chosen; std is None for one seed.
+        confirmed: mean of the metric that trials are ranked by over fresh seeds, which it was not chosen by; or None.
+        confirmed_std, confirmed_n: of the fresh seeds.
+        confirmed_run: the trial of the fresh seeds, or "".
         run_id: the training whose weights it has.
         trial_run_id: its trial.
         data_digest: of the data that it was trained on.
         settings: the trial's.
         members: of a vote, the URIs of its members, best first.
+        rule: of a vote, how they vote, as JSON.
     """
 
     name: str
@@ -222,11 +226,16 @@ class VersionRecord:
     mean: float | None = None
     std: float | None = None
     n: int = 0
+    confirmed: float | None = None
+    confirmed_std: float | None = None
+    confirmed_n: int = 0
+    confirmed_run: str = ""
     run_id: str = ""
     trial_run_id: str = ""
     data_digest: str = ""
     settings: Mapping[str, str] = field(default_factory=dict)
     members: tuple[str, ...] = ()
+    rule: str = ""
 
     @property
     def uri(self) -> str:
@@ -245,17 +254,22 @@ class VersionRecord:
             mean=float(tags["mean"]) if "mean" in tags else None,
             std=float(tags["std"]) if "std" in tags and not tags["std"].startswith("none") else None,
             n=int(tags.get("n", 0)),
+            confirmed=float(tags["confirmed_mean"]) if "confirmed_mean" in tags else None,
+            confirmed_std=float(tags["confirmed_std"]) if "confirmed_std" in tags else None,
+            confirmed_n=int(tags.get("confirmed_n", 0)),
+            confirmed_run=tags.get("confirmed_run", ""),
             run_id=tags.get("run", ""),
             trial_run_id=tags.get("trial_run", ""),
             data_digest=tags.get("data_digest", ""),
             settings=json.loads(tags.get("configuration", "{}")),
             members=tuple(json.loads(tags.get(schema.MEMBERS, "[]"))),
+            rule=tags.get(schema.RULE, ""),
         )
 
     def tags(self) -> dict[str, str]:
         """The tags that it is written as."""
         if self.members:
-            return {schema.MEMBERS: json.dumps(list(self.members))}
+            return {schema.MEMBERS: json.dumps(list(self.members)), schema.RULE: self.rule}
         return {
             "mean": repr(self.mean),
             "std": repr(self.std) if self.std is not None else "none: one seed",
@@ -264,7 +278,16 @@ class VersionRecord:
             "trial_run": self.trial_run_id,
             "data_digest": self.data_digest,
             "configuration": json.dumps(dict(self.settings), sort_keys=True),
+            **self.confirmation_tags(),
         }
+
+    def confirmation_tags(self) -> dict[str, str]:
+        """The tags that say what fresh seeds gave; none where there were none."""
+        if self.confirmed is None:
+            return {}
+        std = {} if self.confirmed_std is None else {"confirmed_std": repr(self.confirmed_std)}
+        run = {"confirmed_n": str(self.confirmed_n), "confirmed_run": self.confirmed_run}
+        return {"confirmed_mean": repr(self.confirmed), **std, **run}
 
 
 def as_text(value: Any) -> str:

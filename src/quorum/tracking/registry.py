@@ -1,29 +1,23 @@
-"""The model registry: promoting trials to aliased versions, the ledger of what they replaced, and rolling back."""
+"""The model registry: versions, the aliases of the best of them, the ledger of what they replaced, rolling back."""
 
 from __future__ import annotations
 
-import collections
-import hashlib
 import json
 import re
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
-import pandas as pd
 from mlflow.exceptions import MlflowException
 
-from quorum import metric_names
 from quorum.errors import RegistryError
 from quorum.tracking import schema
-from quorum.tracking.queries import artifact, trials
-from quorum.tracking.records import TrialRecord, VersionRecord
+from quorum.tracking.records import VersionRecord
 from quorum.tracking.store import TrackingStore
 
 MODELS = "models:/"
 CURRENT = "current"  # alias of the registered vote that was taken last
-ENOUGH_SEEDS = 3  # of a trial, for its mean to be compared with others
-SEEDS = f"metrics.`{metric_names.TRIAL_N}`"
 LEDGER = f"{schema.PROMOTION}."  # tags of a registered model: one entry for each promotion that changed an alias
 Aliases = dict[str, str]  # alias -> version
 
@@ -34,114 +28,28 @@ def model_name(dataset_name: str) -> str:
 
 
 @dataclass(frozen=True)
-class Candidate:
-    """A finished trial that can be promoted.
+class Gate:
+    """Whether a new best may replace the champion, and by which figures.
 
     Attributes:
-        trial: its record.
-        value: the metric it is ranked by.
+        champion, challenger: versions.
+        passed: whether it may.
+        by: what was paired: `seed`, `image` or, where nothing could be, `nothing`.
+        n: number of pairs.
+        difference: mean of challenger - champion, better when higher; None where nothing could be paired.
+        low, high: its 95% interval.
+        reason: in words.
     """
 
-    trial: TrialRecord
-    value: float
-
-
-@dataclass(frozen=True)
-class Selection:
-    """The candidates for a promotion, and what was left out.
-
-    Attributes:
-        chosen: the candidates, best first.
-        seeds: of each of them.
-        on_other_data: better trials that saw other data.
-        of_other_seeds: better trials of another number of seeds.
-        answering_alike: better trials that answer every image as one that is chosen does.
-    """
-
-    chosen: tuple[Candidate, ...]
-    seeds: int
-    on_other_data: int = 0
-    of_other_seeds: int = 0
-    answering_alike: int = 0
-
-    def notes(self) -> list[str]:
-        """What was left out, a line each."""
-        lines = {
-            "other data than the newest one's": self.on_other_data,
-            f"another number of seeds than {self.seeds}": self.of_other_seeds,
-            "the same answer to every image as a better one": self.answering_alike,
-        }
-        return [f"left out: {count} with {what}" for what, count in lines.items() if count]
-
-
-def candidates(store: TrackingStore, dataset: str, metric: str, count: int) -> Selection:
-    """The best finished trials of a data set, over all sweeps, models and single trainings.
-
-    A configuration counts once, however often it was run, and so do configurations whose best seeds answer every image
-    alike: an epochs table can hold one network several times. All candidates saw the same data, that of the trial that
-    finished last, and have the same number of seeds: a mean of one is luckier than a mean of three. That number is the
-    one of the newest trial of three seeds or more; where there is none, of the newest trial.
-
-    Args:
-        store: the tracking store.
-        dataset: name of the data set.
-        metric: a trial's metric; losses are better when lower.
-        count: how many.
-
-    Returns:
-        The candidates and what was left out.
-
-    Raises:
-        RegistryError: where there are fewer.
-    """
-    lower = "loss" in metric
-    seeds, digest = _comparable(store, dataset, metric)
-    found: dict[str, Candidate] = {}
-    answers: set[str] = set()
-    left_out = collections.Counter[str]()
-    order, alike = f"metrics.`{metric}` {'ASC' if lower else 'DESC'}", f"{SEEDS} = {seeds}"
-    for trial in trials(store, dataset, metric=metric, having=[alike], order_by=order):
-        if trial.data_digest != digest:
-            left_out["on_other_data"] += 1
-        elif trial.trial_fingerprint not in found:
-            if (given := _answers(store, trial)) in answers:
-                left_out["answering_alike"] += 1
-                continue
-            answers.add(given)
-            found[trial.trial_fingerprint] = Candidate(trial, trial.metrics[metric])
-            if len(found) == count:
-                break
-    bound = [f"metrics.`{metric}` {'<' if lower else '>'} {one.value!r}" for one in list(found.values())[-1:]]
-    others = trials(store, dataset, metric=metric, having=[f"{SEEDS} != {seeds}", *bound])
-    left_out["of_other_seeds"] = sum(trial.data_digest == digest for trial in others)
-    selection = Selection(tuple(found.values()), seeds, **left_out)
-    if len(found) < count:
-        why = "".join(f"; {note}" for note in selection.notes())
-        raise RegistryError(
-            f"{dataset}: {len(found)} finished trials with different settings and a {metric}, where {count} are "
-            f"wanted; run a sweep first{f', or give top={len(found)}' if found else ''}{why}"
-        )
-    return selection
-
-
-def _comparable(store: TrackingStore, dataset: str, metric: str) -> tuple[int, str]:
-    """Number of seeds and data digest of candidates: those of the newest trial of enough seeds, else of the newest."""
-    enough = next(trials(store, dataset, metric=metric, having=[f"{SEEDS} >= {ENOUGH_SEEDS}"]), None)
-    newest = next(trials(store, dataset, metric=metric), None)
-    if newest is None:
-        return 0, ""
-    of = enough if enough is not None and enough.data_digest == newest.data_digest else newest
-    return int(of.metrics.get(metric_names.TRIAL_N, 1)), newest.data_digest
-
-
-def _answers(store: TrackingStore, trial: TrialRecord) -> str:
-    """What a trial's best seed answers, as a digest; a name of its own where its predictions were not kept."""
-    run_id = trial.best_seed_run or trial.run_id
-    file = artifact(store, run_id, schema.PREDICTIONS)
-    if file is None:
-        return run_id
-    frame = pd.read_csv(file, usecols=["split", "file", "predicted"], dtype=str, keep_default_na=False)
-    return hashlib.sha256(frame.to_csv(index=False).encode()).hexdigest()
+    champion: str
+    challenger: str
+    passed: bool
+    by: str
+    n: int
+    difference: float | None
+    low: float | None
+    high: float | None
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -151,11 +59,18 @@ class Promotion:
     Attributes:
         name: of the registered model.
         before, after: the aliases `best-N` and their versions.
+        gate: whether the new best might replace the old one, where that was asked.
     """
 
     name: str
     before: Aliases
     after: Aliases
+    gate: Gate | None = None
+
+    def entry(self) -> dict[str, Any]:
+        """It as the ledger keeps it."""
+        gate = {} if self.gate is None else {"gate": asdict(self.gate)}
+        return {"before": self.before, "after": self.after, **gate}
 
     @property
     def changed(self) -> bool:
@@ -168,36 +83,44 @@ class Promotion:
         return {alias: version for alias, version in self.before.items() if alias not in self.after}
 
 
-def point_aliases(store: TrackingStore, name: str, description: str, chosen: Sequence[Candidate]) -> Promotion:
-    """Point `best-1`, `best-2`, ... of a registered model at candidates, best first.
+def point_aliases(store: TrackingStore, name: str, description: str, after: Aliases, gate: Gate | None) -> Promotion:
+    """Point `best-1`, `best-2`, ... of a registered model at versions.
 
-    A candidate that has a version keeps it, so that promoting twice changes nothing. What the aliases pointed at
-    before goes into the ledger first.
-
-    Raises:
-        RegistryError: where a candidate's weights were not kept.
+    What the aliases pointed at before goes into the ledger first, with the decision of the gate.
     """
-    for place, candidate in enumerate(chosen, 1):
-        if not candidate.trial.model_id:
-            raise RegistryError(
-                f"the trial in place {place}, run {candidate.trial.run_id}, kept no weights; run its sweep again "
-                f"with a higher keep= and reuse=false"
-            )
-    client = store.client
-    if not client.search_registered_models(f"name = '{name}'"):
-        client.create_registered_model(name)
-    if client.get_registered_model(name).description != description:
-        client.update_registered_model(name, description)
-    known = {version.model_id: version for version in versions(store, name)}
-    after = {
-        f"best-{place}": (known.get(candidate.trial.model_id) or _create(store, name, candidate.trial)).version
-        for place, candidate in enumerate(chosen, 1)
-    }
-    promotion = Promotion(name, best_aliases(store, name), after)
+    if store.client.get_registered_model(name).description != description:
+        store.client.update_registered_model(name, description)
+    promotion = Promotion(name, best_aliases(store, name), after, gate)
     if promotion.changed:
         _write_ledger(store, promotion)
         _set_aliases(store, promotion)
     return promotion
+
+
+def register_trial(store: TrackingStore, version: VersionRecord) -> VersionRecord:
+    """The version of a trial's weights, made unless there is one, so that promoting twice changes nothing. What it was
+    confirmed by is written anew."""
+    ensure_model(store, version.name)
+    known = next((one for one in versions(store, version.name) if one.model_id == version.model_id), None)
+    if known is None:
+        return register(store, version)
+    for key, value in version.confirmation_tags().items():
+        store.client.set_model_version_tag(known.name, known.version, key, value)
+    return known
+
+
+def ensure_model(store: TrackingStore, name: str) -> None:
+    """Make a registered model unless there is one."""
+    if not store.client.search_registered_models(f"name = '{name}'"):
+        store.client.create_registered_model(name)
+
+
+def champion(store: TrackingStore, name: str) -> VersionRecord | None:
+    """The version that `best-1` points at; None where nothing is promoted."""
+    if not store.client.search_registered_models(f"name = '{name}'"):
+        return None
+    version = best_aliases(store, name).get("best-1")
+    return version_of(store, f"{MODELS}{name}/{version}") if version else None
 
 
 def rollback(store: TrackingStore, name: str) -> Promotion:
@@ -247,8 +170,7 @@ def best_members(store: TrackingStore, name: str) -> list[str]:
 
 def register(store: TrackingStore, version: VersionRecord) -> VersionRecord:
     """Register a logged model as a version, and the registered model if there is none. Returns it with its number."""
-    if not store.client.search_registered_models(f"name = '{version.name}'"):
-        store.client.create_registered_model(version.name)
+    ensure_model(store, version.name)
     made = store.client.create_model_version(
         version.name,
         MODELS + version.model_id,
@@ -272,9 +194,9 @@ def register_vote(store: TrackingStore, version: VersionRecord) -> VersionRecord
     return registered
 
 
-def vote_version(store: TrackingStore, name: str, members: Sequence[str]) -> VersionRecord | None:
-    """The newest version of a registered vote that has these members, in this order."""
-    found = [version for version in versions(store, name) if version.members == tuple(members)]
+def vote_version(store: TrackingStore, name: str, members: Sequence[str], rule: str) -> VersionRecord | None:
+    """The newest version of a registered vote that has these members, in this order, and this rule."""
+    found = [one for one in versions(store, name) if (one.members, one.rule) == (tuple(members), rule)]
     return max(found, key=lambda version: int(version.version), default=None)
 
 
@@ -307,28 +229,8 @@ def versions(store: TrackingStore, name: str) -> list[VersionRecord]:
             return found
 
 
-def _create(store: TrackingStore, name: str, trial: TrialRecord) -> VersionRecord:
-    metrics, accuracy = trial.metrics, metric_names.trial_metric(metric_names.BEST_VAL_ACCURACY)
-    return register(
-        store,
-        VersionRecord(
-            name=name,
-            version="",
-            model_id=trial.model_id,
-            description=trial.name,
-            mean=metrics[accuracy + metric_names.MEAN],
-            std=metrics.get(accuracy + metric_names.STD),
-            n=int(metrics[metric_names.TRIAL_N]),
-            run_id=trial.best_seed_run or trial.run_id,
-            trial_run_id=trial.run_id,
-            data_digest=trial.data_digest,
-            settings=trial.params,
-        ),
-    )
-
-
 def _write_ledger(store: TrackingStore, promotion: Promotion) -> None:
-    entry = {"before": promotion.before, "after": promotion.after}
+    entry = promotion.entry()
     key = f"{LEDGER}{time.time_ns():020d}"  # sorts by time
     store.client.set_registered_model_tag(promotion.name, key, json.dumps(entry))
 

@@ -19,6 +19,7 @@ SEED = "quorum.seed"
 SEED_RUNS = "quorum.seed_runs"  # of a trial: run ids of its seeds, as a JSON object by seed
 MODEL_ID = "quorum.model_id"  # logged model with the weights; on a trial, that of its best seed
 BEST_RUN = "quorum.best_seed_run"
+RULE = "quorum.voting_rule"  # of a registered vote: how its members vote, as JSON
 MEMBERS = "quorum.members"  # of a registered vote: its members' URIs, best first, as a JSON list
 REASON = "quorum.reason"  # why a run failed
 DIVERGED = "quorum.diverged"  # of a training whose loss was no longer finite: in which epoch
@@ -32,6 +33,8 @@ PARENT = "mlflow.parentRunId"
 
 # Kinds of runs.
 SWEEP_KIND, TRIAL_KIND, SEED_KIND, TRAIN_KIND = "sweep", "trial", "seed", "train"
+# Of fresh seeds for candidates, and their trials; the latter are no candidates themselves.
+CONFIRM_KIND, FRESH_KIND = "confirmation", "fresh"
 DATA_KIND, PROMOTE_KIND, ENSEMBLE_KIND, REPORT_KIND, CONTINUED_KIND = (
     "data",
     "promote",
@@ -43,6 +46,7 @@ DATA_KIND, PROMOTE_KIND, ENSEMBLE_KIND, REPORT_KIND, CONTINUED_KIND = (
 # Status of a run, as MLflow has it.
 RUNNING, FINISHED, FAILED, KILLED = "RUNNING", "FINISHED", "FAILED", "KILLED"
 
-# Files of runs.
+# Files of runs and models.
 CONFIG, ENVIRONMENT, CURVES = "config.json", "environment.json", "curves.csv"
+VOTING_RULE = "voting_rule.json"
 PREDICTIONS, CONFUSION, PER_CLASS = "predictions.csv", "confusion_matrix.csv", "per_class.csv"

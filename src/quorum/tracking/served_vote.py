@@ -1,7 +1,9 @@
 """The script that MLflow runs to load a registered vote ("models from code": nothing is unpickled).
 
-Input: a column `image` with the bytes of image files (base64 text in JSON). Output: `label`, `agreement` (fraction of
-the members that voted for it) and `votes` (the members' labels, the best member's first), a row for each image.
+Input: a column `image` with the bytes of image files (base64 text in JSON). Output, a row for each image: `label`
+(empty where the vote leaves it undecided), `probability` (of that class, the mean of the members') and `probabilities`
+(one per class, in the order of the model's classes), `agreement` (fraction of the members that voted for the label) and
+`votes` (the members' labels, the best member's first).
 """
 
 from __future__ import annotations
@@ -15,30 +17,24 @@ from mlflow.pyfunc import PythonModel, PythonModelContext
 
 from quorum.data.images import decode
 from quorum.voting.classifier import Classifier
-from quorum.voting.vote import agreement, majority_vote, member_votes
+from quorum.voting.rules import VotingRule
 
 
 class ServedVote(PythonModel):  # type: ignore[misc]
     """Several networks that vote."""
 
     def load_context(self, context: PythonModelContext) -> None:
-        members = sorted(context.artifacts.items(), key=lambda item: int(item[0].removeprefix("member-")))
+        files = dict(context.artifacts)
+        self.rule = VotingRule.of(Path(files.pop("rule")).read_text())
+        members = sorted(files.items(), key=lambda item: int(item[0].removeprefix("member-")))
         self.members = [Classifier.load(Path(folder)) for _, folder in members]
 
     def predict(
         self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
     ) -> pd.DataFrame:
         images = [decode(content, f"image {i}") for i, content in enumerate(model_input["image"])]
-        votes = member_votes([member.probabilities(images) for member in self.members])
-        decided = majority_vote(votes)
-        classes = self.members[0].classes
-        return pd.DataFrame(
-            {
-                "label": [classes[i] for i in decided],
-                "agreement": agreement(votes, decided),
-                "votes": [[classes[i] for i in row] for row in votes.T],
-            }
-        )
+        decision = self.rule.decide([member.probabilities(images) for member in self.members])
+        return decision.frame(self.members[0].classes)
 
 
 set_model(ServedVote())

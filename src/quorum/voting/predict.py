@@ -15,7 +15,8 @@ from quorum.data.images import ImageSource, Pixels, refuse_bad
 from quorum.data.pixel_store import PixelStore
 from quorum.errors import DataError, ModelError
 from quorum.voting.classifier import Classifier
-from quorum.voting.vote import Probabilities, agreement, majority_vote, member_votes
+from quorum.voting.rules import Decision, VotingRule
+from quorum.voting.vote import Probabilities
 
 
 @dataclass(frozen=True)
@@ -92,44 +93,59 @@ def predict_files(
 
 @dataclass(frozen=True)
 class VoteOutcome:
-    """What the members and their vote say.
+    """What the members and their vote say of n images.
 
     Attributes:
         files: [n] image names.
         classes: class names.
         members: their names, best first.
-        probabilities: each member's, [n, classes].
-        votes: int64 [members, n].
-        decided: int64 [n].
+        rule: how they vote.
+        decision: what came out.
         labels: int64 [n], or None for unlabeled images.
     """
 
     files: Sequence[str]
     classes: tuple[str, ...]
     members: tuple[str, ...]
-    probabilities: Sequence[Probabilities]
-    votes: NDArray[np.int64]
-    decided: NDArray[np.int64]
+    rule: VotingRule
+    decision: Decision
     labels: NDArray[np.int64] | None
 
     def frame(self) -> pd.DataFrame:
-        """One row per image: file, label, each member's vote and its probability, agreement, and the true class."""
-        names = np.array(self.classes, dtype=object)
-        columns: dict[str, object] = {"file": list(self.files), "label": names[self.decided]}
-        for member, votes, probabilities in zip(self.members, self.votes, self.probabilities, strict=True):
+        """One row per image: file, label (empty where it is undecided) and its probability, each member's vote and its
+        probability, agreement, and the true class."""
+        names, decision = np.array(self.classes, dtype=object), self.decision
+        columns: dict[str, object] = {
+            "file": list(self.files),
+            "label": np.where(decision.undecided, "", names[decision.labels]),
+            "probability": decision.probability,
+        }
+        for member, votes, of_member in zip(self.members, decision.votes, decision.member_probabilities, strict=True):
             columns[f"{member} vote"] = names[votes]
-            columns[f"{member} probability"] = probabilities.max(axis=1)
-        columns["agreement"] = agreement(self.votes, self.decided)
+            columns[f"{member} probability"] = of_member.max(axis=1)
+        columns["agreement"] = decision.agreement
         if self.labels is not None:
             columns["true"] = names[self.labels]
         return pd.DataFrame(columns)
 
-    def accuracies(self) -> tuple[list[float], float]:
-        """The members' accuracies and the vote's, fractions. Only with labels."""
+    @property
+    def right(self) -> NDArray[np.bool_]:
+        """[members + 1, n], whether each member and, last, the vote are right; undecided images count as it would have
+        decided. Only with labels."""
         assert self.labels is not None
-        return [float((votes == self.labels).mean()) for votes in self.votes], float(
-            (self.decided == self.labels).mean()
-        )
+        return np.stack([*self.decision.votes, self.decision.labels]) == self.labels
+
+    @property
+    def coverage(self) -> float:
+        """Fraction of the images that are decided."""
+        return float(1 - self.decision.undecided.mean())
+
+    def accuracies(self) -> tuple[list[float], float | None]:
+        """The members' accuracies and the vote's on the images that it decided (None where there is none), fractions.
+        Only with labels."""
+        *members, vote = self.right
+        decided = vote[~self.decision.undecided]
+        return [float(right.mean()) for right in members], float(decided.mean()) if len(decided) else None
 
 
 def decide(
@@ -137,9 +153,17 @@ def decide(
     probabilities: Sequence[Probabilities],
     files: Sequence[str],
     labels: NDArray[np.int64] | None,
+    rule: VotingRule | None = None,
 ) -> VoteOutcome:
-    """Let members vote, best first."""
-    votes = member_votes(probabilities)
+    """Let members vote, best first.
+
+    Args:
+        members: the networks.
+        probabilities: each one's as it gives them, float32 [n, classes].
+        files: [n] image names.
+        labels: int64 [n], or None for unlabeled images.
+        rule: how they vote; by default by majority.
+    """
+    rule = rule or VotingRule()
     names = tuple(member.name for member in members)
-    classes = members[0].classifier.classes
-    return VoteOutcome(files, classes, names, probabilities, votes, majority_vote(votes), labels)
+    return VoteOutcome(files, members[0].classifier.classes, names, rule, rule.decide(probabilities), labels)

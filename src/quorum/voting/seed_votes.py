@@ -6,16 +6,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from quorum.data.images import Pixels
+from quorum.data.pixel_store import PixelStore
 from quorum.errors import StudyError
+from quorum.inference import mcnemar, paired_interval
 from quorum.summary import Summary, summarize
 from quorum.voting.vote import majority_vote
 
+PICTURES = 24  # images that are shown
 SPLITS = ("val", "test")
-VOTE = "vote"
+VOTE, BEST = "vote", "best"
 
 
 @dataclass(frozen=True)
@@ -40,14 +42,12 @@ class SeedVotes:
     Attributes:
         members: the voters' names, best first.
         accuracies: a row for each seed and split: `seed`, `split`, a column for each voter, and `vote`; fractions.
-        labels, best, decided: class names of the first seed's test images: the true ones, the best voter's, the vote's.
+        answers: a row for each seed and test image: `seed`, `file`, `true`, `best` (the best voter's class) and `vote`.
     """
 
     members: tuple[str, ...]
     accuracies: pd.DataFrame
-    labels: NDArray[np.object_]
-    best: NDArray[np.object_]
-    decided: NDArray[np.object_]
+    answers: pd.DataFrame
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -57,6 +57,37 @@ class SeedVotes:
     def of(self, name: str, split: str) -> Summary:
         """Accuracy of a voter, or of the vote, on a split, over the seeds."""
         return summarize(list(self.accuracies.loc[self.accuracies["split"] == split, name]))
+
+    def against_best(self) -> pd.DataFrame:
+        """The vote against its best member on the test images, a row for each seed: how many images the vote or the
+        best member alone has right, p of McNemar's exact test, and the difference of their accuracies."""
+        rows = []
+        for seed, frame in self.answers.groupby("seed"):
+            vote, best = ((frame[name] == frame["true"]).to_numpy() for name in (VOTE, BEST))
+            test = mcnemar(vote, best)
+            counts = {"vote alone right": test.only_first, "best alone right": test.only_second}
+            rows.append({"seed": seed, **counts, "p": test.p, "difference": float(vote.mean() - best.mean())})
+        return pd.DataFrame(rows)
+
+    def difference(self) -> str:
+        """The vote's test accuracy less its best member's, paired over the seeds, on one line."""
+        differences = list(self.against_best()["difference"])
+        found, interval = summarize(differences), paired_interval(differences)
+        ends = f"95% interval {interval.low:+.4f} to {interval.high:+.4f}" if found.std is not None else "one seed"
+        return f"vote − {self.members[0]} on the test images, paired over {found.n} seeds: {found.mean:+.4f} ({ends})"
+
+    def discordant(self) -> pd.DataFrame:
+        """The rows of `answers` of which either the vote or the best member alone is right."""
+        right = self.answers[[VOTE, BEST]].eq(self.answers["true"], axis=0)
+        return self.answers[right[VOTE] != right[BEST]]
+
+    def pictures(self, pixels: PixelStore) -> tuple[list[Pixels], pd.DataFrame]:
+        """The first discordant images of the first seed, PICTURES of them at most: their pixels, and `true`, `vote` and
+        `best`, a row for each."""
+        found = self.discordant()
+        shown = found[found["seed"] == self.answers["seed"].min()].head(PICTURES)
+        places = {file: place for place, file in enumerate(pixels.files)}
+        return [pixels.image(places[file]) for file in shown["file"]], shown[["true", VOTE, BEST]]
 
     def table(self, published: Mapping[str, float | None]) -> pd.DataFrame:
         """Voters and vote with mean and std over the seeds, and the published accuracies by name if there are any."""
@@ -88,7 +119,7 @@ def vote_by_seed(voters: Sequence[VotingTrial], tie: str | None = None) -> SeedV
     ranked = sorted(voters, key=lambda voter: -voter.mean)
     seeds = sorted(set.intersection(*(set(voter.predictions) for voter in ranked)))
     rows: list[dict[str, Any]] = []
-    shown: list[NDArray[np.object_]] = []
+    answered: list[pd.DataFrame] = []
     for seed in seeds:
         frames = [voter.predictions[seed] for voter in ranked]
         names = [voter.name for voter in ranked]
@@ -99,10 +130,14 @@ def vote_by_seed(voters: Sequence[VotingTrial], tie: str | None = None) -> SeedV
             of_split = first["split"] == split
             right = {name: float((answer == first["true"])[of_split].mean()) for name, answer in answers.items()}
             rows.append({"seed": seed, "split": split, **right})
-        if not shown:
-            test = first["split"] == "test"
-            shown = [column[test].to_numpy() for column in (first["true"], first["predicted"], decided)]
-    return SeedVotes(tuple(voter.name for voter in ranked), pd.DataFrame(rows), *shown) if rows else None
+        shown = pd.DataFrame(
+            {"seed": seed, "file": first["file"], "true": first["true"], BEST: first["predicted"], VOTE: decided}
+        )
+        answered.append(shown[first["split"] == "test"])
+    if not rows:
+        return None
+    members = tuple(voter.name for voter in ranked)
+    return SeedVotes(members, pd.DataFrame(rows), pd.concat(answered, ignore_index=True))
 
 
 def _decide(frames: Sequence[pd.DataFrame], seed: int, tie: int | None) -> pd.Series[str]:

@@ -1,0 +1,1 @@
+"""Promotion: which trials are candidates, whether fresh seeds confirm them, and what the best replaces."""
