@@ -203,6 +203,40 @@ CASES: list[tuple[str | tuple[str, ...], str]] = [
     ("train -P plugins=no_such_module", "cannot be imported (ModuleNotFoundError"),
     ("studies -P plugins=absent.py", "cannot be imported (FileNotFoundError"),
     ("data -P plugins=raises.py", "cannot be imported (ValueError: of its own)"),
+    # protocols and reuse
+    ("train -P drop_last=maybe", "drop_last: 'maybe'"),
+    ("train -P verify=perhaps", "verify: 'perhaps' must be true or false (or yes, no, 1, 0)"),
+    ("train -P reuse=all", "reuse: 'all' must be true, false or any"),
+    ("train -P weights=imagenet1k_v9 -P model=resnet18", "imagenet1k_v9"),
+    (
+        "train -P weights=imagenet1k_v2 -P model=scratch-simple",
+        "weights: there are no ImageNet weights of scratch-simple",
+    ),
+    ("sweep -P verify=x", "verify: 'x' must be true or false"),
+    ("report -P verify=2", "verify: '2' must be true or false"),
+    ("sweep -P study=no-margin.yaml", "margin"),
+    ("sweep -P study=no-accuracy.yaml", "accuracy"),
+    ("sweep -P study=no-deviations.yaml", "deviations"),
+    ("sweep -P study=no-tie.yaml", "tie"),
+    # confirmation, gate, vote
+    ("promote -P confirm=-1", "confirm: '-1' must be greater than or equal to 0"),
+    ("promote -P confirm=1001", "confirm: '1001' must be less than or equal to 1000"),
+    ("promote -P confirm=some", "confirm: 'some' must be a valid integer"),
+    ("promote -P candidates=5", "candidates: needs fresh seeds to choose by; give confirm= too"),
+    ("promote -P candidates=2 -P confirm=5", "candidates: 2 are fewer than top=3"),
+    ("promote -P candidates=0 -P confirm=5", "candidates: '0' must be greater than or equal to 1"),
+    ("promote -P gate=shut", "gate: 'shut' must be 'on' or 'off'"),
+    ("promote -P confirm=3", "digits: 0 finished trials with different settings"),
+    ("promote -P jobs=0", "jobs: '0' must be greater than or equal to 1"),
+    ("promote -P device=tpu", "device: 'tpu' is not available here"),
+    ("ensemble -P vote=best", "vote: 'best' must be 'majority', 'soft' or 'greedy'"),
+    ("ensemble -P calibrate=isotonic", "calibrate: 'isotonic' must be 'auto', 'none' or 'temperature'"),
+    ("ensemble -P abstain=0.5", "abstain: '0.5' is agreement:BOUND or probability:BOUND, with a bound between 0 and 1"),
+    ("ensemble -P abstain=agreement:1.5", "abstain: 'agreement:1.5' is agreement:BOUND"),
+    ("ensemble -P abstain=votes:1", "abstain: 'votes:1' is agreement:BOUND"),
+    ("ensemble -P abstain=probability:nan", "abstain: 'probability:nan' is agreement:BOUND"),
+    ("ensemble -P abstain=", "abstain: is empty"),
+    ("ensemble -P verify=maybe", "verify: 'maybe' must be true or false"),
     # places
     ("train -P work_dir=broken.pt", "broken.pt"),
     ("ensemble -P output=predictions", "output: predictions is not the name of a CSV file"),
@@ -223,8 +257,18 @@ stages:
 """
 
 
+WRONG_LINES = {  # a line of a study file each, that is wrong
+    "no-margin": "margin: 0",
+    "no-accuracy": "accuracy: mean",
+    "no-deviations": "deviations: {a: 1}",
+    "no-tie": "vote: {members: [lr, lr], tie: absent}",
+}
+
+
 def prepare(folder: Path) -> None:
     """The files that the cases name."""
+    for name, line in WRONG_LINES.items():
+        (folder / f"{name}.yaml").write_text(f"dataset: digits\n{line}\nstages: [{{name: lr, vary: {{lr: [0.1]}}}}]\n")
     (folder / "broken.pt").write_text("no state")
     torch.save({"features.0.weight": torch.zeros(1)}, folder / "other.pt")
     (folder / "wrong.yaml").write_text(WRONG_STUDY)

@@ -16,7 +16,7 @@ from quorum.tracking.records import VersionRecord
 from quorum.tracking.store import connect
 from tests.commands.faults import interrupt_after, promote_with
 from tests.commands.studies import Swept, runs
-from tests.conftest import Answer, Quorum, words
+from tests.conftest import Quorum, words
 
 FOLDER, DIGITS = "quorum-folder", "quorum-digits"
 
@@ -211,9 +211,3 @@ def test_what_cannot_be_compared_passes(quorum: Quorum) -> None:
         found = gates.gate(store, version(1, one), version(2, other, data=data), "best/val_accuracy")
         assert (found.passed, found.by, found.n, found.low) == (True, "nothing", 0, None)
         assert "nothing to compare them by" in found.reason
-
-
-def test_off_is_a_word_for_no(trained: Quorum) -> None:
-    answer: Answer = trained(*words("promote", gate="of"))
-    assert answer.status == 2
-    assert "must be true or false (or yes, no, on, off, 1, 0)" in answer.err

@@ -12,22 +12,13 @@ from quorum.config import Closed
 from quorum.voting.abstention import Abstention
 
 WORK_DIR = Path(".quorum")
-TRUTH = {
-    "true": True,
-    "yes": True,
-    "on": True,
-    "1": True,
-    "false": False,
-    "no": False,
-    "off": False,
-    "0": False,
-}
+TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
 def _boolean(value: object) -> object:
     if isinstance(value, str):
         if value.lower() not in TRUTH:
-            raise ValueError("must be true or false (or yes, no, on, off, 1, 0)")
+            raise ValueError("must be true or false (or yes, no, 1, 0)")
         return TRUTH[value.lower()]
     return value
 
@@ -186,8 +177,8 @@ class PromoteOptions(JobOptions):
         le=99,
         description="trials that get fresh seeds, the best `top` of which are promoted; by default top",
     )
-    gate: Boolean = Field(
-        True, description="keep the champion in its place where the new best trial is shown to be worse; off skips this"
+    gate: Literal["on", "off"] = Field(
+        "on", description="keep the champion in its place where the new best trial is shown to be worse; off skips this"
     )
     rollback: Boolean = Field(False, description="restore the aliases that the last promotion replaced")
 

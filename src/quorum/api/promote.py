@@ -165,7 +165,7 @@ def _promote(options: PromoteOptions, store: TrackingStore, name: str, chosen: S
     """Register candidates, ask the gate whether the best of them may replace the champion, and point the aliases."""
     versions = [registry.register_trial(store, _version(name, candidate)) for candidate in chosen]
     champion, decision = registry.champion(store, name), None
-    if options.gate and champion is not None and champion.version != versions[0].version:
+    if options.gate == "on" and champion is not None and champion.version != versions[0].version:
         decision = gate(store, champion, versions[0], metric_names.training_metric(options.metric))
         say(decision.reason)
         if not decision.passed:
