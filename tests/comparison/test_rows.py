@@ -8,6 +8,7 @@ import pytest
 from quorum.comparison.rows import row_data, trial_row, vote_row
 from quorum.comparison.trainings import StoredTrainings
 from quorum.config import TrialConfig
+from quorum.inference import Interval
 from quorum.study.model import PublishedRow, Study
 from quorum.study.plan import PlannedTrial
 from quorum.study.results import SeedResult
@@ -93,4 +94,5 @@ def test_a_vote_is_a_row() -> None:
     vote = vote_by_seed([VotingTrial("one", 0.5, seeds), VotingTrial("two", 0.4, seeds)])
     row = vote_row(PUBLISHED, vote, "")
     assert (row.ours.mean, row.test.mean, row.verdict) == (1.0, 0.0, "higher")
+    assert row.test_interval == Interval(0, 0)
     assert vote_row(None, None, "not run yet: one").reason == "not run yet: one"

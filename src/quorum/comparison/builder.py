@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -18,6 +16,7 @@ from quorum.comparison import tables
 from quorum.comparison.claims import CLAIM_RULE, JudgedClaim, Known, judge
 from quorum.comparison.claims import table as claims_table
 from quorum.comparison.curves import band, distance, read_recorded, trajectory_line
+from quorum.comparison.evidence import environments, origins, test_interval
 from quorum.comparison.rows import Row, row_data, trial_row, vote_row
 from quorum.comparison.trainings import StoredTrainings
 from quorum.comparison.verdicts import VERDICT_RULE
@@ -25,7 +24,7 @@ from quorum.config import TrialConfig
 from quorum.data.opened import OpenDataset
 from quorum.data.summary import class_counts, mean_images
 from quorum.errors import DataError
-from quorum.inference import Interval, not_told_from_best, two_way_interval
+from quorum.inference import not_told_from_best
 from quorum.metric_names import VAL_ACCURACY
 from quorum.reporting import figures
 from quorum.reporting.pages import ComparisonPage, Part, Picture, Section
@@ -40,7 +39,6 @@ from quorum.tracking import schema
 from quorum.tracking.queries import artifact, history_frame, predictions
 from quorum.tracking.store import TrackingStore
 from quorum.training.resolve import protocol
-from quorum.versions import code_version
 from quorum.voting.seed_votes import VOTE, SeedVotes, VotingTrial, vote_by_seed
 from quorum.voting.vote import VOTE_RULE
 
@@ -119,7 +117,7 @@ class ReportBuilder:
             overview=tables.overview(self.rows),
             claims=claims_table(judged) if judged else None,
             figures=self._all_curves(),
-            made_with=self._environments(),
+            made_with=environments(self.store, self.used),
             rules=[OURS_NOTE, VERDICT_RULE, *([CLAIM_RULE] if judged else [])],
             sections=sections,
             data_note=note,
@@ -173,45 +171,9 @@ class ReportBuilder:
         published: Sequence[PublishedRow | None] = trial.published or (None,)
         for row in trial.published:
             self.known[row_key(row.id, row.at)] = Known(study, row, stored)
-        notes, interval = self._origins(stored), self._test_interval(stored)
+        notes, interval = origins(self.store, stored), test_interval(self.store, stored)
         rows = [trial_row(row, trial, stored, study, notes) for row in published]
         return [dataclasses.replace(row, near_best=near_best, test_interval=interval) for row in rows]
-
-    def _origins(self, stored: StoredTrainings) -> str:
-        """Whether a row's trainings were made by other code than the present, and which others were left out."""
-        notes = []
-        if stored.finished and stored.origin.code_version != code_version():
-            run_id = next(iter(stored.finished.values())).run_id
-            notes.append(f"made by other code than the present{self._commit(run_id)}")
-        for origin, (count, run_id) in stored.left_out.items():
-            why = [
-                what
-                for name, what in (
-                    ("data_digest", "on other data"),
-                    ("code_version", f"by other code{self._commit(run_id)}"),
-                    ("numerics", f"on {origin.numerics or 'another machine'}"),
-                    ("weights_digest", "from other weights"),
-                )
-                if getattr(origin, name) != getattr(stored.origin, name)
-            ]
-            notes.append(f"left out: {count} seed{'s' * (count > 1)} {', '.join(why)}")
-        return "; ".join(notes)
-
-    def _commit(self, run_id: str) -> str:
-        file = artifact(self.store, run_id, schema.ENVIRONMENT)
-        commit = json.loads(file.read_text()).get("git_commit", "") if file is not None else ""
-        return f" (commit {commit[:12]})" if commit else ""
-
-    def _test_interval(self, stored: StoredTrainings) -> Interval | None:
-        """The interval of the best epochs' test accuracy over seeds and images."""
-        right = []
-        for seed in stored.finished.values():
-            if artifact(self.store, seed.run_id, schema.PREDICTIONS) is None:
-                return None
-            frame = predictions(self.store, seed.run_id)
-            tested = frame[frame["split"] == "test"]
-            right.append((tested["true"] == tested["predicted"]).to_numpy())
-        return two_way_interval(np.stack(right)) if right else None
 
     def _seed_histories(self, config: TrialConfig) -> list[pd.DataFrame]:
         runs = [seed.run_id for seed in self.stored(config).finished.values()]
@@ -349,16 +311,6 @@ class ReportBuilder:
             self._save(figures.mean_images(mean_images(pixels), name), "mean-images", "Average image of each class"),
         ]
 
-    def _environments(self) -> list[str]:
-        """Machine, packages and code of the trainings that the page rests on."""
-        runs: dict[str, int] = {}
-        for run_id in self.used:
-            file = artifact(self.store, run_id, schema.ENVIRONMENT)
-            if file is not None:
-                text = _environment(json.loads(file.read_text()))
-                runs[text] = runs.get(text, 0) + 1
-        return [f"{count} training{'s' * (count > 1)}: {text}" for text, count in runs.items()]
-
     def _save(self, figure: Figure, name: str, caption: str) -> Picture:
         path = f"{self.dataset}/{name}.png"
         (self.folder / self.dataset).mkdir(exist_ok=True)
@@ -368,13 +320,3 @@ class ReportBuilder:
 
 def _title(trial: PlannedTrial) -> str:
     return ", ".join(f"{name}={value}" for name, value in trial.settings.items()) or trial.config.model
-
-
-def _environment(entry: Mapping[str, Any]) -> str:
-    """One line of an environment.json: packages, machine, threads and commit."""
-    packages, machine = entry["packages"], entry["machine"]
-    listed = ", ".join(f"{name} {version}" for name, version in packages.items())
-    place = f"{machine['processor']}, {machine['cores']} cores, {machine['torch_threads']} torch threads"
-    card = "" if machine["accelerator"] == "none" else f", {machine['accelerator']}"
-    commit = f"commit {entry['git_commit'][:12]}, " if entry["git_commit"] else ""
-    return f"{commit}code {entry['code_version']}; {place}{card}; {listed}"

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from quorum import metric_names
-from quorum.comparison.trainings import StoredTrainings
+from quorum.comparison.trainings import Origin, StoredTrainings
 from quorum.comparison.verdicts import (
     FAILED,
     MARGIN,
@@ -22,7 +22,7 @@ from quorum.comparison.verdicts import (
     verdict,
 )
 from quorum.config import TrialConfig
-from quorum.inference import Interval, mean_interval
+from quorum.inference import Interval, mean_interval, two_way_interval
 from quorum.models import architecture, imagenet_file, is_imagenet
 from quorum.study.model import PublishedRow, Study
 from quorum.study.plan import PlannedTrial
@@ -48,6 +48,7 @@ class Row:
         not_learned: number of seeds that diverged or stayed below the row's `fails_below`.
         near_best: whether it cannot be told from the best of its table.
         margin: of equivalence.
+        origin: code, data and class of machine that our trainings have in common; None for a vote's.
         reason: why it was not run, why seeds of it failed, what was left out.
     """
 
@@ -62,6 +63,7 @@ class Row:
     not_learned: int = 0
     near_best: bool = False
     margin: float = MARGIN
+    origin: Origin | None = None
     reason: str = ""
 
     @property
@@ -135,6 +137,7 @@ def trial_row(
         failed=len(stored.failed),
         not_learned=below + len(stored.failed),
         margin=study.margin,
+        origin=stored.origin if stored.finished else None,
         reason="; ".join(part for part in (*reasons, notes) if part),
     )
 
@@ -142,7 +145,10 @@ def trial_row(
 def vote_row(published: PublishedRow | None, vote: SeedVotes | None, reason: str, margin: float = MARGIN) -> Row:
     """A study's vote beside what was published for it; with the reason where there is no vote."""
     ours, test = (vote.of(VOTE, split) if vote else NOTHING for split in SPLITS)
-    return Row({}, published or PublishedRow(id=""), ours, test=test, margin=margin, reason=reason)
+    interval = two_way_interval(vote.test_right) if vote else None
+    return Row(
+        {}, published or PublishedRow(id=""), ours, test=test, test_interval=interval, margin=margin, reason=reason
+    )
 
 
 def row_data(study: str, table: str, row: Row) -> dict[str, Any]:
@@ -172,6 +178,8 @@ def row_data(study: str, table: str, row: Row) -> dict[str, Any]:
         "test_std": row.test.std,
         "test_interval": _ends(row.test_interval),
         "test_verdict": tested.word if tested else None,
+        "code_version": row.origin.code_version if row.origin else None,
+        "numerics": row.origin.numerics if row.origin else None,
         "reason": row.reason,
     }
 

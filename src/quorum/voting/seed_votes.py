@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from quorum.data.images import Pixels
 from quorum.data.pixel_store import PixelStore
@@ -57,6 +59,12 @@ class SeedVotes:
     def of(self, name: str, split: str) -> Summary:
         """Accuracy of a voter, or of the vote, on a split, over the seeds."""
         return summarize(list(self.accuracies.loc[self.accuracies["split"] == split, name]))
+
+    @property
+    def test_right(self) -> NDArray[np.bool_]:
+        """[seeds, test images], whether the vote was right."""
+        right = self.answers[VOTE] == self.answers["true"]
+        return np.stack([of_seed.to_numpy() for _, of_seed in right.groupby(self.answers["seed"])])
 
     def against_best(self) -> pd.DataFrame:
         """The vote against its best member on the test images, a row for each seed: how many images the vote or the
