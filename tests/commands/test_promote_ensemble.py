@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from typing import Any
 
 import mlflow
@@ -145,6 +146,17 @@ def test_rollback_restores_what_was_replaced(trained: Quorum) -> None:
     assert set(promote(trained)) == {"best-1", "best-2", "best-3"}
 
 
+def test_a_clock_that_was_ahead_does_not_confuse_the_ledger(trained: Quorum, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = time.time_ns
+    with monkeypatch.context() as ahead:
+        ahead.setattr(time, "time_ns", lambda: now() + 2 * 86_400 * 10**9)
+        promote(trained, "-P", "top=1")
+    first = aliases()
+    promote(trained, "-P", "top=2")
+    assert set(promote(trained, "--rollback")) == set(first)
+    assert aliases() == first
+
+
 def test_too_few_candidates_are_an_error_that_changes_nothing(trained: Quorum) -> None:
     promote(trained)
     before = aliases()
@@ -165,7 +177,9 @@ def test_losses_are_better_when_lower(trained: Quorum) -> None:
 @pytest.mark.slow
 def test_trials_on_other_data_are_left_out(trained: Quorum) -> None:
     client = MlflowClient()
-    best = promote(trained)["best-1"]["run"]
+    promoted = promote(trained)["best-1"]
+    best = promoted["run"]
+    client.set_model_version_tag(NAME, promoted["version"], "data_digest", "another")
     for run in client.search_runs(["1"], "tags.`quorum.kind` = 'train'"):
         if run.data.params["epochs"] == client.get_run(best).data.params["epochs"]:
             client.set_tag(run.info.run_id, schema.DATA_DIGEST, "another")

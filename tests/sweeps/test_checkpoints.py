@@ -61,3 +61,13 @@ def test_all_of_them_go_at_the_end(tmp_path: Path) -> None:
     write(checkpoints, "b")
     checkpoints.clear()
     assert not (tmp_path / "kept").exists()
+
+
+def test_the_peak_is_known_to_a_sweep_that_goes_on(tmp_path: Path) -> None:
+    first = Checkpoints(tmp_path, PLENTY)
+    write(first, "a", 300)
+    write(first, "b", 200)
+    first.drop(["a"])
+    again = Checkpoints(tmp_path, PLENTY)
+    assert again.peak == first.peak >= 500
+    assert again.nodes == {"b"}

@@ -87,6 +87,20 @@ def test_a_job_whose_worker_dies_twice_fails_alone(tmp_path: Path, pool: WorkerP
     assert (tmp_path / "3").read_text() == "xx"
 
 
+def die_at_the_end(job: Sum, on_batch: Callable[[int], None]) -> Iterator[int]:
+    yield from count(job, on_batch)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_job_is_done_when_its_result_is_heard_whatever_becomes_of_its_worker(tmp_path: Path) -> None:
+    pool: WorkerPool[Sum, int] = WorkerPool(die_at_the_end, 1, nothing, is_result=lambda number: number == 3)
+    try:
+        assert events(pool, [Sum(3, tmp_path)]) == {3: [1, 2, 3]}
+        assert (tmp_path / "3").read_text() == "x"
+    finally:
+        pool.close()
+
+
 def test_a_defect_ends_all_as_it_does_in_one_process(tmp_path: Path, pool: WorkerPool[Sum, int]) -> None:
     for executor in (InProcess(count), pool):
         with pytest.raises(RuntimeError, match="a defect"):

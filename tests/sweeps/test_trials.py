@@ -15,6 +15,7 @@ from quorum.sweeps.executors.in_process import InProcess
 from quorum.sweeps.runs import SweepRuns
 from quorum.sweeps.trials import TrialRunner
 from quorum.sweeps.weights import KeptWeights
+from quorum.tracking.logged_models import delete_model
 from quorum.tracking.queries import get_training
 from quorum.tracking.records import Record
 from quorum.tracking.runs import RunLog, begin_run
@@ -102,3 +103,32 @@ def test_an_error_ends_what_is_open_with_it(preparer: Preparer, folders: WorkFol
     log: RunLog = sweep.log
     runs = SweepRuns(log, (0, 1), reuse=True)._runs
     assert {run.status for run in runs.values()} == {"KILLED"}
+
+
+@pytest.mark.slow
+def test_a_kill_between_tags_and_model_costs_nothing(
+    preparer: Preparer, folders: WorkFolders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The tags go before the model, and a model that is gone already is no error."""
+    sweep = Sweep(preparer, folders)
+    [first] = sweep.run(requests(1))
+    training = get_training(preparer.store, first.best_seed.run_id)
+    assert training.model_id
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("quorum.sweeps.weights.delete_model", killed)
+        with pytest.raises(KeyboardInterrupt):
+            sweep.weights._drop(first)
+    assert not get_training(preparer.store, training.run_id).model_id
+    sweep.weights._drop(first)
+    delete_model(preparer.store, training.model_id)
+    delete_model(preparer.store, training.model_id)
+
+
+@pytest.mark.slow
+def test_no_state_is_left_of_what_was_trained(preparer: Preparer, folders: WorkFolders) -> None:
+    Sweep(preparer, folders).run(requests(2))
+    assert not list((folders.work_dir / "states").glob("*"))

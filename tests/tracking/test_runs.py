@@ -11,7 +11,7 @@ from mlflow.tracking import MlflowClient
 from quorum.engine.history import EpochRecord
 from quorum.errors import DivergedError
 from quorum.tracking import schema
-from quorum.tracking.queries import search, unfinished
+from quorum.tracking.queries import get_record, search, unfinished
 from quorum.tracking.records import Record, TrialRecord
 from quorum.tracking.runs import begin_run, close_run
 from quorum.tracking.store import TrackingStore, connect
@@ -189,3 +189,22 @@ def test_the_data_that_went_in_is_logged(store: TrackingStore) -> None:
     logged = only(store).inputs.dataset_inputs[0]
     assert (logged.dataset.name, logged.dataset.digest) == ("digits", "0123456789abcdef")
     assert logged.tags[0].value == "training"
+
+
+def test_a_run_that_goes_on_logs_each_metric_once(store: TrackingStore) -> None:
+    with begin_run(store, "a run", Record(kind="train", key="k")) as log:
+        log.metrics({"score": 0.5}, step=1)
+    previous = get_record(store, Record, log.run_id)
+    with begin_run(store, "a run", Record(kind="train", key="k"), previous=previous) as again:
+        again.metrics({"score": 0.5, "another": 1.0}, step=1)
+        again.metrics({"score": 0.7}, step=2)
+    history = store.client.get_metric_history(log.run_id, "score")
+    assert [(metric.step, metric.value) for metric in history] == [(1, 0.5), (2, 0.7)]
+    assert len(store.client.get_metric_history(log.run_id, "another")) == 1
+
+
+def test_a_field_that_is_gone_can_be_unset(store: TrackingStore) -> None:
+    with begin_run(store, "a run", TrialRecord(kind="trial", model_id="m")) as log:
+        log.unset("model_id", "best_seed_run")
+        log.unset("model_id")
+    assert get_record(store, TrialRecord, log.run_id).model_id == ""

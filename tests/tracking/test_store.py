@@ -7,6 +7,8 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -84,18 +86,62 @@ def test_a_file_that_is_no_store(file: Path) -> None:
     [
         ("nonsense://me:secret@host/db", "unsupported URI"),
         ("mysql+absent://me:secret@host/db", "Can't load plugin"),
-        ("mysql://me:se/cr@et@host/db", "No module named 'MySQLdb'"),
+        ("mysql://me:se/cr@et@host/db", "its driver is missing; pip install mysqlclient"),
+        ("mysql+pymysql://me:secret@host/db", "its driver is missing; pip install pymysql"),
+        ("postgresql://me:secret@127.0.0.1:9/runs", r"its driver is missing; pip install 'psycopg\[binary\]'"),
+        ("postgresql+psycopg2://me:secret@127.0.0.1:9/runs", "its driver is missing; pip install psycopg2-binary"),
         ("http://me:secret@127.0.0.1:9", "Connection refused"),
     ],
 )
-def test_a_store_that_cannot_be_opened_is_one_line_without_the_password(
-    monkeypatch: pytest.MonkeyPatch, uri: str, reason: str
+def test_a_store_that_cannot_be_opened_is_one_line_at_once_without_the_password(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], uri: str, reason: str
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    started = time.perf_counter()
     with pytest.raises(RegistryError, match=reason) as caught:
         connect()
+    assert time.perf_counter() - started < 10
     message = str(caught.value)
     assert message.startswith(f"tracking store {uri.partition('://')[0]}://me:***@")
     assert "secret" not in message
     assert "\n" not in message
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_folder_is_no_store(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{file.parent}")
+    with pytest.raises(RegistryError, match="is a folder, not a SQLite file"):
+        connect()
+
+
+MAKE = """
+import os, signal
+from quorum.tracking import store
+replace = store.Path.replace
+def killed(self, target):
+    os.kill(os.getpid(), signal.SIGKILL)
+store.Path.replace = killed
+store.connect()
+"""
+
+
+@pytest.mark.slow
+def test_a_kill_while_the_store_is_made_leaves_one_that_can_be_used(file: Path) -> None:
+    killed = subprocess.run([sys.executable, "-c", MAKE], check=False, capture_output=True)
+    assert killed.returncode == -9, killed.stderr
+    assert not file.exists()
+    file.with_name("mlflow.db.part").write_bytes(b"half of a database")
+    with begin_run(connect(), "a run", Record(kind="train")):
+        pass
+    assert not list(file.parent.glob("*.part*"))
+    assert MlflowClient().get_experiment("0").artifact_location.endswith("/mlruns/0")
+
+
+def test_a_locked_store_is_waited_for(file: Path, empty_store: Path) -> None:
+    shutil.copy(empty_store, file)
+    with begin_run(connect(), "a run", Record(kind="train")) as log:
+        held = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
+        held.execute("BEGIN EXCLUSIVE")
+        threading.Timer(8, held.execute, ["COMMIT"]).start()  # longer than SQLite waits by itself
+        log.metrics({"score": 0.5})
+    assert MlflowClient().get_run(log.run_id).data.metrics["score"] == 0.5

@@ -65,3 +65,27 @@ def test_one_that_was_interrupted_goes_on_in_its_run(preparer: Preparer, folders
     assert done.run_id == run.info.run_id
     steps = [metric.step for metric in MlflowClient().get_metric_history(done.run_id, "val/loss")]
     assert steps == [1, 2]
+
+
+def test_killed_while_its_model_is_logged_it_trains_nothing_again(
+    preparer: Preparer, folders: WorkFolders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("quorum.training.single.log_model", killed)
+        with pytest.raises(KeyboardInterrupt):
+            train_one(CONFIG, preparer, folders)
+    trained = []
+
+    def work(job: Job, on_batch: Callable[[int], None]) -> Iterator[Progress | Trained]:
+        for event in train(job, on_batch):
+            if isinstance(event, Progress) and not event.restored:
+                trained.append(event)
+            yield event
+
+    result = train_one(CONFIG, preparer, folders, work=work)
+    assert not trained
+    assert get_training(preparer.store, result.run_id).model_id
+    assert left(folders) == []

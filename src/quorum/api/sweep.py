@@ -187,7 +187,12 @@ def executor_of(options: JobOptions) -> Executor[Job, Progress | Trained]:
     if options.jobs == 1:
         return InProcess(train)
     set_up = functools.partial(set_up_worker, worker_threads(options), tuning.used(), loaded_plugins())
-    return WorkerPool(train, options.jobs, set_up, WORK)
+    return WorkerPool(train, options.jobs, set_up, WORK, is_trained)
+
+
+def is_trained(event: Progress | Trained) -> bool:
+    """Whether an event of a training is its result."""
+    return isinstance(event, Trained)
 
 
 def worker_threads(options: JobOptions) -> int:

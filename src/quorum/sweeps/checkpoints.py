@@ -13,6 +13,7 @@ from quorum.models import on_meta
 
 LIMIT_OF_FREE = 0.5  # of the disk's free space at most, whatever limit is given
 RUN = "run.txt"
+PEAK = "peak.txt"  # bytes that were used at most, for a sweep that goes on
 
 
 @dataclass
@@ -35,11 +36,13 @@ class Checkpoints:
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
+        if (peak := self.folder / PEAK).is_file():
+            self.peak = int(peak.read_text() or 0)
         self.limit = min(self.limit, LIMIT_OF_FREE * shutil.disk_usage(self.folder).free)
         for path in self.folder.iterdir():
             if (path / RUN).is_file():
                 self._written[path.name] = _size(path)
-            else:  # killed while it was written
+            elif path.is_dir():  # killed while it was written
                 shutil.rmtree(path, ignore_errors=True)
 
     @property
@@ -65,7 +68,10 @@ class Checkpoints:
         (self.place(node) / RUN).write_text(run_id)
         self._reserved.pop(node, None)
         self._written[node] = _size(self.place(node))
-        self.peak = max(self.peak, sum(_size(path) for path in self.folder.iterdir()))
+        used = sum(_size(path) for path in self.folder.iterdir())
+        if used > self.peak:
+            self.peak = used
+            (self.folder / PEAK).write_text(str(used))
 
     def origin(self, node: str) -> str:
         """The run whose training wrote a state."""

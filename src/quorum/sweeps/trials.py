@@ -176,6 +176,7 @@ class TrialRunner:
         elif isinstance(event, Trained):
             log_end(opened.log, job, event)
             close_run(opened.log, None)
+            discard_state(self.folders.state(job.run_id))
             self._on_end(opened, trained_result(job, event, opened.shared_epochs))
         else:
             discard_state(self.folders.state(job.run_id))

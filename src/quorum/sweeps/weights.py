@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from quorum.engine.state import discard_state
 from quorum.study.results import TrialResult, rank
-from quorum.tracking.logged_models import delete_model
+from quorum.tracking.logged_models import delete_model, is_registered
 from quorum.tracking.queries import get_record, get_training
 from quorum.tracking.records import TrialRecord
 from quorum.tracking.runs import RunLog
@@ -71,9 +71,11 @@ class KeptWeights:
         discard_state(self.folders.bundle(trial.best_seed.run_id))
         training = get_training(self.store, trial.best_seed.run_id)
         own = training.model_id and training.sweep_run_id == self.sweep_run_id
-        if own and delete_model(self.store, training.model_id):
-            RunLog(self.store, training).unset("model_id")
+        if own and not is_registered(self.store, training.model_id, training.run_id):
+            # The tags go first: who finds one relies on its model.
             self._trial_log(trial).unset("model_id", "best_seed_run")
+            RunLog(self.store, training).unset("model_id")
+            delete_model(self.store, training.model_id)
 
     def _trial_log(self, trial: TrialResult) -> RunLog:
         return RunLog(self.store, get_record(self.store, TrialRecord, trial.run_id))

@@ -15,6 +15,7 @@ import pandas as pd
 from mlflow.entities import LoggedModelOutput
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
+from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.types import ColSpec, DataType, Schema
 from mlflow.types.schema import Array
@@ -177,16 +178,25 @@ def _place(name: str) -> int:
     return int(name.removeprefix(_MEMBER)) if name.startswith(_MEMBER) else 0
 
 
-def delete_model(store: TrackingStore, model_id: str) -> bool:
-    """Delete a logged model and its files, unless a registered version needs it.
+def is_registered(store: TrackingStore, model_id: str, run_id: str) -> bool:
+    """Whether a registered version needs a logged model.
 
-    Returns:
-        Whether it was deleted.
+    Args:
+        store: the tracking store.
+        model_id: of the model.
+        run_id: the run that logged it.
     """
-    model = store.client.get_logged_model(model_id)
-    versions = store.client.search_model_versions(f"run_id = '{model.source_run_id}'")
-    if any(version.source == f"models:/{model_id}" for version in versions):
-        return False
+    versions = store.client.search_model_versions(f"run_id = '{run_id}'")
+    return any(version.source == f"models:/{model_id}" for version in versions)
+
+
+def delete_model(store: TrackingStore, model_id: str) -> None:
+    """Delete a logged model and its files. One that is gone already, as after a kill, is deleted."""
+    try:
+        model = store.client.get_logged_model(model_id)
+    except MlflowException as error:
+        if error.error_code == ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
+            return
+        raise
     get_artifact_repository(model.artifact_location).delete_artifacts()
     store.client.delete_logged_model(model_id)
-    return True

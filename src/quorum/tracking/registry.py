@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -230,9 +229,10 @@ def versions(store: TrackingStore, name: str) -> list[VersionRecord]:
 
 
 def _write_ledger(store: TrackingStore, promotion: Promotion) -> None:
-    entry = promotion.entry()
-    key = f"{LEDGER}{time.time_ns():020d}"  # sorts by time
-    store.client.set_registered_model_tag(promotion.name, key, json.dumps(entry))
+    """Add an entry after all others. They are counted, since a clock may be set back between two promotions."""
+    last = max(ledger_entries(store, promotion.name), default=LEDGER + "0")
+    key = f"{LEDGER}{int(last.removeprefix(LEDGER)) + 1:020d}"
+    store.client.set_registered_model_tag(promotion.name, key, json.dumps(promotion.entry()))
 
 
 def _set_aliases(store: TrackingStore, promotion: Promotion) -> None:

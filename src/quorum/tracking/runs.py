@@ -44,6 +44,7 @@ class RunLog:
         self.record = record
         self._params: set[str] | None = set() if new else None  # names of those it has; None: not known
         self._last_step: int | None = 0 if new else None
+        self._metrics: set[str] | None = set() if new else None  # names of those it had when it was opened
         self._waiting: list[list[Metric]] = []  # epochs that are not written yet
         self._written = 0.0  # when epochs were last written, and how many seconds it took
         self._cost = 0.0
@@ -74,15 +75,24 @@ class RunLog:
 
     def metrics(self, values: Mapping[str, float | None], step: int = 0, **fields: Any) -> None:
         """Log metrics at a step, and fields of the run's record, in one call, together with epochs that wait. Metrics
-        that are None are left out."""
+        that are None are left out, and so are those that a run that goes on has at that step."""
         now = int(time.time() * 1000)
         rows = [Metric(key, value, now, step) for key, value in values.items() if value is not None]
+        rows = [row for row in rows if step not in self._steps(row.key)]
         waiting = [metric for epoch in self._waiting for metric in epoch]
         together = bool(rows) and len(rows) + len(waiting) <= _METRICS
         tags = [RunTag(key, as_text(value)) for key, value in self._tagged(fields).items()]
         self._client.log_batch(self.run_id, waiting + rows if together else rows, tags=tags)
         if together:
             self._waiting.clear()
+
+    def _steps(self, key: str) -> set[int]:
+        """The steps at which the run had a metric when it was opened."""
+        if self._metrics is None:
+            self._metrics = set(self._client.get_run(self.run_id).data.metrics)
+        if key not in self._metrics:
+            return set()
+        return {metric.step for metric in self._client.get_metric_history(self.run_id, key)}
 
     def epoch(self, record: EpochRecord) -> None:
         """Log an epoch, unless the run has it: an interrupted run may have logged epochs that it trains again."""
@@ -95,8 +105,7 @@ class RunLog:
         ones, or for the end of the run, to be written together.
         """
         if self._last_step is None:
-            logged = self._client.get_metric_history(self.run_id, "epoch_seconds")
-            self._last_step = max((metric.step for metric in logged), default=0)
+            self._last_step = max(self._steps("epoch_seconds"), default=0)
         now = int(time.time() * 1000)
         for record in records:
             if record.epoch > self._last_step:
@@ -120,9 +129,11 @@ class RunLog:
         self._tags(self._tagged(values))
 
     def unset(self, *names: str) -> None:
-        """Take fields of the run's record away."""
-        for name in names:
-            self._client.delete_tag(self.run_id, self.record.tag_of(name))
+        """Take fields of the run's record away. One that is gone already stays so."""
+        tags = self._client.get_run(self.run_id).data.tags
+        for tag in map(self.record.tag_of, names):
+            if tag in tags:
+                self._client.delete_tag(self.run_id, tag)
 
     def note(self, text: str) -> None:
         """Set the run's description, Markdown, as the UI shows it."""

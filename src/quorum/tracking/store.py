@@ -8,6 +8,7 @@ import logging
 import os
 import sqlite3
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from filelock import FileLock
 from mlflow.environment_variables import MLFLOW_EXPERIMENT_NAME
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
-from sqlalchemy import event
+from sqlalchemy import create_engine, event
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -25,6 +26,14 @@ from quorum.errors import RegistryError, masked
 from quorum.tracking.records import Record
 
 SQLITE = "sqlite:///"
+BUSY_SECONDS = 120  # to wait for a SQLite store that somebody else has locked
+ANSWER_SECONDS = 8  # that a store has to answer in when it is opened
+DATABASES = ("postgresql", "mysql")
+DRIVERS = {
+    "psycopg": "'psycopg[binary]'",
+    "psycopg2": "psycopg2-binary",
+    "MySQLdb": "mysqlclient",
+}  # and their packages
 
 
 @dataclass(frozen=True)
@@ -75,7 +84,7 @@ def connect(adopted_run_id: str | None = None) -> TrackingStore:
     _quiet()
     uri = mlflow.get_tracking_uri()
     try:
-        client = _open_sqlite(uri) if uri.startswith(SQLITE) else _open(uri)
+        client = _open_sqlite(uri) if uri.startswith(SQLITE) else _open_remote(uri)
         adopted = Record.of(client.get_run(adopted_run_id)) if adopted_run_id else None
         experiment_id = adopted.experiment_id if adopted else _experiment(client)
     except (MlflowException, SQLAlchemyError, OSError, ImportError) as error:
@@ -86,9 +95,62 @@ def connect(adopted_run_id: str | None = None) -> TrackingStore:
 def _open_sqlite(uri: str) -> MlflowClient:
     """A client for a SQLite store, which is made on the way where there is none: making the client does it."""
     file = Path(uri.removeprefix(SQLITE))
+    if file.is_dir():
+        raise RegistryError(f"tracking store {uri}: is a folder, not a SQLite file")
     with FileLock(f"{file}.lock"):
+        if not file.exists():
+            _make(file)
         tuning.write_ahead(file)
         return _open(uri)
+
+
+def _make(file: Path) -> None:
+    """Make a SQLite store beside its place and rename it, so that a kill leaves a whole store or none: MLflow cannot go
+    on with half of one."""
+    part = file.with_name(f"{file.name}.part")
+    for left in file.parent.glob(f"{part.name}*"):
+        left.unlink()
+    _open(f"{SQLITE}{part}")
+    part.replace(file)
+
+
+def _open_remote(uri: str) -> MlflowClient:
+    """A client for a server or a database that answers at once: MLflow itself would ask again for minutes."""
+    scheme = uri.partition(":")[0]
+    if scheme.startswith(("http", "databricks")):
+        with _asked_once():
+            return _open(uri)
+    if "://" in uri and scheme.partition("+")[0] in DATABASES:
+        _probe(uri)
+    return _open(uri)
+
+
+@contextlib.contextmanager
+def _asked_once() -> Iterator[None]:
+    """Have MLflow ask a server once and wait for its answer not for long, unless the user has said how often and how
+    long."""
+    wanted = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": str(ANSWER_SECONDS)}
+    added = {name: value for name, value in wanted.items() if name not in os.environ}
+    os.environ.update(added)
+    try:
+        yield
+    finally:
+        for name in added:
+            del os.environ[name]
+
+
+def _probe(uri: str) -> None:
+    """Connect to a database once. Raises RegistryError where its driver is missing, SQLAlchemyError where it does not
+    answer."""
+    try:
+        engine = create_engine(uri, connect_args={"connect_timeout": ANSWER_SECONDS})
+    except ModuleNotFoundError as error:
+        package = DRIVERS.get(str(error.name), str(error.name))
+        raise RegistryError(masked(f"tracking store {uri}: its driver is missing; pip install {package}")) from error
+    try:
+        engine.connect().close()
+    finally:
+        engine.dispose()
 
 
 def _open(uri: str) -> MlflowClient:
@@ -109,6 +171,7 @@ def checkpoint_wal(store: TrackingStore) -> None:
 @event.listens_for(Engine, "connect")
 def _on_connect(connection: object, _record: object) -> None:
     if isinstance(connection, sqlite3.Connection):
+        connection.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
         tuning.wait_less(connection)
 
 
@@ -123,6 +186,7 @@ def _experiment(client: MlflowClient) -> str:
 def _quiet() -> None:
     """Keep what MLflow says of its own workings off the user's screen."""
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     for name in ("mlflow", "alembic", "mlflow.store.db.utils"):
         logging.getLogger(name).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="mlflow")

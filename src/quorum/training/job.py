@@ -17,7 +17,6 @@ from quorum.engine.device import determinism
 from quorum.engine.epoch import Evaluation, evaluate
 from quorum.engine.history import History
 from quorum.engine.metrics import accuracy
-from quorum.engine.state import discard_state
 from quorum.engine.training import Progress, States, Training
 from quorum.models import build, parameter_groups
 from quorum.reporting import figures, tables
@@ -61,7 +60,8 @@ class Trained:
 
 
 def train(job: Job, on_batch: Callable[[int], None]) -> Iterator[Progress | Trained]:
-    """Do a job: train the epochs that are left, test the last and the best epoch's weights, and write its files.
+    """Do a job: train the epochs that are left, test the last and the best epoch's weights, and write its files. Its
+    own state stays, for who asked for it to discard when the result is safe.
 
     Args:
         job: the training.
@@ -88,8 +88,6 @@ def train(job: Job, on_batch: Callable[[int], None]) -> Iterator[Progress | Trai
     _write_artifacts(job.artifacts, prepared, history, scored)
     Classifier.save(job.bundle, config, prepared.classes, prepared.data_digest, model.state_dict())
     yield Trained(_final_metrics(history, scored["test"].metrics(training.loss), last.metrics(training.loss)))
-    if job.states.own is not None:
-        discard_state(job.states.own)
 
 
 def _final_metrics(history: History, tested: Mapping[str, float], last_tested: Mapping[str, float]) -> dict[str, float]:

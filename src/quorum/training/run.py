@@ -15,6 +15,7 @@ from quorum.tracking.runs import RunLog
 from quorum.training.folders import WorkFolders
 from quorum.training.job import Job, Trained
 from quorum.training.prepared import PreparedTraining
+from quorum.voting.classifier import WEIGHTS
 
 
 def make_job(name: str, prepared: PreparedTraining, run_id: str, states: States, folders: WorkFolders) -> Job:
@@ -36,6 +37,18 @@ def log_end(log: RunLog, job: Job, trained: Trained) -> None:
     log.metrics(trained.metrics, step=job.prepared.config.epochs)
     log.artifacts(job.artifacts)
     shutil.rmtree(job.artifacts)
+
+
+def trained_before(log: RunLog, job: Job) -> Trained | None:
+    """What a training that was killed after its end had reported, if all of it stands: metrics, files and weights."""
+    metrics = {name: value for name, value in log.record.metrics.items() if _is_final(name)}
+    if not metrics or job.artifacts.exists() or not (job.bundle / WEIGHTS).is_file():
+        return None
+    return Trained(metrics)
+
+
+def _is_final(name: str) -> bool:
+    return name == metric_names.BEST_EPOCH or name.startswith(metric_names.OF_TRAININGS)
 
 
 def log_model(log: RunLog, prepared: PreparedTraining, folders: WorkFolders) -> str:

@@ -20,7 +20,15 @@ from quorum.training.job import Job, Trained, train
 from quorum.training.prepare import Preparer
 from quorum.training.prepared import PreparedTraining
 from quorum.training.progress import TrainingProgress
-from quorum.training.run import log_beginning, log_end, log_model, make_job, trained_result, trial_metrics
+from quorum.training.run import (
+    log_beginning,
+    log_end,
+    log_model,
+    make_job,
+    trained_before,
+    trained_result,
+    trial_metrics,
+)
 
 Work = Callable[[Job, Callable[[int], None]], Iterator[Progress | Trained]]
 
@@ -57,8 +65,21 @@ def train_one(
 
 
 def _train(prepared: PreparedTraining, log: RunLog, name: str, folders: WorkFolders, work: Work) -> SeedResult:
-    log_beginning(log, prepared)
     job = make_job(name, prepared, log.run_id, States(own=folders.state(log.run_id)), folders)
+    trained = trained_before(log, job)
+    if trained is None:
+        log_beginning(log, prepared)
+        trained = _do(job, log, work)
+    # A single training is a trial of one seed, so that it can be promoted like any other.
+    log.metrics(trial_metrics([trained.metrics]))
+    log.set(model_id=log_model(log, prepared, folders), best_seed_run=log.run_id)
+    discard_state(folders.bundle(log.run_id))
+    discard_state(folders.state(log.run_id))
+    return trained_result(job, trained)
+
+
+def _do(job: Job, log: RunLog, work: Work) -> Trained:
+    """Do a job, and log its progress and what came out."""
     trained: Trained | None = None
     with contextlib.closing(TrainingProgress(job, log)) as progress:
         for event in work(job, progress.on_batch):
@@ -68,8 +89,4 @@ def _train(prepared: PreparedTraining, log: RunLog, name: str, folders: WorkFold
             else:
                 progress.on_progress(event)
     assert trained is not None
-    # A single training is a trial of one seed, so that it can be promoted like any other.
-    log.metrics(trial_metrics([trained.metrics]))
-    log.set(model_id=log_model(log, prepared, folders), best_seed_run=log.run_id)
-    discard_state(folders.bundle(log.run_id))
-    return trained_result(job, trained)
+    return trained

@@ -26,12 +26,13 @@ ATTEMPTS = 2  # at a job whose worker dies
 
 @dataclass
 class _Worker(Generic[J]):
-    """A worker process, the job that it does, and how often that job has been begun."""
+    """A worker process, the job that it does, how often that job has been begun, and whether its result is known."""
 
     process: BaseProcess
     connection: Connection[Any, Any]
     job: J | None = None
     attempt: int = 0
+    ended: bool = False
 
 
 @dataclass
@@ -46,12 +47,14 @@ class WorkerPool(Generic[J, E]):
         count: of worker processes, at most.
         set_up: called first in each of them.
         preload: modules that they need.
+        is_result: whether an event is a job's last one: then the job is done, whatever becomes of its worker.
     """
 
     work: Work[J, E]
     count: int
     set_up: Callable[[], object]
     preload: Sequence[str] = ()
+    is_result: Callable[[E], bool] = lambda _event: False
     _workers: list[_Worker[J]] = field(default_factory=list)
     _again: list[J] = field(default_factory=list)  # jobs whose first worker died
 
@@ -91,7 +94,7 @@ class WorkerPool(Generic[J, E]):
             if job is None:
                 return
             worker = self._idle_worker()
-            worker.job, worker.attempt = job, 1 + again
+            worker.job, worker.attempt, worker.ended = job, 1 + again, False
             worker.connection.send(job)
 
     def _idle_worker(self) -> _Worker[J]:
@@ -118,6 +121,7 @@ class WorkerPool(Generic[J, E]):
         if kind == "batch":
             on_batch(job, content)
         elif kind == "event":
+            worker.ended = self.is_result(content)
             yield job, content
         elif kind == "raised":
             raise content
@@ -130,6 +134,8 @@ class WorkerPool(Generic[J, E]):
         self._workers.remove(worker)
         worker.process.join()
         worker.connection.close()
+        if worker.ended:
+            return
         if worker.attempt < ATTEMPTS:
             self._again.append(job)
         else:
