@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -119,3 +120,52 @@ def test_an_interrupted_build_leaves_nothing(image_tree: Path, tmp_path: Path) -
         open_store(catalogue, tmp_path / "stores", progress=stop)
     assert not [path for path in (tmp_path / "stores").iterdir() if path.is_dir()]
     assert len(open_store(catalogue, tmp_path / "stores").files) == 40
+
+
+def flip(file: Path) -> None:
+    """Change one byte in the middle."""
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    file.write_bytes(content)
+
+
+def cut(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:-9])
+
+
+def empty(file: Path) -> None:
+    file.write_bytes(b"")
+
+
+@pytest.mark.parametrize("damage", [flip, cut, empty])
+@pytest.mark.parametrize("name", ["pixels.bin", "index.npz", "meta.json", "checksums.json"])
+def test_a_damaged_store_is_told_and_made_anew(
+    image_tree: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], damage: Callable[[Path], None], name: str
+) -> None:
+    catalogue = load_catalogue("folder", Path(), image_tree)
+    first = open_store(catalogue, tmp_path / "stores")
+    pixels = np.array(first.pixels)
+    assert first.folder is not None
+    damage(first.folder / name)
+    second = open_store(catalogue, tmp_path / "stores")
+    told = capfd.readouterr().err
+    assert "this pixel store is damaged" in told
+    assert len(told.splitlines()) == 1
+    np.testing.assert_array_equal(second.pixels, pixels)
+    assert second.digest == first.digest
+    open_store(catalogue, tmp_path / "stores")
+    assert not capfd.readouterr().err
+
+
+def test_a_byte_that_changed_behind_its_time_is_seen_when_all_is_verified(
+    image_tree: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    catalogue = load_catalogue("folder", Path(), image_tree)
+    first = open_store(catalogue, tmp_path / "stores")
+    assert first.folder is not None
+    file = first.folder / "pixels.bin"
+    times = file.stat()
+    flip(file)
+    os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
+    open_store(catalogue, tmp_path / "stores", verify=True)
+    assert "pixels.bin does not have its checksum" in capfd.readouterr().err

@@ -299,3 +299,30 @@ def test_an_evaluation_scores_its_logits() -> None:
     scored = Evaluation(logits, torch.tensor([0, 1, 1])).metrics()
     assert scored["accuracy"] == pytest.approx(2 / 3)
     assert scored["loss"] == pytest.approx(float(nn.functional.cross_entropy(logits, torch.tensor([0, 1, 1]))))
+
+
+@pytest.mark.parametrize("name", ["last.pt", "best-*.pt"])
+@pytest.mark.parametrize("damage", ["flip", "cut", "empty", "gone"])
+def test_a_damaged_state_is_told_and_trained_again(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, name: str, damage: str
+) -> None:
+    """A flipped byte is loaded by torch as it stands."""
+    monkeypatch.setattr("quorum.engine.training.SAVING_SHARE", 1e9)
+    whole = training(CONFIG)
+    run(whole)
+    run(training(CONFIG), States(own=tmp_path), stop_after=3)
+    [file] = tmp_path.glob(name)
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    damaged = {"flip": bytes(content), "cut": bytes(content[:-100]), "empty": b"", "gone": None}[damage]
+    if damaged is None:
+        file.unlink()
+    else:
+        file.write_bytes(damaged)
+    again = training(CONFIG)
+    told = run(again, States(own=tmp_path))
+    assert not told[0].restored
+    assert same_weights(again, whole)
+    if damage != "gone" or name != "last.pt":
+        [line] = capfd.readouterr().err.splitlines()
+        assert "this state is damaged" in line

@@ -1,9 +1,9 @@
 """The pixel store: every image of a data set decoded once, in one memory-mapped file shared by all processes.
 
-`pixels.bin` holds the images back to back as [height, width, 3] bytes; `index.npz` their offsets, sizes, labels
-and splits; `meta.json` names, classes and the digest. A store is built beside its final place and renamed, so it
-is either whole or absent, and it is keyed by its content: a changed image, label or split makes another store, and the
-same images at another place do not.
+`pixels.bin` holds the images back to back as [height, width, 3] bytes; `index.npz` their offsets, sizes, labels and
+splits; `meta.json` names, classes and the digest; `checksums.json` a checksum of each. A store is built beside its
+final place and renamed, so it is either whole or absent, and it is keyed by its content: a changed image, label or
+split makes another store, and the same images at another place do not. A damaged one is made anew.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import json
 import os
 import shutil
 import tempfile
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -23,13 +24,16 @@ import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
 
+from quorum.console import say
 from quorum.data.catalogue import SPLITS, Catalogue, Indices
 from quorum.data.content import UNREADABLE, content_hashes
 from quorum.data.images import Pixels, refuse_bad
 from quorum.data.resize import resize_shorter_side
 from quorum.errors import DataError
 
-FORMAT = 2  # part of every key: raise it when what is stored changes
+FORMAT = 3  # part of every key: raise it when what is stored changes
+PIXELS, INDEX, META, SUMS = "pixels.bin", "index.npz", "meta.json", "checksums.json"
+_PART = 2**24  # bytes of which the checksum is taken at a time
 _CHUNK = 256  # images decoded ahead of the writer
 
 
@@ -118,14 +122,44 @@ def open_store(
         files = [image.name for image in catalogue.images]
         digest = _digest(catalogue.classes, files, hashes, catalogue.labels, catalogue.splits)
         home = folder / f"{catalogue.name}-{digest}-{resize}-v{FORMAT}"
-        if not (home / "meta.json").is_file():
+        store = _whole(home, verify=verify)
+        if store is None:
             _build(catalogue, hashes, home, resize, progress)
-    store = _load(home)
+            store = _load(home)
     if not skip_bad:
         refuse_bad(store.skipped, len(catalogue.images))
     if empty := [split for split in SPLITS if not len(store.splits[split])]:
         raise DataError(f"{catalogue.name}: no image in {', '.join(empty)}")
     return store
+
+
+def _whole(home: Path, *, verify: bool) -> PixelStore | None:
+    """A store that was built before; None where there is none, or a damaged one, which is said."""
+    if not home.is_dir():
+        return None
+    try:
+        sums = json.loads((home / SUMS).read_text())
+        # The pixels are many: they are read where somebody wrote to them after the checksums, or where all is verified.
+        changed = (home / PIXELS).stat().st_mtime_ns > (home / SUMS).stat().st_mtime_ns
+        files = [INDEX, META, *([PIXELS] if changed or verify else [])]
+        damaged = [name for name in files if _crc(home / name) != sums[name]]
+        store = None if damaged else _load(home)
+        if store is not None and len(store.pixels) == int(3 * (store.heights * store.widths).sum()):
+            return store
+        problem = f"{', '.join(damaged) or PIXELS} does not have its checksum"
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        problem = " ".join(str(error).split())[:80]
+    say(f"{home}: this pixel store is damaged ({problem}), so it is made anew")
+    return None
+
+
+def _crc(file: Path) -> int:
+    """CRC-32 of a file."""
+    found = 0
+    with file.open("rb") as content:
+        while part := content.read(_PART):
+            found = zlib.crc32(part, found)
+    return found
 
 
 @functools.lru_cache(maxsize=8)
@@ -134,14 +168,14 @@ def _opened(home: Path) -> PixelStore:
 
 
 def _load(home: Path) -> PixelStore:
-    meta = json.loads((home / "meta.json").read_text())
-    with np.load(home / "index.npz", allow_pickle=False) as index:
+    meta = json.loads((home / META).read_text())
+    with np.load(home / INDEX, allow_pickle=False) as index:
         arrays = {name: index[name] for name in index.files}
     return PixelStore(
         name=meta["name"],
         classes=tuple(meta["classes"]),
         files=tuple(meta["files"]),
-        pixels=np.memmap(home / "pixels.bin", np.uint8, "r"),
+        pixels=np.memmap(home / PIXELS, np.uint8, "r"),
         offsets=arrays["offsets"],
         heights=arrays["heights"],
         widths=arrays["widths"],
@@ -180,7 +214,7 @@ def _write(
     kept: list[int] = []
     sizes: list[tuple[int, int]] = []
     skipped: list[str] = []
-    with (folder / "pixels.bin").open("wb") as file:
+    with (folder / PIXELS).open("wb") as file:
         for i, (pixels, problem) in enumerate(_decoded(catalogue, hashes)):
             if pixels is None:
                 skipped.append(problem)
@@ -200,7 +234,7 @@ def _write(
     splits = {split: (p := place[catalogue.splits[split]])[p >= 0] for split in SPLITS}
     labels, files = catalogue.labels[kept], [catalogue.images[i].name for i in kept]
     np.savez(
-        folder / "index.npz",
+        folder / INDEX,
         offsets=np.cumsum(lengths) - lengths,
         heights=heights,
         widths=widths,
@@ -217,7 +251,8 @@ def _write(
         "digest": digest,
         "skipped": skipped,
     }
-    (folder / "meta.json").write_text(json.dumps(meta))
+    (folder / META).write_text(json.dumps(meta))
+    (folder / SUMS).write_text(json.dumps({name: _crc(folder / name) for name in (PIXELS, INDEX, META)}))
 
 
 def _decoded(catalogue: Catalogue, hashes: Sequence[str]) -> Iterator[tuple[Pixels | None, str]]:

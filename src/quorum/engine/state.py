@@ -10,14 +10,29 @@ from __future__ import annotations
 
 import copy
 import os
+import pickle  # for the name of its error alone
 import shutil
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from quorum.console import say
 from quorum.engine.history import History
+
+_DAMAGES = (
+    zipfile.BadZipFile,
+    OSError,
+    EOFError,
+    RuntimeError,
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    pickle.UnpicklingError,
+)  # what reading a damaged file may end in
 
 Weights = dict[str, torch.Tensor]
 
@@ -66,13 +81,26 @@ def save_state(state: TrainingState, folder: Path) -> None:
 
 
 def load_state(folder: Path) -> TrainingState | None:
-    """The state in a folder, on the CPU, or None where there is none."""
+    """The state in a folder, on the CPU, or None where there is none. One that is damaged is none, and said to be."""
     if not (folder / "last.pt").is_file():
         return None
-    last = torch.load(folder / "last.pt", map_location="cpu", weights_only=True)
-    history = History.from_rows(last["history"])
-    best = torch.load(folder / _best_name(history), map_location="cpu", weights_only=True)
-    return TrainingState(last["model"], last["optimizer"], history, best)
+    try:
+        last = _load(folder / "last.pt")
+        history = History.from_rows(last["history"])
+        best = _load(folder / _best_name(history))
+        return TrainingState(last["model"], last["optimizer"], history, best)
+    except _DAMAGES as error:
+        say(f"{folder}: this state is damaged ({' '.join(str(error).split())[:80]}), so its epochs are trained again")
+        return None
+
+
+def _load(file: Path) -> Any:
+    """What torch.save wrote, after all checksums in the file were checked, which torch.load does not do."""
+    with zipfile.ZipFile(file) as parts:
+        damaged = parts.testzip()
+    if damaged is not None:
+        raise zipfile.BadZipFile(f"{file.name}: {damaged} does not have its checksum")
+    return torch.load(file, map_location="cpu", weights_only=True)
 
 
 def discard_state(folder: Path) -> None:
