@@ -240,6 +240,8 @@ CASES: list[tuple[str | tuple[str, ...], str]] = [
     # places
     ("train -P work_dir=broken.pt", "broken.pt"),
     ("ensemble -P output=predictions", "output: predictions is not the name of a CSV file"),
+    ("ensemble -P output=mlflow.db", "output: mlflow.db is not the name of a CSV file"),
+    ("ensemble -P output=other.csv", "output: other.csv holds something else than predictions, and is not overwritten"),
 ]
 
 WRONG_STUDY = """\
@@ -270,6 +272,7 @@ def prepare(folder: Path) -> None:
     for name, line in WRONG_LINES.items():
         (folder / f"{name}.yaml").write_text(f"dataset: digits\n{line}\nstages: [{{name: lr, vary: {{lr: [0.1]}}}}]\n")
     (folder / "broken.pt").write_text("no state")
+    (folder / "other.csv").write_text("name,value\n")
     torch.save({"features.0.weight": torch.zeros(1)}, folder / "other.pt")
     (folder / "wrong.yaml").write_text(WRONG_STUDY)
     (folder / "group.yaml").write_text(WRONG_GROUP)

@@ -49,6 +49,21 @@ def test_empty_columns_are_left_out() -> None:
     assert list(tables.stage_table([{**rows[0], "published": 0.4, "reused": 2}])) == ["mean", "published", "reused"]
 
 
+def test_no_text_breaks_a_table() -> None:
+    frame = pd.DataFrame({"file": ["a|b", "two\nlines", "<script>", "back\\slash"], "n": [1, 2, 3, 4]})
+    lines = tables.markdown(frame).splitlines()
+    assert len(lines) == 6
+    assert [line.replace("\\|", "").count("|") for line in lines] == [3] * 6
+    assert "<script>" not in "".join(lines)
+
+
+def test_no_spreadsheet_takes_a_text_for_a_formula() -> None:
+    frame = pd.DataFrame({"file": ["=1+1", "+1", "-1", "@a", "a=1"], "p": [-0.5, 0.1, 0.2, 0.3, 0.4]})
+    safe = tables.no_formulas(frame)
+    assert list(safe["file"]) == ["'=1+1", "'+1", "'-1", "'@a", "a=1"]
+    assert list(safe["p"]) == list(frame["p"])
+
+
 def check_png(figure: Figure, file: Path) -> None:
     """Save a figure and see that something is drawn."""
     figures.save(figure, file)

@@ -91,8 +91,7 @@ def ensemble(dataset: str = "digits", **settings: Any) -> Voted:
 def run_vote(options: EnsembleOptions, store: TrackingStore) -> Voted:
     """`ensemble` with its options checked and its store open."""
     dataset_named(options.dataset)
-    if options.output.is_dir() or not options.output.suffix:
-        raise DataError(f"output: {options.output} is not the name of a CSV file")
+    check_output(options.output)
     device = device_of(options)
     record = VoteRecord(kind=schema.ENSEMBLE_KIND, dataset=options.dataset)
     with begin_run(store, f"vote on {options.dataset}", record) as log:
@@ -117,6 +116,19 @@ def run_vote(options: EnsembleOptions, store: TrackingStore) -> Voted:
         )
 
 
+def check_output(output: Path) -> None:
+    """Raise DataError for a file that predictions must not be written to: one that is no CSV file, or holds something
+    else."""
+    if output.suffix.lower() != ".csv" or output.is_dir():
+        raise DataError(f"output: {output} is not the name of a CSV file")
+    if output.exists():
+        with output.open("rb") as file:
+            first = file.readline(len(PREDICTED) + 1)
+        if not first.startswith(PREDICTED) and first:
+            raise DataError(f"output: {output} holds something else than predictions, and is not overwritten")
+
+
+PREDICTED = b"file,label,"  # how a file of predictions begins
 MEMBERS = 2  # of a vote, at least
 
 
@@ -264,7 +276,7 @@ def _write_predictions(outcome: VoteOutcome, output: Path) -> None:
     output.parent.mkdir(parents=True, exist_ok=True)
     part = output.with_name(f".{output.name}.{os.getpid()}.part")
     try:
-        outcome.frame().to_csv(part, index=False, float_format="%.6f")
+        tables.no_formulas(outcome.frame()).to_csv(part, index=False, float_format="%.6f")
         part.replace(output)
     finally:
         part.unlink(missing_ok=True)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from quorum.api.session import tracking
-from quorum.data.images import FileImage, Pixels, decode, find_images
+from quorum.data.images import FileImage, Pixels, decode, find_images, in_parts
 from quorum.errors import DataError
 from quorum.tracking.logged_models import fetch_bundles
 from quorum.tracking.store import TrackingStore
@@ -65,7 +65,11 @@ class Predictor:
             DataError: for what is not a readable image, or no image at all.
         """
         names, pixels = _read(images)
-        frame = self.rule.decide([member.probabilities(pixels) for member in self.members]).frame(self.classes)
+        parts = [
+            self.rule.decide([member.probabilities(part) for member in self.members]).frame(self.classes)
+            for part in in_parts(pixels)
+        ]
+        frame = pd.concat(parts, ignore_index=True)
         if len(self.members) == 1:
             frame = frame.drop(columns=["agreement", "votes"])
         if any(names):

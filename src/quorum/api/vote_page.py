@@ -53,7 +53,7 @@ class VotePage:
         """Write all files into a folder."""
         outcome = self.outcome
         frame = outcome.frame()
-        frame.to_csv(folder / schema.PREDICTIONS, index=False, float_format="%.6f")
+        tables.no_formulas(frame).to_csv(folder / schema.PREDICTIONS, index=False, float_format="%.6f")
         blocks = [*self._audit(folder)] if outcome.labels is not None else []
         blocks += [self._discordant(frame, folder), _least_agreed(frame)]
         page = pages.vote_page(self.title, self.facts, outcome.rule.text, blocks)
@@ -107,7 +107,7 @@ class VotePage:
         places, best = audit.discordant(outcome), f"{outcome.members[0]} vote"
         known = ["true"] if outcome.labels is not None else []
         listed = frame.iloc[places][["file", *known, "label", best, "agreement"]]
-        listed.to_csv(folder / "discordant.csv", index=False)
+        tables.no_formulas(listed).to_csv(folder / "discordant.csv", index=False)
         heading = "Where the vote and the best member differ"
         if listed.empty:
             return Block(heading)

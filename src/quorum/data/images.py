@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable
+import warnings
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -13,6 +14,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from quorum.errors import DataError
+
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # `refuse_size` allows less
+MAX_PIXELS, MAX_ASPECT = 50_000_000, 100  # of an image, and its longer side in shorter ones
 
 Pixels = NDArray[np.uint8]  # [height, width, 3], RGB
 
@@ -65,13 +69,39 @@ def decode(content: bytes, name: str) -> Pixels:
     """RGB pixels of an encoded image, as torchvision's ImageFolder would load it (EXIF rotation not applied).
 
     Raises:
-        DataError: where the bytes are not an image, are cut short, or unpack to an absurd size.
+        DataError: where the bytes are not an image, are cut short, or their header says that they unpack to more than
+            MAX_PIXELS, or to a strip of which resizing would make as many.
     """
     try:
         with Image.open(io.BytesIO(content)) as image:
+            refuse_size(*image.size, name)
             return np.asarray(image.convert("RGB"))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise DataError(f"{name}: not a readable image ({one_line(error)})") from error
+
+
+def refuse_size(width: int, height: int, name: str) -> None:
+    """Raise DataError for an image of too many pixels, or one far longer than wide: a small file can hold it."""
+    short, long = sorted((width, height))
+    if width * height > MAX_PIXELS:
+        raise DataError(f"{name}: {width} x {height} pixels are more than {MAX_PIXELS // 10**6} million")
+    if long > MAX_ASPECT * short:
+        raise DataError(f"{name}: {width} x {height} pixels; one side is more than {MAX_ASPECT} times the other")
+
+
+def in_parts(images: Iterable[Pixels]) -> Iterator[list[Pixels]]:
+    """Images in lists of MAX_PIXELS at most, so that large ones do not lie in memory together."""
+    part: list[Pixels] = []
+    size = 0
+    for image in images:
+        pixels = image.shape[0] * image.shape[1]
+        if part and size + pixels > MAX_PIXELS:
+            yield part
+            part, size = [], 0
+        part.append(image)
+        size += pixels
+    if part:
+        yield part
 
 
 def one_line(error: BaseException) -> str:

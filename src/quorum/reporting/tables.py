@@ -98,4 +98,19 @@ def _cell(value: Any, digits: int | None) -> str:
         return "–"
     if isinstance(value, float):
         return f"{value:g}" if digits is None else f"{value:.{digits}f}"
-    return str(value)
+    return escape(str(value))
+
+
+def escape(text: str) -> str:
+    """Text as a cell of a Markdown table shows it: on one line, its bars no ends of cells, its tags no tags."""
+    return " ".join(text.split()).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
+
+
+def no_formulas(table: pd.DataFrame) -> pd.DataFrame:
+    """A frame whose texts no spreadsheet takes for a formula: an apostrophe stands before =, +, - and @."""
+    texts = table.select_dtypes(exclude="number").columns
+    return table.assign(**{name: table[name].map(_no_formula) for name in texts})
+
+
+def _no_formula(value: Any) -> Any:
+    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value

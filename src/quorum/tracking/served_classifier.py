@@ -9,11 +9,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from mlflow.models import set_model
 from mlflow.pyfunc import PythonModel, PythonModelContext
 
-from quorum.data.images import decode
+from quorum.data.images import decode, in_parts
 from quorum.voting.classifier import Classifier
 
 
@@ -26,8 +27,9 @@ class ServedClassifier(PythonModel):  # type: ignore[misc]
     def predict(
         self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
     ) -> pd.DataFrame:
-        images = [decode(content, f"image {i}") for i, content in enumerate(model_input["image"])]
-        probabilities = self.classifier.probabilities(images)
+        decoded = (decode(content, f"image {i}") for i, content in enumerate(model_input["image"]))
+        parts = [self.classifier.probabilities(images) for images in in_parts(decoded)]
+        probabilities = np.concatenate(parts)
         best = probabilities.argmax(axis=1)
         return pd.DataFrame(
             {

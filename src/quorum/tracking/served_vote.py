@@ -15,7 +15,7 @@ import pandas as pd
 from mlflow.models import set_model
 from mlflow.pyfunc import PythonModel, PythonModelContext
 
-from quorum.data.images import decode
+from quorum.data.images import decode, in_parts
 from quorum.voting.classifier import Classifier
 from quorum.voting.rules import VotingRule
 
@@ -32,9 +32,12 @@ class ServedVote(PythonModel):  # type: ignore[misc]
     def predict(
         self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
     ) -> pd.DataFrame:
-        images = [decode(content, f"image {i}") for i, content in enumerate(model_input["image"])]
-        decision = self.rule.decide([member.probabilities(images) for member in self.members])
-        return decision.frame(self.members[0].classes)
+        decoded = (decode(content, f"image {i}") for i, content in enumerate(model_input["image"]))
+        parts = [
+            self.rule.decide([member.probabilities(images) for member in self.members]).frame(self.members[0].classes)
+            for images in in_parts(decoded)
+        ]
+        return pd.concat(parts, ignore_index=True)
 
 
 set_model(ServedVote())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,8 +10,8 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from quorum.data.batches import EVALUATION_BATCH, Batches
-from quorum.data.images import ImageSource, Pixels, refuse_bad
+from quorum.data.batches import Batches
+from quorum.data.images import ImageSource, Pixels, in_parts, refuse_bad
 from quorum.data.pixel_store import PixelStore
 from quorum.errors import DataError, ModelError
 from quorum.voting.classifier import Classifier
@@ -74,18 +74,21 @@ def predict_files(
     """
     names: list[str] = []
     skipped: list[str] = []
-    parts: list[list[Probabilities]] = [[] for _ in classifiers]
-    for start in range(0, len(images), EVALUATION_BATCH):
-        pixels: list[Pixels] = []
-        for image in images[start : start + EVALUATION_BATCH]:
+
+    def decoded() -> Iterator[Pixels]:
+        for image in images:
             try:
-                pixels.append(image.decode(image.content()))
-                names.append(image.name)
+                pixels = image.decode(image.content())
             except (DataError, OSError) as error:
                 skipped.append(" ".join(str(error).split()))
-        if pixels:
-            for part, classifier in zip(parts, classifiers, strict=True):
-                part.append(classifier.probabilities(pixels))
+            else:
+                names.append(image.name)
+                yield pixels
+
+    parts: list[list[Probabilities]] = [[] for _ in classifiers]
+    for pixels in in_parts(decoded()):
+        for part, classifier in zip(parts, classifiers, strict=True):
+            part.append(classifier.probabilities(pixels))
     if not skip_bad or not names:
         refuse_bad(skipped, len(images))
     return names, [np.concatenate(part) for part in parts], skipped
