@@ -78,8 +78,9 @@ def difference_interval(ours: Summary, theirs: Summary, confidence: float) -> In
 
 
 def _welch(one: float, n: int, other: float, m: int) -> float:
-    if one + other == 0:
+    if (largest := max(one, other)) == 0:
         return n + m - 2
+    one, other = one / largest, other / largest  # the squares of tiny variances would be 0
     return (one + other) ** 2 / (one**2 / (n - 1) + other**2 / (m - 1))
 
 

@@ -269,7 +269,8 @@ class VersionRecord:
     def tags(self) -> dict[str, str]:
         """The tags that it is written as."""
         if self.members:
-            return {schema.MEMBERS: json.dumps(list(self.members)), schema.RULE: self.rule}
+            rule = {schema.RULE: self.rule} if self.rule else {}
+            return {schema.MEMBERS: json.dumps(list(self.members)), **rule}
         return {
             "mean": repr(self.mean),
             "std": repr(self.std) if self.std is not None else "none: one seed",
