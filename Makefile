@@ -5,7 +5,7 @@ BIN := $(CURDIR)/$(VENV)/bin
 export PATH := $(BIN):$(PATH)
 export PYTHONUNBUFFERED := 1
 
-.PHONY: demo check test unit all-tests lint clean
+.PHONY: demo check test unit all-tests faults lint clean
 
 $(VENV)/ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -37,6 +37,10 @@ unit: $(VENV)/ready
 
 all-tests: $(VENV)/ready
 	$(PYTEST)
+
+# A small sweep killed before and after every one of its writes, and given again; about half an hour.
+faults: $(VENV)/ready
+	OMP_NUM_THREADS=1 python -m tests.faults
 
 lint: $(VENV)/ready
 	ruff check src tests benchmarks

@@ -24,6 +24,7 @@ BASE = {
     "schedules",
     "source_code",
     "summary",
+    "temporary",
     "tuning",
     "versions",
 }

@@ -126,6 +126,8 @@ class _Call:
             return USER_ERROR, message
         if isinstance(error, OSError) and error.errno in REFUSED and error.filename is not None:
             return USER_ERROR, f"{shown(os.fsdecode(error.filename))}: {error.strerror}"
+        if self.store is not None and (lost := _lost(error)):
+            return USER_ERROR, f"tracking store {masked(self.store.uri)}: {lost}; the same command goes on from here"
         file = _write_traceback(error, self.work_dir)
         kind = type(error).__name__
         return INTERNAL_ERROR, f"this is a mistake of quorum's: {kind}: {cut(message, 200)}; the traceback is in {file}"
@@ -145,6 +147,12 @@ class _Call:
             from quorum.tracking.store import checkpoint_wal
 
             checkpoint_wal(self.store)
+
+
+def _lost(error: Exception) -> str:
+    from quorum.tracking.store import lost
+
+    return lost(error)
 
 
 def _validated(kind: type[C], values: Mapping[str, str]) -> C:

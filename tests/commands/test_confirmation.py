@@ -57,6 +57,18 @@ def test_fresh_seeds_rank_and_both_means_are_kept(swept: Swept, confirming: list
     assert "by the winner's curse" in table
 
 
+def test_the_gate_compares_by_fresh_seeds_where_both_have_them(swept: Swept, confirming: list[str]) -> None:
+    """A champion that was confirmed meets a challenger with the same fresh seeds."""
+    assert swept.quorum(*confirming).status == 0
+    client = MlflowClient()
+    second = client.get_model_version_by_alias(FOLDER, "best-2").version
+    client.set_registered_model_alias(FOLDER, "best-1", second)
+    assert swept.quorum(*confirming).status == 0
+    [*_, run] = runs(schema.PROMOTE_KIND)
+    decision = json.loads(run.data.tags[schema.PROMOTION])["gate"]
+    assert (decision["champion"], decision["by"], decision["n"]) == (str(second), "seed", 3)
+
+
 def test_confirming_twice_trains_once_and_changes_no_candidates(swept: Swept, confirming: list[str]) -> None:
     plain = promote(swept.quorum, dataset="folder", top=2)
     first = json.loads(swept.quorum(*confirming, "--json").out)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import optuna
@@ -225,3 +226,31 @@ def test_looking_ahead_passes_over_what_could_not_be_run(quorum: Quorum) -> None
     networks, sizes = json.loads(answer.out)["stages"]
     assert [len(trial["failed"]) for trial in networks["trials"]] == [0, 1]
     assert [len(trial["failed"]) for trial in sizes["trials"]] == [0]
+
+
+def test_a_sweep_whose_data_changed_is_ended_with_the_reason(
+    quorum: Quorum, small_digits: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    images = Path(shutil.copytree(small_digits, tmp_path / "images"))
+    (quorum.folder / "study.yaml").write_text(STUDY)
+    command = sweep_words(images)
+    assert sweep_with(interrupt_after(3), quorum, command).status == 130
+    client = MlflowClient()
+    for kind in ("sweep", "trial", "seed"):  # as SIGKILL leaves them
+        for run in runs(kind):
+            if run.info.status == "KILLED":
+                client.update_run(run.info.run_id, status="RUNNING")
+    [old] = runs("sweep")
+    assert (quorum.folder / ".quorum" / "kept" / old.info.run_id).exists()
+    file = next((images / "0").iterdir())
+    file.unlink()
+    answer = quorum(*command)
+    assert answer.status == 0, answer.err
+    reason = "stopped, and its data changed before it was finished, so a new sweep begins"
+    assert f"sweep {old.info.run_id}: {reason}" in answer.err
+    ended = client.get_run(old.info.run_id)
+    assert ended.info.status == "KILLED"
+    assert ended.data.tags["mlflow.note.content"] == reason
+    assert not [run for kind in ("sweep", "trial", "seed") for run in runs(kind) if run.info.status == "RUNNING"]
+    assert not (quorum.folder / ".quorum" / "kept" / old.info.run_id).exists()
+    assert not list((quorum.folder / ".quorum" / "states").glob("*"))

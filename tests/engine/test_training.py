@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from quorum.config import TrialConfig
 from quorum.engine.epoch import Batch, Evaluation, evaluate
 from quorum.engine.history import EpochRecord, History
 from quorum.engine.metrics import METRICS, register_metric
-from quorum.engine.state import copy_weights, load_state, save_state
+from quorum.engine.state import copy_weights, load_state, save_atomically, save_state
 from quorum.engine.training import Progress, States, Training
 from quorum.errors import DivergedError, ModelError
 from quorum.models import build, parameter_groups
@@ -326,3 +327,13 @@ def test_a_damaged_state_is_told_and_trained_again(
     if damage != "gone" or name != "last.pt":
         [line] = capfd.readouterr().err.splitlines()
         assert "this state is damaged" in line
+
+
+def test_a_full_disk_is_an_error_of_the_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save = torch.save
+    monkeypatch.setattr(torch, "save", lambda value, _file: save(value, "/dev/full"))
+    with pytest.raises(OSError, match="No space left on device") as raised:
+        save_atomically({"w": torch.zeros(10**6)}, tmp_path / "last.pt")
+    assert raised.value.errno == errno.ENOSPC
+    assert raised.value.filename == str(tmp_path / "last.pt")
+    assert not list(tmp_path.iterdir())

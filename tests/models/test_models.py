@@ -393,11 +393,19 @@ def test_weights_that_cannot_be_used(tmp_path: Path) -> None:
     torch.save([1, 2], tmp_path / "list.pt")
     torch.save({"features.0.weight": torch.zeros(1)}, tmp_path / "other.pt")
     torch.save(build("scratch-simple", 4, seed=0), tmp_path / "pickled.pt")
+    torch.save({1: torch.zeros(1)}, tmp_path / "numbered.pt")
+    torch.save({"a": torch.zeros(3).to_sparse()}, tmp_path / "sparse.pt")
+    torch.save({"a": torch.zeros(3, dtype=torch.complex64)}, tmp_path / "complex.pt")
+    torch.save({"a": torch.tensor([1.0, float("nan")])}, tmp_path / "nan.pt")
     for file, message in (
         ("absent.pt", "no file"),
         ("text.pt", "not a state file"),
         ("list.pt", "not hold a state dict"),
         ("pickled.pt", "not a state file that loads with weights_only"),
+        ("numbered.pt", "1 is no text, as the name of a tensor is"),
+        ("sparse.pt", "'a' is stored as sparse_coo, not as a plain tensor"),
+        ("complex.pt", "'a' holds complex numbers"),
+        ("nan.pt", "'a' holds numbers that are not finite"),
     ):
         with pytest.raises(ModelError, match=message) as caught:
             read_state(tmp_path / file)

@@ -12,13 +12,15 @@ import time
 from pathlib import Path
 
 import pytest
+import requests
+from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from quorum import tuning
 from quorum.errors import RegistryError
 from quorum.tracking.records import Record
 from quorum.tracking.runs import begin_run
-from quorum.tracking.store import checkpoint_wal, connect
+from quorum.tracking.store import checkpoint_wal, connect, lost
 
 BEGIN = """
 from quorum.tracking.records import Record
@@ -145,3 +147,16 @@ def test_a_locked_store_is_waited_for(file: Path, empty_store: Path) -> None:
         threading.Timer(8, held.execute, ["COMMIT"]).start()  # longer than SQLite waits by itself
         log.metrics({"score": 0.5})
     assert MlflowClient().get_run(log.run_id).data.metrics["score"] == 0.5
+
+
+def test_an_error_of_a_lost_store_is_known_by_its_cause() -> None:
+    def chained(cause: Exception) -> Exception:
+        try:
+            raise RuntimeError("something") from cause
+        except RuntimeError as error:
+            return error
+
+    assert lost(chained(sqlite3.OperationalError("database is locked"))) == "database is locked"
+    assert "refused" in lost(chained(requests.exceptions.ConnectionError("refused")))
+    assert lost(MlflowException("API request to http://a failed with exception x")).startswith("API request to")
+    assert lost(chained(ValueError("a defect"))) == ""

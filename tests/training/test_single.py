@@ -89,3 +89,19 @@ def test_killed_while_its_model_is_logged_it_trains_nothing_again(
     assert not trained
     assert get_training(preparer.store, result.run_id).model_id
     assert left(folders) == []
+
+
+def test_killed_while_its_model_is_finished_it_has_one_model(
+    preparer: Preparer, folders: WorkFolders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(MlflowClient, "finalize_logged_model", killed)
+        with pytest.raises(KeyboardInterrupt):
+            train_one(CONFIG, preparer, folders)
+    result = train_one(CONFIG, preparer, folders)
+    [model] = MlflowClient().search_logged_models(["1"])
+    assert str(model.status) == "READY"
+    assert get_training(preparer.store, result.run_id).model_id == model.model_id

@@ -21,6 +21,7 @@ from quorum.data.sources.archives import fetch, unpack
 from quorum.data.summary import class_counts, mean_images
 from quorum.errors import ConfigError, DataError
 from quorum.reporting import figures, tables
+from quorum.temporary import temporary_folder
 from quorum.tracking import schema
 from quorum.tracking.records import Record
 from quorum.tracking.runs import RunLog, begin_run
@@ -78,7 +79,7 @@ def run_preparation(options: PrepareOptions, store: TrackingStore) -> PreparedDa
     with begin_run(store, f"data {options.dataset}", Record(kind=schema.DATA_KIND, dataset=options.dataset)) as log:
         log.params({"dataset": options.dataset, "split_seed": options.split_seed})
         if options.archive:
-            _install(options, lambda target: unpack(options.archive, target))
+            _install(options, lambda target: unpack(options.archive, target, options.max_gb))
         elif options.download:
             if (download := kind.download) is None:
                 raise DataError(f"download: there is nothing to download for {options.dataset}")
@@ -140,8 +141,7 @@ def _refuse_other(options: PrepareOptions, place: Path, names: set[str]) -> None
 
 def _log_pictures(pixels: PixelStore, log: RunLog) -> None:
     counts = class_counts(pixels)
-    with tempfile.TemporaryDirectory(prefix="quorum-") as temporary:
-        folder = Path(temporary)
+    with temporary_folder() as folder:
         counts.rename_axis("class").to_csv(folder / "classes.csv")
         title = f"{pixels.name}: images per class"
         figures.save(figures.class_distribution(counts, title), folder / "class_distribution.png")

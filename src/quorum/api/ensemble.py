@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +25,7 @@ from quorum.data.pixel_store import PixelStore
 from quorum.errors import DataError, ModelError, RegistryError
 from quorum.inference import proportion_interval
 from quorum.reporting import tables
+from quorum.temporary import temporary_folder
 from quorum.tracking import schema
 from quorum.tracking.logged_models import fetch_bundles, log_vote
 from quorum.tracking.records import VersionRecord, VoteRecord
@@ -352,7 +352,7 @@ def _log_page(
     fitted, labels = images.validation, images.labels
     rules = None if fitted is None or labels is None else audit.compare_rules(images.probabilities, labels, fitted)
     page = VotePage(f"Vote on {options.dataset}", facts, outcome, table, rules, images.picture)
-    with tempfile.TemporaryDirectory(prefix="quorum-") as folder:
+    with temporary_folder() as folder:
         page.write(Path(folder))
         log.artifacts(Path(folder))
     log.metrics({"agreement/mean": float(agreed.mean()), "coverage": outcome.coverage, "images": len(agreed)})

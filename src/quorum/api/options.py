@@ -240,4 +240,5 @@ class PrepareOptions(SplitOptions):
 
     dataset: str = Field("digits", description="data set: digits, caltech101, cifar10, folder or a plugin's")
     archive: Paths = Field((), description="archives to unpack, separated by commas")
+    max_gb: float = Field(50.0, gt=0, description="gigabytes that archives may unpack to, together")
     download: Boolean = Field(False, description="download the official files with torchvision, checksums verified")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import json
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,14 +21,15 @@ from quorum.engine.training import Progress
 from quorum.errors import RegistryError
 from quorum.promotion.candidates import Candidate, candidates
 from quorum.promotion.fresh_seeds import confirm
-from quorum.promotion.gate import gate
 from quorum.promotion.recorded import config_of
+from quorum.promotion.registration import promote_candidates
 from quorum.promotion.weights import train_again
 from quorum.reporting import tables
 from quorum.study.results import TrialRequest
 from quorum.sweeps.executors import Executor
 from quorum.sweeps.run import SweepSettings
 from quorum.sweeps.trial_list import run_trials
+from quorum.temporary import temporary_folder
 from quorum.tracking import registry, schema
 from quorum.tracking.lock import in_turn
 from quorum.tracking.records import Record, VersionRecord
@@ -111,7 +111,8 @@ def run_promotion(
             log.params({"confirm": options.confirm, "gate": options.gate})
             chosen = _choose(options, store, log, make_executor or functools.partial(executor_of, options))
             with in_turn(store.lock_file("registry"), "registry"):
-                promotion = _promote(options, store, name, chosen)
+                description, gated = _description(options), options.gate == "on"
+                promotion = promote_candidates(store, name, description, chosen, _ranked_by(options) if gated else None)
         for alias, version in promotion.removed.items():
             say(f"{alias} is gone: it was version {version}")
         table = _table(store, promotion)
@@ -147,7 +148,7 @@ def _choose(
     if options.confirm:
         say(f"{options.confirm} fresh seeds for {len(chosen)} candidates")
         fresh = functools.partial(run, "confirmation", 0, True)
-        confirmed = confirm(store, chosen, metric_names.training_metric(options.metric), options.confirm, fresh)
+        confirmed = confirm(store, chosen, _ranked_by(options), options.confirm, fresh)
         if len(confirmed) < options.top:
             raise RegistryError(
                 f"{len(chosen) - len(confirmed)} candidates failed with fresh seeds, so none is promoted"
@@ -161,41 +162,9 @@ def _choose(
     return chosen
 
 
-def _promote(options: PromoteOptions, store: TrackingStore, name: str, chosen: Sequence[Candidate]) -> Promotion:
-    """Register candidates, ask the gate whether the best of them may replace the champion, and point the aliases."""
-    versions = [registry.register_trial(store, _version(name, candidate)) for candidate in chosen]
-    champion, decision = registry.champion(store, name), None
-    if options.gate == "on" and champion is not None and champion.version != versions[0].version:
-        decision = gate(store, champion, versions[0], metric_names.training_metric(options.metric))
-        say(decision.reason)
-        if not decision.passed:
-            versions = [champion, *(one for one in versions if one.version != champion.version)][: len(versions)]
-    after = {f"best-{place}": version.version for place, version in enumerate(versions, 1)}
-    return registry.point_aliases(store, name, _description(options), after, decision)
-
-
-def _version(name: str, candidate: Candidate) -> VersionRecord:
-    """The version that a candidate's best seed would be."""
-    trial, fresh = candidate.trial, candidate.fresh
-    confirmed = fresh.of(metric_names.BEST_VAL_ACCURACY) if fresh else None
-    accuracy = metric_names.trial_metric(metric_names.BEST_VAL_ACCURACY)
-    return VersionRecord(
-        name=name,
-        version="",
-        model_id=trial.model_id,
-        description=trial.name,
-        mean=trial.metrics[accuracy + metric_names.MEAN],
-        std=trial.metrics.get(accuracy + metric_names.STD),
-        n=int(trial.metrics[metric_names.TRIAL_N]),
-        confirmed=confirmed.mean if confirmed else None,
-        confirmed_std=confirmed.std if confirmed else None,
-        confirmed_n=confirmed.n if confirmed else 0,
-        confirmed_run=fresh.run_id if fresh else "",
-        run_id=trial.best_seed_run or trial.run_id,
-        trial_run_id=trial.run_id,
-        data_digest=trial.data_digest,
-        settings=trial.params,
-    )
+def _ranked_by(options: PromoteOptions) -> str:
+    """The metric of a training by whose mean trials are ranked."""
+    return metric_names.training_metric(options.metric)
 
 
 def _description(options: PromoteOptions) -> str:
@@ -239,7 +208,7 @@ def _curse(version: VersionRecord) -> float | None:
 
 def _log_ledger(log: RunLog, promotion: Promotion, table: pd.DataFrame) -> None:
     entry = {"model": promotion.name, **promotion.entry()}
-    with tempfile.TemporaryDirectory(prefix="quorum-") as folder:
+    with temporary_folder() as folder:
         Path(folder, "promotion.json").write_text(json.dumps(entry, indent=2))
         log.artifacts(Path(folder))
     log.promotion(entry)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ from quorum.reporting.pages import ComparisonPage
 from quorum.study.claims import Claim, load_claims
 from quorum.study.file import StudyFile
 from quorum.study.find import find_studies
+from quorum.temporary import temporary_folder
 from quorum.tracking import schema
 from quorum.tracking.records import Record
 from quorum.tracking.runs import RunLog, begin_run
@@ -81,7 +81,7 @@ def run_report(options: ReportOptions, store: TrackingStore) -> Report:
     record = Record(kind=schema.REPORT_KIND, dataset=options.dataset)
     with (
         begin_run(store, f"report {options.dataset}", record) as log,
-        tempfile.TemporaryDirectory(prefix="quorum-") as temporary,
+        temporary_folder() as temporary,
     ):
         log.params({"dataset": options.dataset, "studies": " ".join(source.file.stem for source in sources)})
         folder = Path(temporary, "page")

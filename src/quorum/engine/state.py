@@ -9,6 +9,7 @@ leaves a state that can be used.
 from __future__ import annotations
 
 import copy
+import errno
 import os
 import pickle  # for the name of its error alone
 import shutil
@@ -114,6 +115,8 @@ def save_atomically(value: Any, file: Path) -> None:
     try:
         torch.save(value, part)
         part.replace(file)
+    except RuntimeError as error:  # torch's own words for a disk that takes no more
+        raise OSError(errno.ENOSPC, f"cannot be written ({os.strerror(errno.ENOSPC)}?)", os.fspath(file)) from error
     finally:
         part.unlink(missing_ok=True)
 

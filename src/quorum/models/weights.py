@@ -15,7 +15,7 @@ import torch
 from torch import nn
 from torchvision.models import WeightsEnum
 
-from quorum.errors import ModelError, unknown
+from quorum.errors import ModelError, cut, unknown
 from quorum.models.architectures import IMAGENET, Architecture
 from quorum.models.parts import head_name, last_layer
 
@@ -23,6 +23,19 @@ State = Mapping[str, torch.Tensor]
 
 # Names such as denselayer1.norm.1.weight, as the files of DenseNets still have them; torchvision renames them too.
 OLD_DENSENET = re.compile(r"^(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\.\w+)$")
+
+_UNREADABLE = (
+    RuntimeError,
+    pickle.UnpicklingError,
+    EOFError,
+    OSError,
+    LookupError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    MemoryError,
+    OverflowError,
+)  # what reading a file that is no state may end in
 
 
 def imagenet_file(kind: Architecture, version: str = IMAGENET) -> Path:
@@ -86,7 +99,7 @@ def read_state(file: Path) -> State:
         raise ModelError(f"weights: no file {file}", setting="weights")
     try:
         state = torch.load(file, map_location="cpu", weights_only=True)
-    except (RuntimeError, pickle.UnpicklingError, EOFError, OSError, LookupError, ValueError, TypeError) as error:
+    except _UNREADABLE as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelError(
             f"weights: {file} is not a state file that loads with weights_only ({reason[:120]})",
@@ -94,7 +107,23 @@ def read_state(file: Path) -> State:
         ) from error
     if not isinstance(state, dict) or not state or not all(isinstance(v, torch.Tensor) for v in state.values()):
         raise ModelError(f"weights: {file} does not hold a state dict (tensors by name)", setting="weights")
+    for name, tensor in state.items():
+        if problem := _problem(name, tensor):
+            raise ModelError(f"weights: {file}: {cut(repr(name))} {problem}", setting="weights")
     return state
+
+
+def _problem(name: object, tensor: torch.Tensor) -> str:
+    """What makes an entry of a state unfit for a network, or ""."""
+    if not isinstance(name, str):
+        return "is no text, as the name of a tensor is"
+    if tensor.layout != torch.strided or tensor.is_quantized:
+        return f"is stored as {str(tensor.layout).removeprefix('torch.')}, not as a plain tensor"
+    if tensor.is_complex():
+        return "holds complex numbers"
+    if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+        return "holds numbers that are not finite"
+    return ""
 
 
 def file_digest(file: Path) -> str:

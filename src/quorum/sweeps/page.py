@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -20,6 +18,7 @@ from quorum.study.results import StageResult, TrialResult, collapsed
 from quorum.sweeps.cost import Cost
 from quorum.sweeps.runs import title
 from quorum.sweeps.seed_votes import vote_table
+from quorum.temporary import temporary_folder
 from quorum.tracking import schema
 from quorum.tracking.queries import history_frame
 from quorum.tracking.runs import RunLog
@@ -96,8 +95,7 @@ def log_stage(study: Study, results: Sequence[StageResult], log: RunLog) -> None
     """Log the last stage's table and figure, and the sweep's page as far as it is."""
     result = results[-1]
     name, table = result.stage.name, stage_table(result)
-    with tempfile.TemporaryDirectory(prefix="quorum-") as temporary:
-        folder = Path(temporary)
+    with temporary_folder() as folder:
         table.to_csv(folder / f"{name}.csv", index=False)
         (folder / f"{name}.md").write_text(tables.markdown(table, result.stage.varied) + "\n")
         figure = figures.error_bars(table, result.stage.varied, f"{study.dataset}: {name}")
@@ -115,8 +113,7 @@ def log_end(study: Study, results: Sequence[StageResult], log: RunLog) -> None:
     runs = {title(trial.request): trial.best_seed.run_id for trial in trials}
     histories = {name: history_frame(log.store, run_id, figures.CURVES) for name, run_id in runs.items()}
     drawn = {name: history for name, history in histories.items() if len(history)}
-    with tempfile.TemporaryDirectory(prefix="quorum-") as temporary:
-        folder = Path(temporary)
+    with temporary_folder() as folder:
         (folder / schema.ENVIRONMENT).write_text(json.dumps(environment(), indent=2))
         figure = figures.curves(drawn, f"{study.dataset}: every trial's best seed")
         figures.save(figure, folder / "curves.png")

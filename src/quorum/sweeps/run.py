@@ -14,6 +14,7 @@ from quorum.study.model import Study
 from quorum.study.plan import PlannedTrial, plan
 from quorum.study.results import StageResult
 from quorum.sweeps import page
+from quorum.sweeps.abandoned import end_abandoned
 from quorum.sweeps.checkpoints import Checkpoints
 from quorum.sweeps.cost import Cost
 from quorum.sweeps.executors import Executor
@@ -25,7 +26,7 @@ from quorum.sweeps.weights import KeptWeights
 from quorum.tracking import schema
 from quorum.tracking.lock import exclusively
 from quorum.tracking.queries import Reuse, unfinished
-from quorum.tracking.records import Record
+from quorum.tracking.records import SweepRecord
 from quorum.tracking.runs import RunLog, begin_run
 from quorum.training.check import check_trials
 from quorum.training.folders import WorkFolders
@@ -100,8 +101,9 @@ def run_sweep(
     check_trials(source, planned, preparer.prepare, overrides)
     study, prepared = _as_run(source.study, planned, overrides), preparer.prepare(planned[0].config)
     identity = [study.model_dump(mode="json"), first.model_dump(), settings.seeds, settings.keep, settings.reuse]
-    record = Record(
+    record = SweepRecord(
         kind=schema.SWEEP_KIND,
+        study_key=digest_of(identity),
         key=digest_of([*identity, prepared.data_digest, code_version(), prepared.numerics]),
         dataset=study.dataset,
         data_digest=prepared.data_digest,
@@ -110,7 +112,9 @@ def run_sweep(
     )
     name, store = source.file.stem, preparer.store
     with exclusively(folders.work_dir, record.key, "sweep"):
-        previous = unfinished(store, Record, schema.SWEEP_KIND, record.key)
+        previous = unfinished(store, SweepRecord, schema.SWEEP_KIND, record.key)
+        if previous is None:
+            end_abandoned(store, record, folders)
         with begin_run(store, f"sweep {study.dataset}/{name}", record, previous=previous) as log:
             log.dataset(study.dataset, prepared.data_digest, prepared.source, prepared.counts, "training")
             log.params({"study": name, "dataset": study.dataset, "seeds": ",".join(map(str, settings.seeds))})

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -14,6 +12,7 @@ from quorum.data.pixel_store import PixelStore
 from quorum.reporting import figures, tables
 from quorum.study.model import Study
 from quorum.study.results import StageResult
+from quorum.temporary import temporary_folder
 from quorum.tracking.queries import predictions
 from quorum.tracking.runs import RunLog
 from quorum.tracking.store import TrackingStore
@@ -59,8 +58,7 @@ def log_vote(study: Study, vote: SeedVotes, pixels: PixelStore, log: RunLog) -> 
     """Log the vote in the sweep's run: its figures, its table, its confusion matrices, and its audit: McNemar's test
     and the images of which either it or its best member alone is right, those of the first seed with their pictures."""
     table, against, discordant = vote_table(study, vote), vote.against_best(), vote.discordant()
-    with tempfile.TemporaryDirectory(prefix="quorum-") as temporary:
-        folder = Path(temporary)
+    with temporary_folder() as folder:
         vote.accuracies.to_csv(folder / "seeds.csv", index=False)
         table.to_csv(folder / "vote.csv", index=False)
         (folder / "vote.md").write_text(f"{tables.markdown(table)}\n\n{VOTE_RULE}\n")

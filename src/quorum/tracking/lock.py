@@ -10,6 +10,7 @@ from filelock import FileLock, Timeout
 
 from quorum.errors import QuorumError
 
+LOCKS = "locks"  # folder of the locks, in a working folder
 PATIENCE = 120.0  # seconds to wait for one's turn
 
 
@@ -35,6 +36,20 @@ def in_turn(file: Path, what: str) -> Iterator[None]:
         lock.release()
 
 
+def is_held(work_dir: Path, key: str) -> bool | None:
+    """Whether a process works on a piece of work; None where it was never begun in this working folder."""
+    file = work_dir / LOCKS / f"{key}.lock"
+    if not file.exists():
+        return None
+    lock = FileLock(file)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return True
+    lock.release()
+    return False
+
+
 @contextlib.contextmanager
 def exclusively(work_dir: Path, key: str, what: str) -> Iterator[None]:
     """Hold the lock of a piece of work, so that it is done by one process. It ends with the process, however it ends.
@@ -42,7 +57,7 @@ def exclusively(work_dir: Path, key: str, what: str) -> Iterator[None]:
     Raises:
         QuorumError: where another process holds it.
     """
-    folder = work_dir / "locks"
+    folder = work_dir / LOCKS
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / f"{key}.lock")
     try:

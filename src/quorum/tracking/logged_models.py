@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
@@ -21,6 +20,7 @@ from mlflow.types import ColSpec, DataType, Schema
 from mlflow.types.schema import Array
 
 from quorum.errors import RegistryError
+from quorum.temporary import temporary_folder
 from quorum.tracking import schema
 from quorum.tracking.runs import RunLog
 from quorum.tracking.store import TrackingStore
@@ -84,7 +84,7 @@ def log_classifier(log: RunLog, bundle: Path, example: bytes, params: Mapping[st
 def log_vote(log: RunLog, bundles: Sequence[Path], rule: VotingRule, example: bytes, params: Mapping[str, Any]) -> str:
     """Log a vote of several networks, best first, as one model that holds them all, and their rule. Returns its id."""
     artifacts = {f"{_MEMBER}{place}": bundle for place, bundle in enumerate(bundles, 1)}
-    with tempfile.TemporaryDirectory(prefix="quorum-") as folder:
+    with temporary_folder() as folder:
         file = Path(folder, schema.VOTING_RULE)
         file.write_text(rule.data())
         return _log(log, "served_vote.py", {**artifacts, "rule": file}, VOTE, example, params, "vote")
@@ -100,6 +100,8 @@ def _log(
     kind: str,
 ) -> str:
     client = log.store.client
+    for left in client.search_logged_models([log.store.experiment_id], f"source_run_id = '{log.run_id}'"):
+        delete_model(log.store, left.model_id)  # of a process that was killed while it logged this
     model = client.create_logged_model(
         log.store.experiment_id,
         name="model",
@@ -107,7 +109,7 @@ def _log(
         params={key: str(value) for key, value in params.items()},
         model_type=kind,
     )
-    with tempfile.TemporaryDirectory(prefix="quorum-model-") as folder:
+    with temporary_folder() as folder:
         path = Path(folder, "model")
         mlflow.pyfunc.save_model(
             path,

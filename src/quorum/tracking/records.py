@@ -104,6 +104,17 @@ class Record:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SweepRecord(Record):
+    """A sweep.
+
+    Attributes:
+        study_key: what it runs, whatever the code, the data and the machine.
+    """
+
+    study_key: str = _text(schema.STUDY_KEY)
+
+
+@dataclass(frozen=True, kw_only=True)
 class VoteRecord(Record):
     """A vote of registered models.
 

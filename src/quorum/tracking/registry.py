@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from mlflow.exceptions import MlflowException
@@ -103,9 +103,11 @@ def register_trial(store: TrackingStore, version: VersionRecord) -> VersionRecor
     known = next((one for one in versions(store, version.name) if one.model_id == version.model_id), None)
     if known is None:
         return register(store, version)
+    if version.confirmed is None:
+        return known
     for key, value in version.confirmation_tags().items():
         store.client.set_model_version_tag(known.name, known.version, key, value)
-    return known
+    return replace(version, version=known.version)
 
 
 def ensure_model(store: TrackingStore, name: str) -> None:

@@ -12,6 +12,7 @@ TRIAL_FINGERPRINT = "quorum.trial_fingerprint"  # of its configuration whatever 
 CODE_VERSION = "quorum.code_version"
 NUMERICS = "quorum.numerics"  # class of the machine that computed
 KEY = "quorum.key"  # what a repeated command finds its unfinished run by
+STUDY_KEY = "quorum.study_key"  # of a sweep: what it runs, whatever the code, the data and the machine
 SWEEP = "quorum.sweep_run_id"
 STAGE = "quorum.stage"
 TRIAL = "quorum.trial_number"

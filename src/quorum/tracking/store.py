@@ -14,12 +14,17 @@ from pathlib import Path
 
 import mlflow
 from filelock import FileLock
-from mlflow.environment_variables import MLFLOW_EXPERIMENT_NAME
+from mlflow.environment_variables import (
+    MLFLOW_EXPERIMENT_NAME,
+    MLFLOW_HTTP_REQUEST_MAX_RETRIES,
+    MLFLOW_HTTP_REQUEST_TIMEOUT,
+)
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
+from requests.exceptions import RequestException
 from sqlalchemy import create_engine, event
 from sqlalchemy.engine import Engine
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 
 from quorum import tuning
 from quorum.errors import RegistryError, masked
@@ -129,14 +134,15 @@ def _open_remote(uri: str) -> MlflowClient:
 def _asked_once() -> Iterator[None]:
     """Have MLflow ask a server once and wait for its answer not for long, unless the user has said how often and how
     long."""
-    wanted = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": str(ANSWER_SECONDS)}
-    added = {name: value for name, value in wanted.items() if name not in os.environ}
-    os.environ.update(added)
+    wanted = {MLFLOW_HTTP_REQUEST_MAX_RETRIES: 0, MLFLOW_HTTP_REQUEST_TIMEOUT: ANSWER_SECONDS}
+    added = {variable: value for variable, value in wanted.items() if not variable.is_set()}
+    for variable, value in added.items():
+        variable.set(value)
     try:
         yield
     finally:
-        for name in added:
-            del os.environ[name]
+        for variable in added:
+            variable.unset()
 
 
 def _probe(uri: str) -> None:
@@ -173,6 +179,17 @@ def _on_connect(connection: object, _record: object) -> None:
     if isinstance(connection, sqlite3.Connection):
         connection.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
         tuning.wait_less(connection)
+
+
+def lost(error: BaseException) -> str:
+    """Why a store cannot be reached, if an error comes of that, else ""."""
+    found: BaseException | None = error
+    while found is not None:
+        if isinstance(found, OperationalError | InterfaceError | sqlite3.OperationalError | RequestException):
+            return " ".join(str(getattr(found, "orig", found)).split())[:160]
+        found = found.__cause__ or found.__context__
+    text = " ".join(str(error).split())
+    return text[:160] if isinstance(error, MlflowException) and "API request to" in text else ""
 
 
 def _experiment(client: MlflowClient) -> str:

@@ -110,3 +110,25 @@ def test_what_is_no_archive(tmp_path: Path) -> None:
     (tmp_path / "cut.tar.xz").write_bytes(whole.read_bytes()[:-200])
     with pytest.raises(DataError, match=r"cut\.tar\.xz"):
         unpack([tmp_path / "cut.tar.xz"], tmp_path / "out")
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar.gz"])
+def test_a_small_archive_that_unpacks_to_much_is_refused_before_it_is_unpacked(tmp_path: Path, kind: str) -> None:
+    archive, zeros = tmp_path / f"bomb.{kind}", bytes(10**7)
+    if kind == "zip":
+        with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as zipped:
+            for i in range(3):
+                zipped.writestr(f"a/{i}.png", zeros)
+    else:
+        with tarfile.open(archive, "w:gz") as tar:
+            for i in range(3):
+                info = tarfile.TarInfo(f"a/{i}.png")
+                info.size = len(zeros)
+                tar.addfile(info, io.BytesIO(zeros))
+    assert archive.stat().st_size < 10**5
+    with pytest.raises(DataError, match="unpacks to more than is allowed; max_gb= allows more"):
+        unpack([archive], tmp_path / "out", max_gb=0.025)
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(DataError, match="more than is allowed"):  # together
+        unpack([archive, archive], tmp_path / "out", max_gb=0.05)
+    unpack([archive], tmp_path / "out", max_gb=0.03)

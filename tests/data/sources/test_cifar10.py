@@ -71,3 +71,16 @@ def test_an_official_file_cannot_run_code(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="which no CIFAR-10 file does"):
         _read_batch(tmp_path / "data_batch_1")
     assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\x80\x02]r\xff\xff\xff\x7f.",  # a table of two billion objects
+        b"\x80\x04\x8e" + (2**62).to_bytes(8, "little"),  # a text that the file is too short for
+    ],
+)
+def test_an_official_file_that_asks_for_terabytes(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "data_batch_1").write_bytes(content)
+    with pytest.raises(DataError, match="not an official CIFAR-10 file"):
+        _read_batch(tmp_path / "data_batch_1")

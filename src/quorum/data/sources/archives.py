@@ -8,7 +8,7 @@ import tarfile
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from quorum.data.datasets import Download
@@ -16,6 +16,7 @@ from quorum.errors import DataError
 
 # The official Caltech-101 download is a zip that holds this tar.
 NESTED = "101_ObjectCategories.tar.gz"
+MAX_GB = 50.0  # that archives unpack to, unless it is said otherwise
 BAD_STREAM = (zlib.error, lzma.LZMAError)
 
 
@@ -28,18 +29,25 @@ def check_archives(archives: Sequence[Path]) -> None:
             raise DataError(f"{archive}: neither a tar (plain, gz, xz, bz2) nor a zip archive")
 
 
-def unpack(archives: Sequence[Path], target: Path) -> None:
+def unpack(archives: Sequence[Path], target: Path, max_gb: float = MAX_GB) -> None:
     """Unpack archives into a folder, one over the other.
 
+    Args:
+        archives: the files.
+        target: the folder.
+        max_gb: gigabytes that all of them may unpack to together.
+
     Raises:
-        DataError: for a file that is no archive, is cut short or cannot be read, or has a member that is a link or a
-            device or would land outside `target`. All members of an archive are checked before one is written.
+        DataError: for a file that is no archive, is cut short or cannot be read, unpacks to too much, or has a member
+            that is a link or a device or would land outside `target`. All members of an archive are checked before one
+            is written.
     """
     check_archives(archives)
+    room = max_gb * 1e9
     for archive in archives:
-        _extract(archive, target)
+        room -= _extract(archive, target, room)
     for nested in sorted(target.rglob(NESTED)):
-        _extract(nested, nested.parent)
+        room -= _extract(nested, nested.parent, room)
         nested.unlink()
 
 
@@ -61,25 +69,33 @@ def fetch(name: str, download: Download, target: Path) -> None:
         unpack([archive], target)
 
 
-def _extract(archive: Path, target: Path) -> None:
+def _extract(archive: Path, target: Path, room: float) -> int:
+    """Unpack one archive, if it fits into some bytes. Returns the bytes that it took."""
     try:
         with zipfile.ZipFile(archive) if zipfile.is_zipfile(archive) else tarfile.open(archive) as opened:
-            for name, is_plain in _members(opened):
+            size = 0
+            for name, is_plain, member_size in _members(opened):
+                size += member_size
+                if size > room:
+                    raise DataError(f"{archive}: unpacks to more than is allowed; max_gb= allows more")
                 path = PurePosixPath(name.replace("\\", "/"))
                 if path.is_absolute() or ".." in path.parts or name[1:2] == ":":
                     raise DataError(f"{archive}: {name} would land outside the target folder, which is refused")
                 if not is_plain:
                     raise DataError(f"{archive}: {name} is a link or a device, which is refused")
             opened.extractall(target)
+            return size
     except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError, RuntimeError, *BAD_STREAM) as error:
         raise DataError(f"{archive}: cannot be unpacked ({' '.join(str(error).split())})") from error
 
 
-def _members(opened: zipfile.ZipFile | tarfile.TarFile) -> list[tuple[str, bool]]:
-    """The name of each member, and whether it is a file or a folder."""
+def _members(opened: zipfile.ZipFile | tarfile.TarFile) -> Iterator[tuple[str, bool, int]]:
+    """The name of each member, whether it is a file or a folder, and its size in bytes."""
     if isinstance(opened, tarfile.TarFile):
         # Python before 3.11.4 has no filters; the modes that they mend are all that is left to them here
         opened.extraction_filter = getattr(tarfile, "data_filter", None)
-        return [(member.name, member.isfile() or member.isdir()) for member in opened.getmembers()]
-    plain = (0, stat.S_IFREG, stat.S_IFDIR)
-    return [(member.filename, stat.S_IFMT(member.external_attr >> 16) in plain) for member in opened.infolist()]
+        yield from ((member.name, member.isfile() or member.isdir(), member.size) for member in opened)
+    else:
+        plain = (0, stat.S_IFREG, stat.S_IFDIR)
+        for entry in opened.infolist():
+            yield entry.filename, stat.S_IFMT(entry.external_attr >> 16) in plain, entry.file_size

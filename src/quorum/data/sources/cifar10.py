@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import pickletools
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +101,9 @@ def _official(batches: Path) -> dict[str, Labeled]:
     return parts
 
 
+MAX_MEMO = 10**6  # places in the table of a pickle's objects; an official file has some ten thousand
+
+
 class _ArraysOnly(pickle.Unpickler):
     """Reads the official files, which are pickles, without letting them name anything but NumPy arrays.
 
@@ -122,10 +126,19 @@ class _ArraysOnly(pickle.Unpickler):
         return super().find_class(module.replace("numpy.core", "numpy._core"), name)
 
 
+def _refuse_large_memo(content: bytes) -> None:
+    """Raise UnpicklingError for a pickle of a few bytes that has a table of billions of places made."""
+    for opcode, argument, _ in pickletools.genops(content):
+        if opcode.name.endswith("PUT") and argument is not None and int(argument) > MAX_MEMO:
+            raise pickle.UnpicklingError(f"it asks for a table of {argument} places")
+
+
 def _read_batch(path: Path) -> dict[str, Any]:
     """One official file: `data` uint8 [n, 3072] (channels first), `labels` n integers."""
     try:
-        batch = _ArraysOnly(io.BytesIO(path.read_bytes()), encoding="latin1").load()
+        content = path.read_bytes()
+        _refuse_large_memo(content)
+        batch = _ArraysOnly(io.BytesIO(content), encoding="latin1").load()
         if batch["data"].shape != (len(batch["labels"]), 3072) or batch["data"].dtype != np.uint8:
             raise ValueError(f"its data is {batch['data'].dtype} {batch['data'].shape}")
     except (
@@ -137,6 +150,8 @@ def _read_batch(path: Path) -> dict[str, Any]:
         AttributeError,
         TypeError,
         IndexError,
+        MemoryError,  # it asks for terabytes
+        OverflowError,
     ) as error:
         raise DataError(f"{path}: not an official CIFAR-10 file ({' '.join(str(error).split())})") from error
     return dict(batch)

@@ -1,0 +1,61 @@
+"""Candidates as versions of the registered model, and the aliases that point at them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from quorum import metric_names
+from quorum.console import say
+from quorum.promotion.candidates import Candidate
+from quorum.promotion.gate import gate
+from quorum.tracking import registry
+from quorum.tracking.records import VersionRecord
+from quorum.tracking.registry import Promotion
+from quorum.tracking.store import TrackingStore
+
+
+def promote_candidates(
+    store: TrackingStore, name: str, description: str, chosen: Sequence[Candidate], gated_by: str | None
+) -> Promotion:
+    """Register candidates, ask the gate whether the best of them may replace the champion, and point the aliases.
+
+    Args:
+        store: the tracking store.
+        name: of the registered model.
+        description: of it.
+        chosen: the candidates, best first, with weights.
+        gated_by: the metric of a training that the gate compares by; None for no gate.
+    """
+    versions = [registry.register_trial(store, _version(name, candidate)) for candidate in chosen]
+    champion, decision = registry.champion(store, name), None
+    if gated_by is not None and champion is not None and champion.version != versions[0].version:
+        decision = gate(store, champion, versions[0], gated_by)
+        say(decision.reason)
+        if not decision.passed:
+            versions = [champion, *(one for one in versions if one.version != champion.version)][: len(versions)]
+    after = {f"best-{place}": version.version for place, version in enumerate(versions, 1)}
+    return registry.point_aliases(store, name, description, after, decision)
+
+
+def _version(name: str, candidate: Candidate) -> VersionRecord:
+    """The version that a candidate's best seed would be."""
+    trial, fresh = candidate.trial, candidate.fresh
+    confirmed = fresh.of(metric_names.BEST_VAL_ACCURACY) if fresh else None
+    accuracy = metric_names.trial_metric(metric_names.BEST_VAL_ACCURACY)
+    return VersionRecord(
+        name=name,
+        version="",
+        model_id=trial.model_id,
+        description=trial.name,
+        mean=trial.metrics[accuracy + metric_names.MEAN],
+        std=trial.metrics.get(accuracy + metric_names.STD),
+        n=int(trial.metrics[metric_names.TRIAL_N]),
+        confirmed=confirmed.mean if confirmed else None,
+        confirmed_std=confirmed.std if confirmed else None,
+        confirmed_n=confirmed.n if confirmed else 0,
+        confirmed_run=fresh.run_id if fresh else "",
+        run_id=trial.best_seed_run or trial.run_id,
+        trial_run_id=trial.run_id,
+        data_digest=trial.data_digest,
+        settings=trial.params,
+    )

@@ -1,0 +1,47 @@
+"""Sweeps that nobody will go on with: code or data changed since they were stopped."""
+
+from __future__ import annotations
+
+from quorum.console import say
+from quorum.engine.state import discard_state
+from quorum.tracking import schema
+from quorum.tracking.lock import is_held
+from quorum.tracking.queries import family, search
+from quorum.tracking.records import SweepRecord
+from quorum.tracking.runs import RunLog, end_run
+from quorum.tracking.store import TrackingStore
+from quorum.training.folders import WorkFolders
+
+
+def end_abandoned(store: TrackingStore, record: SweepRecord, folders: WorkFolders) -> None:
+    """End the runs of unfinished sweeps that are the same but for code or data, and remove what they left on disk.
+
+    Only those of this working folder, and none that another process works on. One of another class of machine may go on
+    there.
+
+    Args:
+        store: the tracking store.
+        record: the sweep that is begun.
+        folders: where trainings keep what is not tracked yet.
+    """
+    unfinished = f"attributes.status = '{schema.RUNNING}'"
+    for old in search(store, SweepRecord, having=[unfinished], kind=schema.SWEEP_KIND, study_key=record.study_key):
+        changed = [
+            what
+            for what, then, now in (
+                ("code", old.code_version, record.code_version),
+                ("data", old.data_digest, record.data_digest),
+            )
+            if then != now
+        ]
+        if not changed or old.numerics != record.numerics or is_held(folders.work_dir, old.key) is not False:
+            continue
+        reason = f"stopped, and its {' and '.join(changed)} changed before it was finished, so a new sweep begins"
+        say(f"sweep {old.run_id}: {reason}")
+        for run in family(store, old.run_id).values():
+            for left in (folders.state(run.run_id), folders.bundle(run.run_id), folders.artifacts(run.run_id)):
+                discard_state(left)
+            if run.status == schema.RUNNING:
+                end_run(RunLog(store, run), schema.KILLED, reason)
+        discard_state(folders.checkpoints(old.run_id))
+        end_run(RunLog(store, old), schema.KILLED, reason)
