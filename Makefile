@@ -33,7 +33,7 @@ test: $(VENV)/ready
 	$(MAKE) --jobs=2 lint all-tests
 
 unit: $(VENV)/ready
-	$(PYTEST) -m "not slow and not e2e"
+	$(PYTEST) -m "not slow and not e2e" --hypothesis-profile quick
 
 all-tests: $(VENV)/ready
 	$(PYTEST)

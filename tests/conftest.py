@@ -27,6 +27,7 @@ from quorum.commands.wiring import COMMANDS, Command
 from quorum.data.sources import archives
 
 settings.register_profile("untimed", deadline=None)  # machines are shared: no test is timed
+settings.register_profile("quick", deadline=None, max_examples=15)  # of `make check`
 settings.load_profile("untimed")
 
 ROOT = Path(__file__).parents[1]
