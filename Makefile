@@ -22,7 +22,7 @@ demo: $(VENV)/ready
 
 # One process of tests for each core, with one thread of torch in each.
 JOBS ?= 2
-PYTEST = OMP_NUM_THREADS=1 python -m pytest --numprocesses $(JOBS) --dist loadfile
+PYTEST = OMP_NUM_THREADS=1 python -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
 
 # Lint, types and unit tests, in about two minutes on two cores.
 check: $(VENV)/ready

@@ -36,10 +36,15 @@ SMALL_CLASSES, SMALL_IMAGES = 4, 20
 THREADS = torch.get_num_threads()
 REAL_IMAGES = {"caltech_archives", "caltech_folder", "cifar_archive", "cifar_folder"}
 TRAINED = {"trained_store", "swept"}
+LONGEST = {"benchmarks", "e2e", "faults"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A test that reads the real images, or needs a store with trainings, is slow."""
+    """A test that reads the real images, or needs a store with trainings, is slow.
+
+    The folders with the longest tests come first, so that no process of pytest-xdist has one of them left at the end.
+    """
+    items.sort(key=lambda item: not LONGEST.intersection(item.path.parts))
     for item in items:
         if (REAL_IMAGES | TRAINED).intersection(getattr(item, "fixturenames", ())):
             item.add_marker("slow")
