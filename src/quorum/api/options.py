@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
 
 from quorum.config import Closed
 from quorum.voting.abstention import Abstention
@@ -189,13 +189,14 @@ class PromoteOptions(JobOptions):
             raise ValueError("is a test figure; the test split is never chosen on")
         return metric
 
-    @model_validator(mode="after")
-    def _enough_candidates(self) -> Self:
-        if self.candidates is not None and not self.confirm:
-            raise ValueError("candidates: needs fresh seeds to choose by; give confirm= too")
-        if self.candidates is not None and self.candidates < self.top:
-            raise ValueError(f"candidates: {self.candidates} are fewer than top={self.top}")
-        return self
+    @field_validator("candidates")
+    @classmethod
+    def _enough(cls, candidates: int | None, given: ValidationInfo) -> int | None:
+        if candidates is not None and not given.data.get("confirm"):
+            raise ValueError("needs fresh seeds to choose by; give confirm= too")
+        if candidates is not None and candidates < (top := given.data.get("top", 0)):
+            raise ValueError(f"is fewer than top={top}")
+        return candidates
 
     @property
     def considered(self) -> int:
