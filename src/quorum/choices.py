@@ -11,7 +11,7 @@ import inspect
 from collections.abc import Callable, Collection, Iterator
 from typing import TypeVar
 
-from quorum.errors import ConfigError, unknown
+from quorum.errors import ConfigError, shown, unknown
 from quorum.expressions import parse_call
 from quorum.registry import Registry
 
@@ -37,10 +37,10 @@ def choose(registry: Registry[Callable[..., T]], text: str, filled: Collection[s
     for name in call.kwargs:
         if name not in settings:
             reason = unknown(f"setting of {call.name}", name, settings)
-            raise ConfigError(f"{registry.setting}: {text!r:.80}: {reason}", setting=registry.setting)
+            raise ConfigError(f"{registry.setting}: {shown(text)}: {reason}", setting=registry.setting)
     if call.args:
         reason = f"the settings of {call.name} are given by name: {', '.join(settings) or 'it has none'}"
-        raise ConfigError(f"{registry.setting}: {text!r:.80}: {reason}", setting=registry.setting)
+        raise ConfigError(f"{registry.setting}: {shown(text)}: {reason}", setting=registry.setting)
     return functools.partial(function, **call.kwargs) if call.kwargs else function
 
 
@@ -63,4 +63,4 @@ def refused(setting: str, text: str) -> Iterator[None]:
         yield
     except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ConfigError(f"{setting}: {text!r:.80}: {reason:.160}", setting=setting) from error
+        raise ConfigError(f"{setting}: {shown(text)}: {reason:.160}", setting=setting) from error

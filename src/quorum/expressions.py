@@ -15,7 +15,7 @@ from typing import Any, TypeVar, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from quorum.errors import ConfigError, unknown
+from quorum.errors import ConfigError, shown, unknown
 
 T = TypeVar("T")
 _LONGEST = 74  # characters of an expression that an error shows
@@ -131,7 +131,7 @@ def _checked(name: str, value: Any, adapter: TypeAdapter[Any]) -> Any:
         reason = str(error.errors()[0]["msg"])
         known = reason.startswith("Input should be")
         reason = reason.replace("Input should be", "must be") if known else f"does not fit ({reason})"
-        raise ValueError(f"{name}={value!r:.80} {reason}") from error
+        raise ValueError(f"{name}={shown(value)} {reason}") from error
 
 
 def with_argument(text: str, operation: str, argument: str, value: Any, setting: str) -> str:
@@ -164,7 +164,7 @@ def with_argument(text: str, operation: str, argument: str, value: Any, setting:
     changed = replace(found[0], kwargs={**found[0].kwargs, argument: value})
     written = " | ".join(str(changed if call is found[0] else call) for call in calls)
     if [call for call in parse_calls(written, setting) if call.name == operation] != [changed]:
-        raise ConfigError(f"{setting}: {argument} of {operation} cannot be {value!r:.80}", setting=setting)
+        raise ConfigError(f"{setting}: {argument} of {operation} cannot be {shown(value)}", setting=setting)
     return written
 
 
@@ -206,5 +206,5 @@ def _literal(node: ast.expr, text: str, setting: str) -> Any:
 def wrong_call(text: str, setting: str, column: int, reason: str) -> ConfigError:
     """The error for an expression that is wrong at a column, counted from 1."""
     first = max(0, column - 40) if len(text) > _LONGEST else 0
-    shown = f"{'...' if first else ''}{text[first : first + _LONGEST]}{'...' if text[first + _LONGEST :] else ''}"
-    return ConfigError(f"{setting}: {shown!r} at character {column}: {reason}", setting=setting)
+    around = f"{'...' if first else ''}{text[first : first + _LONGEST]}{'...' if text[first + _LONGEST :] else ''}"
+    return ConfigError(f"{setting}: {around!r} at character {column}: {reason}", setting=setting)

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import TypeVar
 
-from quorum.errors import ConfigError, QuorumError, unknown
+from quorum.errors import ConfigError, QuorumError, shown, unknown
 
 T = TypeVar("T")
 
@@ -66,7 +66,7 @@ class Registry(Mapping[str, T]):
             ConfigError: where the name is taken by another thing or is no name.
         """
         if not re.fullmatch(r"\w[\w.-]*(/\w[\w.-]*)*", name):
-            raise ConfigError(f"{self.kind} {name!r:.80}: is not a name (letters, digits, _, -, . and /)")
+            raise ConfigError(f"{self.kind} {shown(name)}: is not a name (letters, digits, _, -, . and /)")
         if self._things.setdefault(name, thing) is not thing:
             raise ConfigError(f"{self.kind} {name!r}: is registered already")
         if (source := _interactive_source()) is not None:

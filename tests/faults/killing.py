@@ -236,5 +236,6 @@ def every(
         place = folder / f"{at}-{'after' if after else 'before'}"
         if problems := killed_and_given_again(place, images, store, at, after=after, expected=expected):
             wrong.append(f"{'after' if after else 'before'} write {at}, {names[at - 1]}: {'; '.join(problems)}")
+        print(f"{place.name} ({names[at - 1]}): {'otherwise' if problems else 'as undisturbed'}", flush=True)
         shutil.rmtree(place)
     return names, wrong

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from quorum.errors import ModelError
+from quorum.errors import ModelError, shown
 
 HEADS = ("classifier", "fc", "head", "heads")  # what torchvision's classifiers call their last part
 _HEAD = "quorum_head"  # attribute of a network whose head was named
@@ -22,7 +22,7 @@ def name_head(model: nn.Module, head: str) -> nn.Module:
     """
     paths = [path for path, _ in model.named_modules() if path]
     if head not in paths:
-        raise ModelError(f"model: {type(model).__name__} has no part {head!r:.80}; {_parts(model)}", setting="model")
+        raise ModelError(f"model: {type(model).__name__} has no part {shown(head)}; {_parts(model)}", setting="model")
     setattr(model, _HEAD, head)
     return model
 
