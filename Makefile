@@ -24,11 +24,11 @@ demo: $(VENV)/ready
 JOBS ?= 2
 PYTEST = OMP_NUM_THREADS=1 python -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
 
-# Lint, types and unit tests, in about two minutes on two cores.
+# Lint, types and unit tests, in about three minutes on two cores without bf16.
 check: $(VENV)/ready
 	$(MAKE) --jobs=2 lint unit
 
-# Lint, types and all tests, in about ten.
+# Lint, types and all tests, in fifteen to twenty.
 test: $(VENV)/ready
 	$(MAKE) --jobs=2 lint all-tests
 
