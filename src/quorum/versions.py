@@ -34,6 +34,7 @@ EXCLUDED = {
     "source_code": "finds and hashes modules",
     "summary": "mean and std of results",
     "tracking": "stores results",
+    "temporary": "folders that are gone at the end",
     "tuning": "changes speed alone",
     "versions": "names results",
 }

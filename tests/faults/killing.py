@@ -160,7 +160,10 @@ def contents(folder: Path) -> dict[str, Any]:
         )
         counts = sorted((name[run], key, step) for run, key, step in rows("SELECT run_uuid, key, step FROM metrics"))
         statuses = sorted((name.get(run, run), status) for run, status in rows("SELECT run_uuid, status FROM runs"))
-        models = sorted((name[run], status) for run, status in rows("SELECT source_run_id, status FROM logged_models"))
+        models = sorted(
+            (name[run], status)
+            for run, status in rows("SELECT source_run_id, status FROM logged_models WHERE lifecycle_stage = 'active'")
+        )
         marked = sorted(
             (name[run], key) for run, key in rows("SELECT run_uuid, key FROM tags WHERE key LIKE 'quorum.%'")
         )
