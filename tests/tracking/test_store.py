@@ -139,9 +139,7 @@ def test_a_kill_while_the_store_is_made_leaves_one_that_can_be_used(file: Path) 
     assert MlflowClient().get_experiment("0").artifact_location.endswith("/mlruns/0")
 
 
-def test_a_store_that_somebody_has_locked_is_waited_for_longer_than_half_a_minute(
-    file: Path, empty_store: Path
-) -> None:
+def test_a_store_that_is_locked_is_waited_for_longer_than_half_a_minute(file: Path, empty_store: Path) -> None:
     shutil.copy(empty_store, file)
     connect()
     with create_engine(f"sqlite:///{file}").connect() as connection:

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from quorum.inference import McNemar, mcnemar
+from quorum.inference import McNemar, mcnemar, proportion_interval
 from quorum.voting.calibration import Calibration, accuracy_by_coverage, calibration, fit_temperature, reliability
-from quorum.voting.predict import VoteOutcome
+from quorum.voting.predict import Member, VoteOutcome
 from quorum.voting.rules import GREEDY, MAJORITY, SOFT, VotingRule, greedy_weights
 from quorum.voting.vote import Probabilities
 
@@ -42,6 +42,28 @@ class Validation:
         if name != GREEDY:
             return rule
         return VotingRule(name, temperatures, greedy_weights(rule.calibrated(self.probabilities), self.labels))
+
+
+def scores(outcome: VoteOutcome, members: Sequence[Member]) -> pd.DataFrame:
+    """Accuracy of every member and of the vote on the images that it decided, with its 95% interval over images."""
+    accuracies, vote = outcome.accuracies()
+    *of_members, of_vote = outcome.right
+    decided = of_vote[~outcome.decision.undecided]
+    intervals = [_interval(right) for right in (*of_members, decided)]
+    rows = [
+        {"": member.name, "model": member.classifier.config.model, "version": member.uri, "test accuracy": accuracy}
+        for member, accuracy in zip(members, accuracies, strict=True)
+    ]
+    rows.append({"": VOTE, "model": f"{len(members)} members", "version": "", "test accuracy": vote})
+    table = pd.DataFrame(rows).assign(**{"95% interval": intervals})
+    return table if outcome.rule.abstain is None else table.assign(coverage=[1.0] * len(members) + [outcome.coverage])
+
+
+def _interval(right: NDArray[np.bool_]) -> str:
+    if not len(right):
+        return "–"
+    interval = proportion_interval(right)
+    return f"{interval.low:.4f} to {interval.high:.4f}"
 
 
 def against_best(outcome: VoteOutcome) -> McNemar:
@@ -77,6 +99,17 @@ def coverages(outcome: VoteOutcome) -> dict[str, pd.DataFrame]:
         "vote, by agreement": accuracy_by_coverage(decision.agreement, right[-1]),
         f"{outcome.members[0]}, by probability": accuracy_by_coverage(best, right[0]),
     }
+
+
+def measures(outcome: VoteOutcome) -> dict[str, float | None]:
+    """The figures of the audit as metrics: `NAME/accuracy`, `/ece`, `/nll` and `/brier` of members and vote, and
+    `vote/mcnemar_p`."""
+    accuracies, vote = outcome.accuracies()
+    names = (*outcome.members, VOTE)
+    found = {f"{name}/accuracy": value for name, value in zip(names, (*accuracies, vote), strict=True)}
+    for name, one in calibrations(outcome).items():
+        found |= {f"{name}/{measure}": value for measure, value in asdict(one).items()}
+    return {**found, f"{VOTE}/mcnemar_p": against_best(outcome).p}
 
 
 def compare_rules(
