@@ -215,17 +215,8 @@ def mean_images(means: Mapping[str, NDArray[np.float64]], title: str) -> Figure:
         means: by class, [h, w, 3] with values 0..255.
         title: of the figure.
     """
-    columns = min(10, len(means))
-    rows = -(-len(means) // columns)
-    figure = _figure(1.25 * columns, 1.42 * rows + 0.4)
-    figure.suptitle(title)
-    axes = np.atleast_1d(figure.subplots(rows, columns)).ravel()
-    for axis in axes:
-        axis.axis("off")
-    for axis, (name, mean) in zip(axes, means.items(), strict=False):
-        axis.imshow(np.clip(mean, 0, 255).astype(np.uint8))
-        axis.set_title(name, fontsize=6, pad=2)
-    return figure
+    images = [np.clip(mean, 0, 255).astype(np.uint8) for mean in means.values()]
+    return _grid(images, list(means), title, columns=10, size=(1.25, 1.42), fontsize=6)
 
 
 def reliability(bins: Mapping[str, pd.DataFrame], title: str) -> Figure:
@@ -276,15 +267,37 @@ def pictures(images: Sequence[NDArray[np.uint8]], captions: pd.DataFrame, title:
         captions: a row for each image; every column is a line of its caption.
         title: of the figure.
     """
-    columns = min(6, len(images))
+    texts = ["\n".join(f"{name}: {value}" for name, value in row.items()) for row in captions.to_dict("records")]
+    return _grid(images, texts, title, columns=6, size=(1.8, 2.4), fontsize=7)
+
+
+def _grid(
+    images: Sequence[NDArray[np.uint8]],
+    captions: Sequence[str],
+    title: str,
+    *,
+    columns: int,
+    size: tuple[float, float],
+    fontsize: float,
+) -> Figure:
+    """Images in rows, each below its caption, which is text and no formula.
+
+    Args:
+        images: uint8 [height, width, 3], of any sizes; one at least.
+        captions: a text for each.
+        title: of the figure.
+        columns: in a row, at most.
+        size: width and height of a place in inches.
+        fontsize: of the captions.
+    """
+    columns = min(columns, len(images))
     rows = -(-len(images) // columns)
-    figure = _figure(1.8 * columns, 2.4 * rows + 0.5)
+    figure = _figure(size[0] * columns, size[1] * rows + 0.5)
     figure.suptitle(title)
     axes = np.atleast_1d(figure.subplots(rows, columns)).ravel()
     for axis in axes:
         axis.axis("off")
-    for axis, image, caption in zip(axes, images, captions.to_dict("records"), strict=False):
+    for axis, image, caption in zip(axes, images, captions, strict=False):
         axis.imshow(image)
-        lines = [f"{name}: {value}" for name, value in caption.items()]
-        axis.set_title("\n".join(lines), fontsize=7, pad=3, parse_math=False)
+        axis.set_title(caption, fontsize=fontsize, pad=3, parse_math=False)
     return figure
