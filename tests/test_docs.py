@@ -59,8 +59,9 @@ def blocks(text: str) -> list[Block]:
     ]
 
 
-def run_python(name: str, text: str) -> None:
-    """Run the Python blocks of a page in the working directory."""
+def run_python(name: str, text: str) -> int:
+    """Run the Python blocks of a page in the working directory. Returns how many there were."""
+    count = 0
     namespace: dict[str, object] = {"__name__": "__main__"}
     for block in blocks(text):
         language, _, rest = block.info.partition(" ")
@@ -74,6 +75,8 @@ def run_python(name: str, text: str) -> None:
         else:
             code = compile("\n" * (block.line - 1) + block.text, name, "exec")
             exec(code, namespace)
+            count += 1
+    return count
 
 
 def command_lines(text: str) -> Iterator[tuple[int, list[str]]]:
@@ -156,7 +159,7 @@ def test_python_runs(file: Path, quorum: Quorum, monkeypatch: pytest.MonkeyPatch
     monkeypatch.syspath_prepend(quorum.folder)
     modules = set(sys.modules)
     try:
-        run_python(str(file.relative_to(ROOT)), file.read_text())
+        assert run_python(str(file.relative_to(ROOT)), file.read_text()) > 0
     finally:  # modules that the page wrote are not those of the next
         for name in set(sys.modules) - modules:
             if str(getattr(sys.modules[name], "__file__", None)).startswith(str(quorum.folder)):

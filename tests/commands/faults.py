@@ -65,9 +65,13 @@ def sweep(options: SweepOptions, given: Mapping[str, str], store: TrackingStore)
     return Result(run.data(), run.page)
 
 
-def sweep_with(fault: Fault, quorum: Quorum, words: Sequence[str]) -> Answer:
-    """Run a sweep's command line with a fault."""
-    table = {**COMMANDS, "sweep": dataclasses.replace(COMMANDS["sweep"], function="tests.commands.faults:sweep")}
+def with_fault(fault: Fault, quorum: Quorum, words: Sequence[str]) -> Answer:
+    """Run the command line of a sweep or a promotion with a fault."""
+    faulty = {"sweep", "promote"}
+    table = {
+        name: dataclasses.replace(command, function=f"tests.commands.faults:{name}") if name in faulty else command
+        for name, command in COMMANDS.items()
+    }
     _fault.append(fault)
     try:
         return quorum.call(words, table)
@@ -106,13 +110,3 @@ def promote(options: PromoteOptions, _given: Mapping[str, str], store: TrackingS
     """`quorum promote` with a fault."""
     promoted = run_promotion(options, store, lambda: Faulty(executor_of(options), _fault[-1]))
     return Result({}, promoted.name)
-
-
-def promote_with(fault: Fault, quorum: Quorum, words: Sequence[str]) -> Answer:
-    """Run a promotion's command line with a fault."""
-    table = {**COMMANDS, "promote": dataclasses.replace(COMMANDS["promote"], function="tests.commands.faults:promote")}
-    _fault.append(fault)
-    try:
-        return quorum.call(words, table)
-    finally:
-        _fault.pop()

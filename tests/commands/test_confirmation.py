@@ -14,7 +14,7 @@ from quorum.promotion import gate as gates
 from quorum.tracking import schema
 from quorum.tracking.records import VersionRecord
 from quorum.tracking.store import connect
-from tests.commands.faults import interrupt_after, promote_with
+from tests.commands.faults import interrupt_after, with_fault
 from tests.commands.studies import Swept, runs
 from tests.conftest import Quorum, words
 
@@ -81,7 +81,7 @@ def test_confirming_twice_trains_once_and_changes_no_candidates(swept: Swept, co
 
 
 def test_a_confirmation_goes_on_where_it_was_stopped(swept: Swept, confirming: list[str]) -> None:
-    killed = promote_with(interrupt_after(3), swept.quorum, confirming)
+    killed = with_fault(interrupt_after(3), swept.quorum, confirming)
     assert killed.status == 130
     assert not MlflowClient().search_registered_models()
     [confirmation] = runs(schema.CONFIRM_KIND)

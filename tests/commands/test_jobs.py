@@ -18,7 +18,7 @@ from quorum.sweeps.executors import Executor
 from quorum.sweeps.executors.pool import WorkerPool
 from quorum.tracking import schema
 from quorum.training.job import Job, Trained
-from tests.commands.faults import Fault, interrupt_after, sweep_with
+from tests.commands.faults import Fault, interrupt_after, with_fault
 from tests.commands.studies import TREE, Swept, means, runs, sweep, sweep_words
 from tests.conftest import Quorum
 
@@ -98,7 +98,7 @@ def kill_worker(when: Callable[[Job, int], bool]) -> Fault:
 def sweep_tree_with(fault: Fault, quorum: Quorum, images: Path, **settings: object) -> dict[str, Any]:
     """Sweep TREE in two workers with a fault and return what is printed."""
     (quorum.folder / "study.yaml").write_text(TREE)
-    answer = sweep_with(fault, quorum, [*sweep_words(images, jobs=2, **settings), "--json"])
+    answer = with_fault(fault, quorum, [*sweep_words(images, jobs=2, **settings), "--json"])
     assert answer.status == 0, answer.err
     return dict(json.loads(answer.out))
 
@@ -141,7 +141,7 @@ def test_an_interrupted_sweep_leaves_no_worker_and_goes_on_with_other_jobs(
 ) -> None:
     fault = interrupt_after(5)
     (quorum.folder / "study.yaml").write_text(TREE)
-    assert sweep_with(fault, quorum, sweep_words(small_digits, jobs=2)).status == 130
+    assert with_fault(fault, quorum, sweep_words(small_digits, jobs=2)).status == 130
     assert len(fault.pids) == 2
     assert not [pid for pid in fault.pids if Path(f"/proc/{pid}").exists()]
     assert {run.info.status for kind in ("sweep", "trial", "seed") for run in runs(kind)} <= {"KILLED", "FINISHED"}

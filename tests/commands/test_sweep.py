@@ -12,7 +12,7 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 from quorum.tracking import schema
-from tests.commands.faults import Fault, interrupt_after, sweep_with
+from tests.commands.faults import Fault, interrupt_after, with_fault
 from tests.commands.studies import STUDY, Swept, means, runs, sweep, sweep_words
 from tests.conftest import Answer, Quorum
 
@@ -95,7 +95,7 @@ def test_killed_and_started_again_it_goes_on_in_the_same_runs(
     swept_study: Path, quorum: Quorum, small_digits: Path, after: int
 ) -> None:
     (quorum.folder / "study.yaml").write_text(STUDY)
-    answer = sweep_with(interrupt_after(after), quorum, sweep_words(small_digits))
+    answer = with_fault(interrupt_after(after), quorum, sweep_words(small_digits))
     assert answer.status == 130
     assert answer.err.endswith("quorum: interrupted\n")
     begun = {run.info.run_id for kind in ("sweep", "trial", "seed") for run in runs(kind)}
@@ -182,7 +182,7 @@ def test_two_processes_do_not_work_on_the_same_sweep(quorum: Quorum, small_digit
         if not others:
             others.append(quorum(*command))
 
-    assert sweep_with(Fault(start_another), quorum, command).status == 0
+    assert with_fault(Fault(start_another), quorum, command).status == 0
     assert others[0].status == 2
     assert "being worked on by another process" in others[0].err
 
@@ -234,7 +234,7 @@ def test_a_sweep_whose_data_changed_is_ended_with_the_reason(
     images = Path(shutil.copytree(small_digits, tmp_path / "images"))
     (quorum.folder / "study.yaml").write_text(STUDY)
     command = sweep_words(images)
-    assert sweep_with(interrupt_after(3), quorum, command).status == 130
+    assert with_fault(interrupt_after(3), quorum, command).status == 130
     client = MlflowClient()
     for kind in ("sweep", "trial", "seed"):  # as SIGKILL leaves them
         for run in runs(kind):

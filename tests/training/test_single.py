@@ -10,6 +10,7 @@ from mlflow.tracking import MlflowClient
 from quorum.engine.training import Progress
 from quorum.errors import DivergedError
 from quorum.tracking.queries import get_training
+from quorum.training import single
 from quorum.training.folders import WorkFolders
 from quorum.training.job import Job, Trained, train
 from quorum.training.prepare import Preparer
@@ -67,16 +68,24 @@ def test_one_that_was_interrupted_goes_on_in_its_run(preparer: Preparer, folders
     assert steps == [1, 2]
 
 
-def test_killed_while_its_model_is_logged_it_trains_nothing_again(
-    preparer: Preparer, folders: WorkFolders, monkeypatch: pytest.MonkeyPatch
+def killed_in(
+    monkeypatch: pytest.MonkeyPatch, owner: object, name: str, preparer: Preparer, folders: WorkFolders
 ) -> None:
+    """Train, and be interrupted where a function is called."""
+
     def killed(*_: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr("quorum.training.single.log_model", killed)
+        patched.setattr(owner, name, killed)
         with pytest.raises(KeyboardInterrupt):
             train_one(CONFIG, preparer, folders)
+
+
+def test_killed_while_its_model_is_logged_it_trains_nothing_again(
+    preparer: Preparer, folders: WorkFolders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed_in(monkeypatch, single, "log_model", preparer, folders)
     trained = []
 
     def work(job: Job, on_batch: Callable[[int], None]) -> Iterator[Progress | Trained]:
@@ -94,13 +103,7 @@ def test_killed_while_its_model_is_logged_it_trains_nothing_again(
 def test_killed_while_its_model_is_finished_it_has_one_model(
     preparer: Preparer, folders: WorkFolders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def killed(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patched:
-        patched.setattr(MlflowClient, "finalize_logged_model", killed)
-        with pytest.raises(KeyboardInterrupt):
-            train_one(CONFIG, preparer, folders)
+    killed_in(monkeypatch, MlflowClient, "finalize_logged_model", preparer, folders)
     result = train_one(CONFIG, preparer, folders)
     [model] = MlflowClient().search_logged_models(["1"])
     assert str(model.status) == "READY"
