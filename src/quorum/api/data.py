@@ -83,7 +83,7 @@ def run_preparation(options: PrepareOptions, store: TrackingStore) -> PreparedDa
         elif options.download:
             if (download := kind.download) is None:
                 raise DataError(f"download: there is nothing to download for {options.dataset}")
-            _install(options, lambda target: fetch(options.dataset, download, target))
+            _install(options, lambda target: fetch(options.dataset, download, target, options.max_gb))
         data = open_data(options, options.dataset, options.split_seed)
         pixels = data.pixels()
         log.dataset(pixels.name, pixels.digest, data.source, pixels.counts(), "preparation")

@@ -98,6 +98,8 @@ def test_a_download_is_unpacked_and_its_archive_is_not_kept(tmp_path: Path, monk
     fetch("made-up", Download("https://here/made-up.tar.gz", "0" * 32), tmp_path / "out")
     files = [path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*")]
     assert sorted(files) == ["a", "a/1.png"]
+    with pytest.raises(DataError, match="unpacks to more than is allowed"):
+        fetch("made-up", Download("https://here/made-up.tar.gz", "0" * 32), tmp_path / "out", max_gb=1e-12)
 
 
 def test_what_is_no_archive(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import lzma
+import math
 import stat
 import tarfile
 import tempfile
@@ -16,7 +17,6 @@ from quorum.errors import DataError
 
 # The official Caltech-101 download is a zip that holds this tar.
 NESTED = "101_ObjectCategories.tar.gz"
-MAX_GB = 50.0  # that archives unpack to, unless it is said otherwise
 BAD_STREAM = (zlib.error, lzma.LZMAError)
 
 
@@ -29,7 +29,7 @@ def check_archives(archives: Sequence[Path]) -> None:
             raise DataError(f"{archive}: neither a tar (plain, gz, xz, bz2) nor a zip archive")
 
 
-def unpack(archives: Sequence[Path], target: Path, max_gb: float = MAX_GB) -> None:
+def unpack(archives: Sequence[Path], target: Path, max_gb: float = math.inf) -> None:
     """Unpack archives into a folder, one over the other.
 
     Args:
@@ -51,8 +51,8 @@ def unpack(archives: Sequence[Path], target: Path, max_gb: float = MAX_GB) -> No
         nested.unlink()
 
 
-def fetch(name: str, download: Download, target: Path) -> None:
-    """Download a data set's archive and unpack it into a folder.
+def fetch(name: str, download: Download, target: Path, max_gb: float = math.inf) -> None:
+    """Download a data set's archive and unpack it into a folder, see `unpack`.
 
     Raises:
         DataError: where it cannot be had, is not the one that is expected, or cannot be unpacked.
@@ -66,7 +66,7 @@ def fetch(name: str, download: Download, target: Path) -> None:
         except (OSError, RuntimeError) as error:
             reason = " ".join(str(error).split())[:200]
             raise DataError(f"download: {name} cannot be fetched ({reason})") from error
-        unpack([archive], target)
+        unpack([archive], target, max_gb)
 
 
 def _extract(archive: Path, target: Path, room: float) -> int:
