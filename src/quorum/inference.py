@@ -49,6 +49,12 @@ def half_width(values: Summary, confidence: float = CONFIDENCE) -> float:
     return t_quantile(confidence, values.n - 1) * values.std / math.sqrt(values.n)
 
 
+def plus_minus(values: Summary) -> float | None:
+    """Half the 95% interval of a mean, as tables show it; None for fewer than two values."""
+    half = half_width(values)
+    return half if math.isfinite(half) else None
+
+
 def mean_interval(values: Summary, confidence: float = CONFIDENCE) -> Interval:
     """The interval of a mean (Student's t)."""
     if values.mean is None or values.std is None:

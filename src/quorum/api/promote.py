@@ -6,7 +6,6 @@ import functools
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -19,6 +18,7 @@ from quorum.console import say
 from quorum.data import dataset as dataset_named
 from quorum.engine.training import Progress
 from quorum.errors import RegistryError
+from quorum.inference import plus_minus
 from quorum.promotion.candidates import Candidate, candidates
 from quorum.promotion.fresh_seeds import confirm
 from quorum.promotion.recorded import config_of
@@ -26,6 +26,7 @@ from quorum.promotion.registration import promote_candidates
 from quorum.promotion.weights import train_again
 from quorum.reporting import tables
 from quorum.study.results import TrialRequest
+from quorum.summary import Summary
 from quorum.sweeps.executors import Executor
 from quorum.sweeps.run import SweepSettings
 from quorum.sweeps.trial_list import run_trials
@@ -39,7 +40,7 @@ from quorum.tracking.store import TrackingStore
 from quorum.training.job import Job, Trained
 
 FRESH = ("confirmed", "fresh seeds", "mean - confirmed")  # columns of promotions that confirmed
-COLUMNS = ("alias", "version", "model", "trial", "mean", "std", "n", *FRESH, "run", "was")
+COLUMNS = ("alias", "version", "model", "trial", "mean", "std", "± 95%", "n", *FRESH, "run", "was")
 
 
 @dataclass(frozen=True)
@@ -49,10 +50,10 @@ class Promoted:
     Attributes:
         name: of the registered model.
         changed: whether any alias moved.
-        table: a row for each alias: `alias`, `version`, `model`, `trial`, `mean`, `std` and `n` of its validation
-            accuracy, `run` (the training) and `was` (the version before); with confirm=, `confirmed` (mean of the fresh
-            seeds), `fresh seeds` (their number) and `mean - confirmed`, what the mean was too high by since the trial
-            was chosen for it (the winner's curse).
+        table: a row for each alias: `alias`, `version`, `model`, `trial`, `mean`, `std`, `± 95%` (half its interval) and
+            `n` of its validation accuracy, `run` (the training) and `was` (the version before); with confirm=,
+            `confirmed` (mean of the fresh seeds), `fresh seeds` (their number) and `mean - confirmed`, what the mean was
+            too high by since the trial was chosen for it (the winner's curse).
     """
 
     name: str
@@ -60,7 +61,7 @@ class Promoted:
     table: pd.DataFrame
 
     @property
-    def curse(self) -> str:
+    def winners_curse(self) -> str:
         """How much too high the means were that the trials were chosen by, on one line; "" without fresh seeds."""
         if "mean - confirmed" not in self.table:
             return ""
@@ -190,10 +191,11 @@ def _table(store: TrackingStore, promotion: Promotion) -> pd.DataFrame:
                 "trial": version.description,
                 "mean": version.mean,
                 "std": version.std,
+                "± 95%": plus_minus(Summary(version.mean, version.std, version.n)),
                 "n": version.n,
                 "confirmed": version.confirmed,
                 "fresh seeds": version.confirmed_n,
-                "mean - confirmed": _curse(version),
+                "mean - confirmed": _winners_curse(version),
                 "run": version.run_id,
                 "was": promotion.before.get(alias),
             }
@@ -202,15 +204,15 @@ def _table(store: TrackingStore, promotion: Promotion) -> pd.DataFrame:
     return table.drop(columns=list(FRESH)) if table["confirmed"].isna().all() else table
 
 
-def _curse(version: VersionRecord) -> float | None:
+def _winners_curse(version: VersionRecord) -> float | None:
     return None if version.confirmed is None or version.mean is None else version.mean - version.confirmed
 
 
 def _log_ledger(log: RunLog, promotion: Promotion, table: pd.DataFrame) -> None:
     entry = {"model": promotion.name, **promotion.entry()}
     with temporary_folder() as folder:
-        Path(folder, "promotion.json").write_text(json.dumps(entry, indent=2))
-        log.artifacts(Path(folder))
+        (folder / "promotion.json").write_text(json.dumps(entry, indent=2))
+        log.artifacts(folder)
     log.promotion(entry)
     parts = [f"`{promotion.name}`", tables.markdown(table), promotion.gate.reason if promotion.gate else ""]
     log.note("\n\n".join(part for part in parts if part))

@@ -19,7 +19,7 @@ def promote(options: PromoteOptions, _given: Mapping[str, str], store: TrackingS
     promoted = run_promotion(options, store)
     change = "aliases moved" if promoted.changed else "nothing changed"
     aliases = {str(row["alias"]): _entry(row) for row in promoted.table.to_dict("records")}
-    parts = [f"{promoted.name}: {change}", tables.markdown(promoted.table), promoted.curse]
+    parts = [f"{promoted.name}: {change}", tables.markdown(promoted.table), promoted.winners_curse]
     return Result(aliases, "\n\n".join(part for part in parts if part))
 
 

@@ -16,15 +16,15 @@ from quorum.training.folders import WorkFolders
 def end_abandoned(store: TrackingStore, record: SweepRecord, folders: WorkFolders) -> None:
     """End the runs of unfinished sweeps that are the same but for code or data, and remove what they left on disk.
 
-    Only those of this working folder, and none that another process works on. One of another class of machine may go on
-    there.
+    Only those that left something in this working folder or are said to be running, and none that another process works
+    on. One of another class of machine may go on there.
 
     Args:
         store: the tracking store.
         record: the sweep that is begun.
         folders: where trainings keep what is not tracked yet.
     """
-    unfinished = f"attributes.status = '{schema.RUNNING}'"
+    unfinished = f"attributes.status != '{schema.FINISHED}'"
     for old in search(store, SweepRecord, having=[unfinished], kind=schema.SWEEP_KIND, study_key=record.study_key):
         changed = [
             what
@@ -35,6 +35,8 @@ def end_abandoned(store: TrackingStore, record: SweepRecord, folders: WorkFolder
             if then != now
         ]
         if not changed or old.numerics != record.numerics or is_held(folders.work_dir, old.key) is not False:
+            continue
+        if old.status != schema.RUNNING and not folders.checkpoints(old.run_id).exists():
             continue
         reason = f"stopped, and its {' and '.join(changed)} changed before it was finished, so a new sweep begins"
         say(f"sweep {old.run_id}: {reason}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,7 +10,7 @@ import pandas as pd
 
 from quorum import metric_names
 from quorum.console import say
-from quorum.inference import half_width
+from quorum.inference import plus_minus
 from quorum.reporting import figures, tables
 from quorum.study.model import Study, canonical
 from quorum.study.results import StageResult, TrialResult, collapsed
@@ -47,8 +46,7 @@ def _row(result: StageResult, trial: TrialResult, near_best: bool) -> dict[str, 
     test = trial.of(metric_names.LAST_TEST_ACCURACY if last else metric_names.TEST_ACCURACY)
     other = trial.of(metric_names.BEST_VAL_ACCURACY if last else metric_names.LAST_VAL_ACCURACY)
     row: dict[str, Any] = {**trial.request.settings}
-    half = half_width(val)
-    row |= {"mean": val.mean, "std": val.std, "± 95%": half if math.isfinite(half) else None, "n": val.n}
+    row |= {"mean": val.mean, "std": val.std, "± 95%": plus_minus(val), "n": val.n}
     row |= {"best mean" if last else "last mean": other.mean, "test mean": test.mean, "test std": test.std}
     published = next(
         (p for p in result.stage.published if p.val_accuracy is not None and canonical(p.at) == trial.request.settings),

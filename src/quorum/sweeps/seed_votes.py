@@ -73,4 +73,5 @@ def log_vote(study: Study, vote: SeedVotes, pixels: PixelStore, log: RunLog) -> 
     for split in SPLITS:
         found, name = vote.of(VOTE, split), f"vote/{split}_accuracy"
         log.metrics({f"{name}/mean": found.mean, f"{name}/std": found.std, f"{name}/n": found.n})
-    log.metrics({"vote/mcnemar_p_highest": float(against["p"].max())})
+    for row in against.to_dict("records"):
+        log.metrics({"vote/mcnemar_p": row["p"]}, step=row["seed"])

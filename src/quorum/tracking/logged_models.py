@@ -85,7 +85,7 @@ def log_vote(log: RunLog, bundles: Sequence[Path], rule: VotingRule, example: by
     """Log a vote of several networks, best first, as one model that holds them all, and their rule. Returns its id."""
     artifacts = {f"{_MEMBER}{place}": bundle for place, bundle in enumerate(bundles, 1)}
     with temporary_folder() as folder:
-        file = Path(folder, schema.VOTING_RULE)
+        file = folder / schema.VOTING_RULE
         file.write_text(rule.data())
         return _log(log, "served_vote.py", {**artifacts, "rule": file}, VOTE, example, params, "vote")
 
@@ -110,7 +110,7 @@ def _log(
         model_type=kind,
     )
     with temporary_folder() as folder:
-        path = Path(folder, "model")
+        path = folder / "model"
         mlflow.pyfunc.save_model(
             path,
             python_model=str(Path(__file__).with_name(script)),

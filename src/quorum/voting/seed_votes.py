@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from quorum.data.images import Pixels
 from quorum.data.pixel_store import PixelStore
 from quorum.errors import StudyError
-from quorum.inference import mcnemar, paired_interval
+from quorum.inference import mcnemar, paired_interval, plus_minus
 from quorum.summary import Summary, summarize
 from quorum.voting.vote import majority_vote
 
@@ -98,13 +98,15 @@ class SeedVotes:
         return [pixels.image(places[file]) for file in shown["file"]], shown[["true", VOTE, BEST]]
 
     def table(self, published: Mapping[str, float | None]) -> pd.DataFrame:
-        """Voters and vote with mean and std over the seeds, and the published accuracies by name if there are any."""
+        """Voters and vote with mean, std and half the 95% interval over the seeds, and the published accuracies by name
+        if there are any."""
         lines = []
         for name in self.names:
             line: dict[str, Any] = {"": name}
             for split in SPLITS:
                 found = self.of(name, split)
-                line |= {f"{split} mean": found.mean, f"{split} std": found.std}
+                values = {"mean": found.mean, "std": found.std, "± 95%": plus_minus(found)}
+                line |= {f"{split} {what}": value for what, value in values.items()}
             lines.append({**line, "n": found.n, "published": published.get(name)})
         table = pd.DataFrame(lines)
         return table.drop(columns="published") if table["published"].isna().all() else table
