@@ -50,10 +50,10 @@ class Promoted:
     Attributes:
         name: of the registered model.
         changed: whether any alias moved.
-        table: a row for each alias: `alias`, `version`, `model`, `trial`, `mean`, `std`, `± 95%` (half its interval) and
-            `n` of its validation accuracy, `run` (the training) and `was` (the version before); with confirm=,
-            `confirmed` (mean of the fresh seeds), `fresh seeds` (their number) and `mean - confirmed`, what the mean was
-            too high by since the trial was chosen for it (the winner's curse).
+        table: a row for each alias: `alias`, `version`, `model`, `trial`, `mean`, `std`, `± 95%` (half the interval of
+            the mean) and `n` of its validation accuracy, `run` (the training) and `was` (the version before); with
+            confirm=, `confirmed` (mean of the fresh seeds), `fresh seeds` (their number) and `mean - confirmed`, what
+            the mean was too high by since the trial was chosen for it (the winner's curse).
     """
 
     name: str
