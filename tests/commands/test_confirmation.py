@@ -109,6 +109,19 @@ def test_other_images_cannot_confirm(swept: Swept, image_tree: Path) -> None:
     assert "not those that the candidates were trained on" in answer.err
 
 
+def test_trials_that_answer_alike_are_one_whether_their_weights_were_kept_or_not(
+    swept: Swept, small_digits: Path
+) -> None:
+    client = MlflowClient()
+    for run in runs(schema.TRIAL_KIND):
+        for tag in {schema.MODEL_ID, schema.BEST_RUN} & run.data.tags.keys():
+            client.delete_tag(run.info.run_id, tag)
+    answer = swept.quorum(*words("promote", dataset="folder", path=small_digits, top=3))
+    assert answer.status == 2
+    assert "2 finished trials with different settings" in answer.err
+    assert "left out: 1 with the same answer to every image as a better one" in answer.err
+
+
 def without_weights(quorum: Quorum) -> tuple[str, str]:
     """Take the weights of the best trial away, as a sweep does that keeps fewer. Returns its run and its old model."""
     client = MlflowClient()

@@ -10,6 +10,7 @@ import pandas as pd
 
 from quorum import metric_names
 from quorum.errors import RegistryError
+from quorum.promotion.recorded import best_training
 from quorum.study.results import TrialResult
 from quorum.tracking import schema
 from quorum.tracking.queries import artifact, trials
@@ -125,7 +126,8 @@ def _comparable(store: TrackingStore, dataset: str, metric: str) -> tuple[int, s
 
 def _answers(store: TrackingStore, trial: TrialRecord) -> str:
     """What a trial's best seed answers, as a digest; a name of its own where its predictions were not kept."""
-    run_id = trial.best_seed_run or trial.run_id
+    best = best_training(store, trial)
+    run_id = best.run_id if best else trial.run_id
     file = artifact(store, run_id, schema.PREDICTIONS)
     if file is None:
         return run_id

@@ -6,9 +6,11 @@ import json
 
 from quorum.config import TrialConfig, parse_config
 from quorum.errors import RegistryError
+from quorum.metric_names import BEST_VAL_ACCURACY
+from quorum.summary import best_of
 from quorum.tracking import schema
-from quorum.tracking.queries import artifact
-from quorum.tracking.records import TrialRecord
+from quorum.tracking.queries import artifact, get_training
+from quorum.tracking.records import TrainingRecord, TrialRecord
 from quorum.tracking.store import TrackingStore
 
 
@@ -17,6 +19,14 @@ def seeds_of(trial: TrialRecord) -> dict[int, str]:
     if trial.kind == schema.TRAIN_KIND:
         return {int(trial.params["seed"]): trial.run_id}
     return {int(seed): run_id for seed, run_id in trial.seed_runs.items()}
+
+
+def best_training(store: TrackingStore, trial: TrialRecord) -> TrainingRecord | None:
+    """The training of a trial's best seed, whether its weights were kept or not; None where no seed finished."""
+    if trial.best_seed_run:
+        return get_training(store, trial.best_seed_run)
+    trainings = [get_training(store, run_id) for run_id in seeds_of(trial).values()]
+    return best_of(trainings, lambda one: one.metrics.get(BEST_VAL_ACCURACY))
 
 
 def config_of(store: TrackingStore, trial: TrialRecord) -> TrialConfig:

@@ -8,9 +8,8 @@ from quorum import metric_names
 from quorum.errors import RegistryError
 from quorum.promotion.candidates import Candidate
 from quorum.promotion.fresh_seeds import RunTrials
-from quorum.promotion.recorded import config_of, seeds_of
+from quorum.promotion.recorded import best_training, config_of
 from quorum.study.results import TrialRequest
-from quorum.summary import best_of
 from quorum.tracking.queries import get_training
 from quorum.tracking.records import TrainingRecord
 from quorum.tracking.runs import RunLog
@@ -37,7 +36,8 @@ def train_again(store: TrackingStore, candidate: Candidate, numerics: str, run_t
             be had, or comes out otherwise.
     """
     trial = candidate.trial
-    before = _best_seed(store, candidate)
+    before = best_training(store, trial)
+    assert before is not None, "a candidate has a mean"
     name = f"trial {trial.name!r} (run {trial.run_id}) kept no weights"
     for what, then, now in (("code", before.code_version, code_version()), ("machines", before.numerics, numerics)):
         if then != now:
@@ -53,14 +53,6 @@ def train_again(store: TrackingStore, candidate: Candidate, numerics: str, run_t
     RunLog(store, trial).set(model_id=again.model_id, best_seed_run=again.run_id)
     kept = dataclasses.replace(trial, model_id=again.model_id, best_seed_run=again.run_id)
     return dataclasses.replace(candidate, trial=kept)
-
-
-def _best_seed(store: TrackingStore, candidate: Candidate) -> TrainingRecord:
-    trainings = [get_training(store, run_id) for run_id in seeds_of(candidate.trial).values()]
-    best = best_of(trainings, lambda one: one.metrics.get(metric_names.BEST_VAL_ACCURACY))
-    if best is None:
-        raise RegistryError(f"run {candidate.trial.run_id} has no finished seed")
-    return best
 
 
 def _differing(before: TrainingRecord, again: TrainingRecord) -> str:
