@@ -122,7 +122,7 @@ def open_store(
         files = [image.name for image in catalogue.images]
         digest = _digest(catalogue.classes, files, hashes, catalogue.labels, catalogue.splits)
         home = folder / f"{catalogue.name}-{digest}-{resize}-v{FORMAT}"
-        store = _whole(home, verify=verify)
+        store = _load_undamaged(home, verify=verify)
         if store is None:
             _build(catalogue, hashes, home, resize, progress)
             store = _load(home)
@@ -133,8 +133,8 @@ def open_store(
     return store
 
 
-def _whole(home: Path, *, verify: bool) -> PixelStore | None:
-    """A store that was built before; None where there is none, or a damaged one, which is said."""
+def _load_undamaged(home: Path, *, verify: bool) -> PixelStore | None:
+    """A store that was built before; None where there is none, or where it is damaged, which a line reports."""
     if not home.is_dir():
         return None
     try:

@@ -82,7 +82,7 @@ def save_state(state: TrainingState, folder: Path) -> None:
 
 
 def load_state(folder: Path) -> TrainingState | None:
-    """The state in a folder, on the CPU, or None where there is none. One that is damaged is none, and said to be."""
+    """The state in a folder, on the CPU, or None where there is none. A damaged one counts as none; a line reports it."""
     if not (folder / "last.pt").is_file():
         return None
     try:

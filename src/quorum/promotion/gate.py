@@ -1,4 +1,4 @@
-"""Whether the new best trial may replace the champion: unless it is shown to be worse."""
+"""Whether the new best trial may replace the champion: it may, unless it is shown to be worse."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ ENOUGH = 3  # seeds that both have, for them to be paired by seed
 
 
 def gate(store: TrackingStore, champion: VersionRecord, challenger: VersionRecord, metric: str) -> Gate:
-    """Decide whether a challenger may replace the champion: unless the 95% interval of their paired difference lies
-    below zero.
+    """Decide whether a challenger may replace the champion. It may, unless the 95% interval of their paired difference
+    lies below zero.
 
     Paired by the fresh seeds that both have, else by any seeds that both have, if there are three; else by the
     validation images that the registered networks of both were right on. On other data nothing can be paired, and the

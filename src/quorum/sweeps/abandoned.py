@@ -16,8 +16,8 @@ from quorum.training.folders import WorkFolders
 def end_abandoned(store: TrackingStore, record: SweepRecord, folders: WorkFolders) -> None:
     """End the runs of unfinished sweeps that are the same but for code or data, and remove what they left on disk.
 
-    Only those that left something in this working folder or are said to be running, and none that another process works
-    on. One of another class of machine may go on there.
+    Only those whose run says that it is running, or whose states are in this working folder, and none that another
+    process works on. One of another class of machine may go on there.
 
     Args:
         store: the tracking store.

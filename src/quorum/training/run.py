@@ -40,7 +40,7 @@ def log_end(log: RunLog, job: Job, trained: Trained) -> None:
 
 
 def trained_before(log: RunLog, job: Job) -> Trained | None:
-    """What a training that was killed after its end had reported, if all of it stands: metrics, files and weights."""
+    """The result of a training that was killed after its end, if its metrics, files and weights are all there."""
     metrics = {name: value for name, value in log.record.metrics.items() if _is_final(name)}
     if not metrics or job.artifacts.exists() or not (job.bundle / WEIGHTS).is_file():
         return None

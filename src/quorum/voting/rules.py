@@ -141,7 +141,7 @@ class VotingRule:
 
 def greedy_weights(probabilities: Sequence[Probabilities], labels: NDArray[np.int64]) -> tuple[float, ...]:
     """Weights of members by ensemble selection: a member is added again and again, whichever makes the mean's negative
-    log-likelihood the least, and the best of all these means counts.
+    log-likelihood the least; the counts of the best of these means are the weights.
 
     Caruana, R. et al. (2004), Ensemble selection from libraries of models, ICML. Likelihood and not accuracy, whose
     steps are coarse on few images.
@@ -151,7 +151,7 @@ def greedy_weights(probabilities: Sequence[Probabilities], labels: NDArray[np.in
         labels: int64 [n], their true classes.
 
     Returns:
-        A weight for each member; their sum is 1. Equal members go to the first.
+        A weight for each member; their sum is 1. Of equal members the first has all the weight.
     """
     of_truth = np.stack([np.take_along_axis(one, labels[:, None], axis=1)[:, 0] for one in probabilities])
     counts, total = np.zeros(len(of_truth), dtype=int), np.zeros(len(labels))
