@@ -82,7 +82,7 @@ def save_state(state: TrainingState, folder: Path) -> None:
 
 
 def load_state(folder: Path) -> TrainingState | None:
-    """The state in a folder, on the CPU, or None where there is none. A damaged one counts as none; a line reports it."""
+    """The state in a folder, on the CPU, or None where there is none. A damaged one is reported and counts as none."""
     if not (folder / "last.pt").is_file():
         return None
     try:
