@@ -112,10 +112,12 @@ class _Call:
         return json.dumps(result.data) if options.json_ else result.text
 
     def open(self) -> None:
+        from quorum.tracking.recovery import end_runs_of_dead_processes
         from quorum.tracking.store import connect
 
         adopted, self.adopted = self.adopted, None
         self.store = connect(adopted)
+        end_runs_of_dead_processes(self.store)
 
     def explain(self, error: Exception) -> tuple[int, str]:
         """The exit status for an error, and what to say of it on one line."""
@@ -144,13 +146,13 @@ class _Call:
 
     def close(self) -> None:
         if self.store is not None:
-            from quorum.tracking.store import checkpoint_wal
+            from quorum.tracking.store import close
 
-            checkpoint_wal(self.store)
+            close(self.store)
 
 
 def _lost(error: Exception) -> str:
-    from quorum.tracking.store import lost
+    from quorum.tracking.patience import lost
 
     return lost(error)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -173,18 +174,19 @@ def test_only_the_best_trials_weights_are_kept(quorum: Quorum, small_digits: Pat
     assert len(weights) == len(models) <= 2
 
 
-def test_two_processes_do_not_work_on_the_same_sweep(quorum: Quorum, small_digits: Path) -> None:
+def test_two_processes_do_not_work_on_the_same_sweep_from_whatever_folder(quorum: Quorum, small_digits: Path) -> None:
     (quorum.folder / "study.yaml").write_text(STUDY.replace("epochs: 2", "epochs: 1").replace("[1, 2]", "[1]"))
     command = sweep_words(small_digits, seeds=0)
     others: list[Answer] = []
 
     def start_another(*_: object) -> None:
         if not others:
-            others.append(quorum(*command))
+            others.append(quorum(*command, "-P", "work_dir=another"))
 
     assert with_fault(Fault(start_another), quorum, command).status == 0
     assert others[0].status == 2
-    assert "being worked on by another process" in others[0].err
+    assert f"this sweep is being worked on by process {os.getpid()} of " in others[0].err
+    assert others[0].err.count("\n") == 1
 
 
 SAME = """\

@@ -18,9 +18,10 @@ from sqlalchemy import create_engine
 
 from quorum import tuning
 from quorum.errors import RegistryError
+from quorum.tracking.patience import lost
 from quorum.tracking.records import Record
 from quorum.tracking.runs import begin_run
-from quorum.tracking.store import checkpoint_wal, connect, lost
+from quorum.tracking.store import close, connect
 
 BEGIN = """
 from quorum.tracking.records import Record
@@ -62,7 +63,7 @@ def test_the_file_alone_is_the_store_once_it_is_settled(
     with begin_run(store, "a run", Record(kind="train")):
         pass
     assert mode(file) == "wal"
-    checkpoint_wal(store)
+    close(store)
     shutil.copy(file, tmp_path / "copy.db")
     [run] = MlflowClient(f"sqlite:///{tmp_path}/copy.db").search_runs(["0"])
     assert run.info.status == "FINISHED"
@@ -73,7 +74,7 @@ def test_nothing_is_written_ahead_on_a_network_folder(
 ) -> None:
     monkeypatch.setattr(tuning, "_file_system", lambda _: "nfs4")
     shutil.copy(empty_store, file)
-    checkpoint_wal(connect())
+    close(connect())
     assert mode(file) == "delete"
 
 
@@ -90,7 +91,8 @@ def test_a_file_that_is_no_store(file: Path) -> None:
         ("mysql+absent://me:secret@host/db", "Can't load plugin"),
         ("mysql://me:se/cr@et@host/db", "its driver is missing; pip install mysqlclient"),
         ("mysql+pymysql://me:secret@host/db", "its driver is missing; pip install pymysql"),
-        ("postgresql://me:secret@127.0.0.1:9/runs", r"its driver is missing; pip install 'psycopg\[binary\]'"),
+        ("postgresql+pg8000://me:secret@127.0.0.1:9/runs", "its driver is missing; pip install pg8000"),
+        ("postgresql://me:secret@127.0.0.1:9/runs", "Connection refused"),
         ("postgresql+psycopg2://me:secret@127.0.0.1:9/runs", "its driver is missing; pip install psycopg2-binary"),
         ("http://me:secret@127.0.0.1:9", "Connection refused"),
     ],

@@ -21,6 +21,7 @@ from quorum.errors import DataError, RegistryError
 from quorum.reporting import tables
 from quorum.temporary import temporary_folder
 from quorum.tracking import schema
+from quorum.tracking.leases import TURN
 from quorum.tracking.logged_models import fetch_bundles, log_vote
 from quorum.tracking.records import VersionRecord, VoteRecord
 from quorum.tracking.registry import best_members, model_name, register_vote, version_of, vote_name, vote_version
@@ -178,20 +179,21 @@ def _register(
     """The version of the registered vote with these members and this rule, made if there is none. Returns its URI."""
     name = vote_name(options.dataset)
     pinned = tuple(member.uri for member in members)
-    version = vote_version(store, name, pinned, rule.data())
-    if version is None:
-        model_id = log_vote(log, bundles, rule, example, {"members": list(pinned), "rule": rule.text})
-        log.set(model_id=model_id)
-        version = VersionRecord(
-            name=name,
-            version="",
-            model_id=model_id,
-            run_id=log.run_id,
-            description=f"Vote of {', '.join(pinned)}, best first. {rule.text}",
-            members=pinned,
-            rule=rule.data(),
-        )
-    return register_vote(store, version).uri
+    with store.leases.hold(f"vote {name}", "registration of a vote", TURN):
+        version = vote_version(store, name, pinned, rule.data())
+        if version is None:
+            model_id = log_vote(log, bundles, rule, example, {"members": list(pinned), "rule": rule.text})
+            log.set(model_id=model_id)
+            version = VersionRecord(
+                name=name,
+                version="",
+                model_id=model_id,
+                run_id=log.run_id,
+                description=f"Vote of {', '.join(pinned)}, best first. {rule.text}",
+                members=pinned,
+                rule=rule.data(),
+            )
+        return register_vote(store, version).uri
 
 
 def _log_page(

@@ -32,7 +32,7 @@ from quorum.sweeps.run import SweepSettings
 from quorum.sweeps.trial_list import run_trials
 from quorum.temporary import temporary_folder
 from quorum.tracking import registry, schema
-from quorum.tracking.lock import in_turn
+from quorum.tracking.leases import TURN
 from quorum.tracking.records import Record, VersionRecord
 from quorum.tracking.registry import Promotion, model_name, version_of
 from quorum.tracking.runs import RunLog, begin_run
@@ -106,12 +106,12 @@ def run_promotion(
     with begin_run(store, f"{verb} {name}", record) as log:
         log.params({"dataset": options.dataset, "top": options.top, "metric": options.metric})
         if options.rollback:
-            with in_turn(store.lock_file("registry"), "registry"):
+            with store.leases.hold(f"promotion {name}", "promotion", TURN):
                 promotion = registry.rollback(store, name)
         else:
             log.params({"confirm": options.confirm, "gate": options.gate})
             chosen = _choose(options, store, log, make_executor or functools.partial(executor_of, options))
-            with in_turn(store.lock_file("registry"), "registry"):
+            with store.leases.hold(f"promotion {name}", "promotion", TURN):
                 description, gated = _description(options), options.gate == "on"
                 promotion = promote_candidates(store, name, description, chosen, _ranked_by(options) if gated else None)
         for alias, version in promotion.removed.items():

@@ -17,7 +17,8 @@ from quorum.data.opened import OpenDataset, open_dataset
 from quorum.engine.device import use_device
 from quorum.errors import ConfigError, unknown
 from quorum.plugins import load_plugins
-from quorum.tracking.store import TrackingStore, checkpoint_wal, connect
+from quorum.tracking.recovery import end_runs_of_dead_processes
+from quorum.tracking.store import TrackingStore, close, connect
 from quorum.training.folders import WorkFolders
 from quorum.training.prepare import Preparer
 
@@ -56,9 +57,10 @@ def tracking() -> Iterator[TrackingStore]:
     """The tracking store that MLflow's own settings name, tidied up at the end."""
     store = connect()
     try:
+        end_runs_of_dead_processes(store)
         yield store
     finally:
-        checkpoint_wal(store)
+        close(store)
 
 
 def open_data(options: DataOptions, name: str, split_seed: int) -> OpenDataset:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from quorum.console import say
 from quorum.engine.state import discard_state
 from quorum.tracking import schema
-from quorum.tracking.lock import is_held
 from quorum.tracking.queries import family, search
 from quorum.tracking.records import SweepRecord
 from quorum.tracking.runs import RunLog, end_run
@@ -34,7 +33,7 @@ def end_abandoned(store: TrackingStore, record: SweepRecord, folders: WorkFolder
             )
             if then != now
         ]
-        if not changed or old.numerics != record.numerics or is_held(folders.work_dir, old.key) is not False:
+        if not changed or old.numerics != record.numerics or store.leases.is_held(old.key):
             continue
         if old.status != schema.RUNNING and not folders.checkpoints(old.run_id).exists():
             continue

@@ -24,7 +24,6 @@ from quorum.sweeps.seed_votes import log_vote, vote_of_study
 from quorum.sweeps.trials import TrialRunner
 from quorum.sweeps.weights import KeptWeights
 from quorum.tracking import schema
-from quorum.tracking.lock import exclusively
 from quorum.tracking.queries import Reuse, unfinished
 from quorum.tracking.records import SweepRecord
 from quorum.tracking.runs import RunLog, begin_run
@@ -111,7 +110,7 @@ def run_sweep(
         numerics=prepared.numerics,
     )
     name, store = source.file.stem, preparer.store
-    with exclusively(folders.work_dir, record.key, "sweep"):
+    with store.leases.hold(record.key, "sweep"):
         previous = unfinished(store, SweepRecord, schema.SWEEP_KIND, record.key)
         if previous is None:
             end_abandoned(store, record, folders)

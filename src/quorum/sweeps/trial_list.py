@@ -10,7 +10,6 @@ from quorum.study.results import TrialRequest, TrialResult
 from quorum.sweeps.executors import Executor
 from quorum.sweeps.run import SweepSettings, make_runner
 from quorum.tracking import schema
-from quorum.tracking.lock import exclusively
 from quorum.tracking.queries import unfinished
 from quorum.tracking.records import Record
 from quorum.tracking.runs import begin_run
@@ -58,7 +57,7 @@ def run_trials(
         numerics=prepared.numerics,
     )
     store = preparer.store
-    with exclusively(folders.work_dir, record.key, name):
+    with store.leases.hold(record.key, name):
         previous = unfinished(store, Record, record.kind, record.key)
         with begin_run(store, name, record, parent=parent, previous=previous) as log:
             log.params({"seeds": ",".join(map(str, settings.seeds)), "trials": len(requests)})

@@ -137,6 +137,11 @@ def family(store: TrackingStore, sweep_run_id: str) -> dict[str, TrainingRecord]
     return {record.key: record for record in search(store, TrainingRecord, sweep_run_id=sweep_run_id)}
 
 
+def children(store: TrackingStore, run_id: str) -> Iterator[Record]:
+    """The runs right below a run."""
+    return search(store, Record, having=[f"tags.`{schema.PARENT}` = '{run_id}'"])
+
+
 def get_training(store: TrackingStore, run_id: str) -> TrainingRecord:
     """A training by the id of its run. Raises RegistryError where there is none."""
     return get_record(store, TrainingRecord, run_id)

@@ -11,16 +11,18 @@ from typing import Any, Self
 
 from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModelInput, Metric, Param, RunTag
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
-from mlflow.tracking import MlflowClient
 
+from quorum.console import say
 from quorum.engine.history import EpochRecord
 from quorum.errors import QuorumError
 from quorum.tracking import schema
+from quorum.tracking.patience import PatientClient, passing
 from quorum.tracking.records import Record, as_text
 from quorum.tracking.store import TrackingStore
 
 _BATCH = 100  # parameters that MLflow takes in one call
 _METRICS = 1000  # metrics that MLflow takes in one call
+AWAY_SECONDS = 5.0  # between two tries to write epochs while the store is away
 SHARE = 0.005  # of a training's time that the writing of its epochs may take
 
 
@@ -48,6 +50,7 @@ class RunLog:
         self._waiting: list[list[Metric]] = []  # epochs that are not written yet
         self._written = 0.0  # when epochs were last written, and how many seconds it took
         self._cost = 0.0
+        self._away_since: float | None = None  # since when the store does not answer
 
     @property
     def run_id(self) -> str:
@@ -61,7 +64,9 @@ class RunLog:
         close_run(self, error)
 
     @property
-    def _client(self) -> MlflowClient:
+    def _client(self) -> PatientClient:
+        """For writing, which is over where another process has taken over this one's work."""
+        self.store.leases.check()
         return self.store.client
 
     def params(self, values: Mapping[str, Any]) -> None:
@@ -112,7 +117,29 @@ class RunLog:
                 self._waiting.append([Metric(key, value, now, record.epoch) for key, value in record.values.items()])
                 self._last_step = record.epoch
         if time.perf_counter() - self._written >= self._cost / SHARE:
-            self.flush()
+            self._flush_unless_away()
+
+    def _flush_unless_away(self) -> None:
+        """Write the epochs that wait. While the store is away they wait on, and the training goes on.
+
+        Raises:
+            Exception: MLflow's, where the store is away for longer than `PatientClient` waits.
+        """
+        try:
+            with self._client.once():
+                self.flush()
+        except Exception as error:
+            now = time.perf_counter()
+            reason, since = passing(error), self._away_since or now
+            if not reason or now - since >= self._client.limit:
+                raise
+            if self._away_since is None:
+                say(f"the tracking store does not answer ({reason}); epochs wait, and training goes on")
+            self._away_since, self._written, self._cost = since, now, AWAY_SECONDS * SHARE
+        else:
+            if self._away_since is not None:
+                say("the tracking store answers again, and the epochs that waited are written")
+            self._away_since = None
 
     def flush(self) -> None:
         """Write the epochs that wait, in as few calls as MLflow allows."""
@@ -123,6 +150,11 @@ class RunLog:
             del self._waiting[:whole]
         self._written = time.perf_counter()
         self._cost = self._written - started
+
+    def end(self, status: str) -> None:
+        """Give the run its last status."""
+        self._client.set_terminated(self.run_id, status)
+        self.store.leases.uncover(self.run_id)
 
     def set(self, **values: Any) -> None:
         """Set fields of the run's record, in one call."""
@@ -154,7 +186,7 @@ class RunLog:
         """Log all files of a folder, into a folder of the run's artifacts if one is named."""
         # The client would read the whole run first, to learn where its artifacts are.
         repository = get_artifact_repository(self.record.artifact_uri, tracking_uri=self.store.uri)
-        repository.log_artifacts(str(folder), where)
+        self._client.patiently(lambda: repository.log_artifacts(str(folder), where))
 
     def dataset(self, name: str, digest: str, source: str, counts: Mapping[str, int], context: str) -> None:
         """Log which data went in.
@@ -191,6 +223,15 @@ def begin_run(
         previous: a run that was begun before and goes on instead of a new one.
     """
     adopted = store.adopted if parent is None else None
+    log = _begun(store, adopted, name, record, parent, previous)
+    if parent is None:
+        store.leases.cover(log.run_id)
+    return log
+
+
+def _begun(
+    store: TrackingStore, adopted: Record | None, name: str, record: Record, parent: str | None, previous: Record | None
+) -> RunLog:
     if previous is not None:
         _reopen(store, previous)
         if adopted is not None and adopted.run_id != previous.run_id:
@@ -230,7 +271,7 @@ def close_run(log: RunLog, error: BaseException | None) -> None:
     """
     if error is None:
         log.flush()
-        log.store.client.set_terminated(log.run_id, schema.FINISHED)
+        log.end(schema.FINISHED)
     elif isinstance(error, KeyboardInterrupt):
         end_run(log, schema.KILLED, "stopped before it was finished; the same command goes on from here")
     elif isinstance(error, QuorumError):
@@ -244,7 +285,7 @@ def end_run(log: RunLog, status: str, reason: str) -> None:
     log.flush()
     log.set(reason=reason)
     log.note(reason)
-    log.store.client.set_terminated(log.run_id, status)
+    log.end(status)
 
 
 def fail_adopted(store: TrackingStore, reason: str) -> None:

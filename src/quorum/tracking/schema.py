@@ -29,6 +29,7 @@ WEIGHTS_RUN = "quorum.weights_run_id"  # of a training: the run that its first w
 SHARED_EPOCHS = "quorum.shared_epochs"  # of a training: epochs at its beginning that another run has trained
 SHARED_WITH = "quorum.shared_with"  # of a training: the run that trained them
 PROMOTION = "quorum.promotion"  # of a promotion's run, and, with a number, of the registered model: the ledger's entry
+PROCESS = "quorum.process."  # of an experiment, and a drawn name: a process that writes to it, see `leases.py`
 NOTE = "mlflow.note.content"
 PARENT = "mlflow.parentRunId"
 

@@ -21,18 +21,20 @@ from mlflow.environment_variables import (
 )
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
-from requests.exceptions import RequestException
 from sqlalchemy import create_engine, event
 from sqlalchemy.engine import Engine
-from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 
 from quorum import tuning
 from quorum.errors import RegistryError, masked
+from quorum.tracking.leases import Leases
+from quorum.tracking.patience import PatientClient
 from quorum.tracking.records import Record
 
 SQLITE = "sqlite:///"
 BUSY_SECONDS = 120  # to wait for a SQLite store that somebody else has locked
 ANSWER_SECONDS = 8  # that a store has to answer in when it is opened
+HTTP_RETRIES = 1  # of MLflow's own: `PatientClient` asks again, and longer
 DATABASES = ("postgresql", "mysql")
 DRIVERS = {
     "psycopg": "'psycopg[binary]'",
@@ -50,12 +52,14 @@ class TrackingStore:
         uri: of the store.
         experiment_id: where new runs go.
         adopted: the run that `mlflow run` made for this process, until something takes it.
+        leases: what this process is at work on, and the others.
     """
 
-    client: MlflowClient
+    client: PatientClient
     uri: str
     experiment_id: str
     adopted: Record | None
+    leases: Leases
 
     @functools.cached_property
     def experiments(self) -> list[str]:
@@ -67,11 +71,6 @@ class TrackingStore:
     def folder(self) -> Path:
         """The folder of a SQLite store; the working folder for any other."""
         return Path(self.uri.removeprefix(SQLITE)).resolve().parent if self.uri.startswith(SQLITE) else Path.cwd()
-
-    def lock_file(self, what: str) -> Path:
-        """The file of a lock that all who use the store see: beside it, where it is a SQLite file."""
-        name = Path(self.uri).name if self.uri.startswith(SQLITE) else ".quorum"
-        return self.folder / f"{name}.{what}.lock"
 
 
 def connect(adopted_run_id: str | None = None) -> TrackingStore:
@@ -90,14 +89,15 @@ def connect(adopted_run_id: str | None = None) -> TrackingStore:
     uri = mlflow.get_tracking_uri()
     try:
         client = _open_sqlite(uri) if uri.startswith(SQLITE) else _open_remote(uri)
-        adopted = Record.of(client.get_run(adopted_run_id)) if adopted_run_id else None
-        experiment_id = adopted.experiment_id if adopted else _experiment(client)
+        with client.once():
+            adopted = Record.of(client.get_run(adopted_run_id)) if adopted_run_id else None
+            experiment_id = adopted.experiment_id if adopted else _experiment(client)
     except (MlflowException, SQLAlchemyError, OSError, ImportError) as error:
         raise RegistryError(masked(f"tracking store {uri}: {' '.join(str(error).split())}")) from error
-    return TrackingStore(client, uri, experiment_id, adopted)
+    return TrackingStore(client, uri, experiment_id, adopted, Leases(MlflowClient(uri), experiment_id))
 
 
-def _open_sqlite(uri: str) -> MlflowClient:
+def _open_sqlite(uri: str) -> PatientClient:
     """A client for a SQLite store, which is made on the way where there is none: making the client does it."""
     file = Path(uri.removeprefix(SQLITE))
     if file.is_dir():
@@ -119,22 +119,25 @@ def _make(file: Path) -> None:
     part.replace(file)
 
 
-def _open_remote(uri: str) -> MlflowClient:
+def _open_remote(uri: str) -> PatientClient:
     """A client for a server or a database that answers at once: MLflow itself would ask again for minutes."""
     scheme = uri.partition(":")[0]
     if scheme.startswith(("http", "databricks")):
-        with _asked_once():
-            return _open(uri)
+        with _asking(retries=0, seconds=ANSWER_SECONDS):
+            client = _open(uri)
+        if not MLFLOW_HTTP_REQUEST_MAX_RETRIES.is_set():
+            MLFLOW_HTTP_REQUEST_MAX_RETRIES.set(HTTP_RETRIES)
+        return client
     if "://" in uri and scheme.partition("+")[0] in DATABASES:
         _probe(uri)
     return _open(uri)
 
 
 @contextlib.contextmanager
-def _asked_once() -> Iterator[None]:
-    """Have MLflow ask a server once and wait for its answer not for long, unless the user has said how often and how
+def _asking(*, retries: int, seconds: int) -> Iterator[None]:
+    """Have MLflow ask a server so often and wait so long for its answer, unless the user has said how often and how
     long."""
-    wanted = {MLFLOW_HTTP_REQUEST_MAX_RETRIES: 0, MLFLOW_HTTP_REQUEST_TIMEOUT: ANSWER_SECONDS}
+    wanted = {MLFLOW_HTTP_REQUEST_MAX_RETRIES: retries, MLFLOW_HTTP_REQUEST_TIMEOUT: seconds}
     added = {variable: value for variable, value in wanted.items() if not variable.is_set()}
     for variable, value in added.items():
         variable.set(value)
@@ -159,15 +162,18 @@ def _probe(uri: str) -> None:
         engine.dispose()
 
 
-def _open(uri: str) -> MlflowClient:
+def _open(uri: str) -> PatientClient:
     """A client for a store that answers."""
-    client = MlflowClient(uri)
-    client.search_experiments(max_results=1)
+    client = PatientClient(uri)
+    with client.once():
+        client.search_experiments(max_results=1)
     return client
 
 
-def checkpoint_wal(store: TrackingStore) -> None:
-    """Write what a SQLite store's log holds into its file, as far as nobody reads: the file alone is the store then."""
+def close(store: TrackingStore) -> None:
+    """End the work of this process with a store. What a SQLite store's log holds is written into its file, as far as
+    nobody reads: the file alone is the store then."""
+    store.leases.close()
     if store.uri.startswith(SQLITE):
         file = store.uri.removeprefix(SQLITE)
         with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(file, timeout=5)) as database:
@@ -181,23 +187,16 @@ def _on_connect(connection: object, _record: object) -> None:
         tuning.wait_less(connection)
 
 
-def lost(error: BaseException) -> str:
-    """Why a store cannot be reached, if an error comes of that, else ""."""
-    found: BaseException | None = error
-    while found is not None:
-        if isinstance(found, OperationalError | InterfaceError | sqlite3.OperationalError | RequestException):
-            return " ".join(str(getattr(found, "orig", found)).split())[:160]
-        found = found.__cause__ or found.__context__
-    text = " ".join(str(error).split())
-    return text[:160] if isinstance(error, MlflowException) and "API request to" in text else ""
-
-
-def _experiment(client: MlflowClient) -> str:
+def _experiment(client: PatientClient) -> str:
     name = MLFLOW_EXPERIMENT_NAME.get()
     if name is None:
         return "0"
     found = client.get_experiment_by_name(name)
-    return str(found.experiment_id if found else client.create_experiment(name))
+    if found is None:
+        with contextlib.suppress(MlflowException):  # another process makes it at the same time
+            return str(client.create_experiment(name))
+        found = client.get_experiment_by_name(name)
+    return str(found.experiment_id)
 
 
 def _quiet() -> None:

@@ -11,7 +11,6 @@ from quorum.engine.state import discard_state
 from quorum.engine.training import Progress, States
 from quorum.study.results import SeedResult
 from quorum.tracking import schema
-from quorum.tracking.lock import exclusively
 from quorum.tracking.queries import Reuse, finished_training, unfinished
 from quorum.tracking.records import TrainingRecord, training_identity
 from quorum.tracking.runs import RunLog, begin_run, point_adopted
@@ -52,7 +51,7 @@ def train_one(
     identity = training_identity(prepared.config, prepared.data_digest, prepared.numerics)
     key = digest_of(identity)
     record = TrainingRecord(**identity, kind=schema.TRAIN_KIND, key=key)
-    with exclusively(folders.work_dir, key, "training"):
+    with store.leases.hold(key, "training"):
         stored = finished_training(store, record, reuse) if reuse else None
         if stored is not None and stored.model_id:  # one whose weights were not kept is no answer
             point_adopted(store, stored)
