@@ -101,6 +101,11 @@ class Writes:
 
 def in_child(work: Callable[[], object]) -> int:
     """Do something in a forked process. Returns its status, negative for a signal."""
+    return os.waitstatus_to_exitcode(os.waitpid(start_child(work), 0)[1])
+
+
+def start_child(work: Callable[[], object]) -> int:
+    """Begin to do something in a forked process. Returns its id."""
     child = os.fork()
     if child == 0:
         status = 99
@@ -109,29 +114,44 @@ def in_child(work: Callable[[], object]) -> int:
             status = 0
         finally:
             os._exit(status)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    return child
 
 
 def sweep(folder: Path, images: Path, at: int = 0, *, after: bool = False) -> int:
     """Sweep STUDY in a folder, in a process of its own; the names of its writes go into `writes.json` there."""
 
     def work() -> None:
-        os.chdir(folder)
-        os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder}/mlflow.db"
-        os.environ.pop("MLFLOW_RUN_ID", None)
-        os.environ["MLFLOW_EXPERIMENT_NAME"] = "Default"
-        with (
-            Writes(at, after) as writes,
-            contextlib.redirect_stdout(io.StringIO()),
-            (folder / "told.txt").open("a") as told,
-            contextlib.redirect_stderr(told),
-        ):
-            status = main([*sweep_words(images, threads=1), "--json"])
+        with Writes(at, after) as writes:
+            status = _sweep(folder, images)
         if status:
             os._exit(status)
         (folder / "writes.json").write_text(json.dumps(writes.names))
 
     return in_child(work)
+
+
+def start_sweep(folder: Path, images: Path, jobs: int) -> int:
+    """Begin to sweep STUDY in a folder. Returns the id of the process, which is that of its group too, and which ends
+    with the command's status."""
+
+    def work() -> None:
+        os.setsid()
+        os._exit(_sweep(folder, images, jobs))
+
+    return start_child(work)
+
+
+def _sweep(folder: Path, images: Path, jobs: int = 1) -> int:
+    os.chdir(folder)
+    os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder}/mlflow.db"
+    os.environ.pop("MLFLOW_RUN_ID", None)
+    os.environ["MLFLOW_EXPERIMENT_NAME"] = "Default"
+    with (
+        contextlib.redirect_stdout(io.StringIO()),
+        (folder / "told.txt").open("a", buffering=1) as told,
+        contextlib.redirect_stderr(told),
+    ):
+        return main([*sweep_words(images, threads=1, jobs=jobs), "--json"])
 
 
 def begin(folder: Path, store: Path) -> Path:

@@ -13,7 +13,8 @@ from quorum.errors import StudyError
 from quorum.metric_names import BEST_VAL_ACCURACY
 from quorum.study.model import Study
 from quorum.study.results import SeedResult, StageResult, TrialRequest, TrialResult
-from quorum.sweeps.optuna_stages import OnBegin, open_storage, run_study
+from quorum.sweeps.optuna_stages import OnBegin, run_study
+from quorum.sweeps.optuna_storage import open_storage
 
 STUDY = Study.model_validate(
     {
@@ -77,7 +78,7 @@ class Executor:
 @pytest.fixture(scope="session")
 def storage(tmp_path_factory: pytest.TempPathFactory) -> RDBStorage:
     """One for all tests, as making one takes a second; each test has names of its own."""
-    return open_storage(tmp_path_factory.mktemp("optuna") / "optuna.db")
+    return open_storage(f"sqlite:///{tmp_path_factory.mktemp('optuna')}/optuna.db")
 
 
 def run(study: Study, storage: RDBStorage, executor: Executor, name: str) -> list[StageResult]:

@@ -78,6 +78,24 @@ def test_nothing_is_written_ahead_on_a_network_folder(
     assert mode(file) == "delete"
 
 
+def test_a_folder_that_was_moved_is_refused_since_files_would_go_to_the_old_place(
+    file: Path, empty_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, after = tmp_path / "before", tmp_path / "after"
+    before.mkdir()
+    shutil.copy(empty_store, before / "mlflow.db")
+    monkeypatch.chdir(before)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db")
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "mine")
+    close(connect())
+    before.rename(after)
+    monkeypatch.chdir(after)
+    with pytest.raises(RegistryError, match=r"before, which is gone; was that folder moved\? Move it back, or link"):
+        connect()
+    before.symlink_to(after)
+    close(connect())
+
+
 def test_a_file_that_is_no_store(file: Path) -> None:
     file.write_text("no database " * 100)
     with pytest.raises(RegistryError, match=r"mlflow\.db: .*not a database"):

@@ -131,6 +131,11 @@ class SweepOptions(StudyOptions, JobOptions):
     study: str | None = Field(
         None, description="study file, or its name in sweeps/DATASET/; by default the name of the model"
     )
+    optuna_storage: str | None = Field(
+        None,
+        description="URL of a database for Optuna's studies; by default the tracking store's PostgreSQL, or optuna.db "
+        "beside its SQLite file, or in work_dir",
+    )
     keep: int = Field(3, ge=1, description="trials of the sweep whose best seed's weights are kept")
     reuse: Reuse = Field(
         True,

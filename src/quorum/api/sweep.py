@@ -176,7 +176,7 @@ def run_study_file(
     source = find_study(options.sweeps_dir, options.study, overrides)
     given = {key: value for key, value in overrides.items() if key != "dataset"}
     first = _check(source, given)
-    settings = SweepSettings(options.seeds, options.keep, options.reuse, options.state_gb)
+    settings = SweepSettings(options.seeds, options.keep, options.reuse, options.state_gb, options.optuna_storage)
     preparer = preparer_of(options, first, store, worker_threads(options))
     executor = make_executor or functools.partial(executor_of, options)
     return SweepRun.of(store, run_sweep(source, given, settings, preparer, folders_of(options), executor))

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 import optuna
-from filelock import FileLock
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState
 
@@ -35,14 +35,18 @@ Yields:
 """
 
 SAMPLER_SEED = 0
+A = TypeVar("A")
 
 
-def open_storage(file: Path) -> optuna.storages.RDBStorage:
-    """Optuna's SQLite storage, created under a lock: two processes that create it at once would collide."""
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{file}.lock"):
-        return optuna.storages.RDBStorage(f"sqlite:///{file}", engine_kwargs={"connect_args": {"timeout": 60}})
+class Patiently(Protocol):
+    """Makes a call to the storage, and makes it again where the storage is away for a while."""
+
+    def __call__(self, call: Callable[[], A], again: Callable[[], A] | None = None) -> A:
+        """The answer of `call`; after a first try of which it is not known whether it was done, that of `again`."""
+
+
+def _at_once(call: Callable[[], A], again: Callable[[], A] | None = None) -> A:
+    return call()
 
 
 def run_study(
@@ -52,6 +56,7 @@ def run_study(
     name: str,
     execute: Execute,
     on_stage: Callable[[StageResult], None] = lambda _result: None,
+    patiently: Patiently = _at_once,
 ) -> list[StageResult]:
     """Run all stages, each around the best trial of the one before.
 
@@ -62,6 +67,7 @@ def run_study(
         name: of this sweep; its Optuna studies are `name/stage`.
         execute: runs trials over their seeds, or yields their results if they have been run.
         on_stage: called with each stage's result when its last trial has ended.
+        patiently: makes the calls to the storage.
 
     Raises:
         StudyError: when all trials of a stage failed, so that the next stage has nothing to start from.
@@ -70,14 +76,18 @@ def run_study(
     base = first
     for number, stage in enumerate(study.stages):
         base = base.replace(**stage.set)
-        optuna_study = optuna.create_study(
-            storage=storage, study_name=f"{name}/{stage.name}", direction="maximize", load_if_exists=True
+        create = functools.partial(
+            optuna.create_study,
+            storage=storage,
+            study_name=f"{name}/{stage.name}",
+            direction="maximize",
+            load_if_exists=True,
         )
+        reported = Reported(patiently(create), study.metric, patiently)
         if stage.search == "grid":
-            look_ahead = functools.partial(possible, study, number)
-            trials = _run_grid(stage, base, optuna_study, study.metric, execute, look_ahead)
+            trials = _run_grid(stage, base, reported, execute, functools.partial(possible, study, number))
         else:
-            trials = _run_tpe(stage, base, optuna_study, study.metric, execute)
+            trials = _run_tpe(stage, base, reported, execute)
         result = StageResult(stage, tuple(trials), study.metric)
         results.append(result)
         on_stage(result)
@@ -88,11 +98,31 @@ def run_study(
     return results
 
 
+@dataclass(frozen=True)
+class Reported:
+    """A stage's study in Optuna's storage.
+
+    Attributes:
+        study: it.
+        metric: of a training, whose mean over the seeds a trial is reported with.
+        patiently: makes the calls to the storage.
+    """
+
+    study: optuna.Study
+    metric: str
+    patiently: Patiently
+
+    def end(self, number: int, result: TrialResult) -> None:
+        """Tell Optuna the mean of a running trial's metric, or that it failed; nothing of one that has ended."""
+        state = TrialState.FAIL if result.failed else None
+        value = None if result.failed else result.of(self.metric).mean
+        self.patiently(lambda: self.study.tell(number, value, state=state, skip_if_finished=True))
+
+
 def _run_grid(
     stage: Stage,
     base: TrialConfig,
-    optuna_study: optuna.Study,
-    metric: str,
+    reported: Reported,
     execute: Execute,
     look_ahead: Callable[[Sequence[TrialConfig]], list[TrialConfig]],
 ) -> list[TrialResult]:
@@ -102,7 +132,7 @@ def _run_grid(
     settings.
     """
     requests = [_request(stage, base, number, settings) for number, settings in enumerate(stage.grid())]
-    trials = _GridTrials(optuna_study, [request.settings for request in requests], metric)
+    trials = _GridTrials(reported, [request.settings for request in requests])
     results: dict[int, TrialResult] = {}
     for result in execute(requests, look_ahead([request.config for request in requests]), trials.begin):
         trials.end(result)
@@ -117,23 +147,34 @@ class _GridTrials:
     stop its study with the last.
     """
 
-    def __init__(self, optuna_study: optuna.Study, grid: Sequence[Settings], metric: str) -> None:
-        self._study, self._metric = optuna_study, metric
+    def __init__(self, reported: Reported, grid: Sequence[Settings]) -> None:
+        self._reported = reported
         names = grid[0].keys()
         self._distributions = {name: _distribution_of([settings[name] for settings in grid]) for name in names}
-        stored = optuna_study.get_trials(deepcopy=False)
+        reported.patiently(self._read)
+
+    def _read(self) -> None:
+        stored = self._reported.study.get_trials(deepcopy=False)
         self._count = len(stored)
         self._numbers = {frozenset(trial.params.items()): trial.number for trial in stored}
         self._ended = {trial.number for trial in stored if trial.state.is_finished()}
 
     def begin(self, request: TrialRequest) -> None:
         """Add a trial as running, in one transaction, unless it is there."""
+
+        def again() -> None:
+            self._read()
+            self._add(request)
+
+        self._reported.patiently(lambda: self._add(request), again)
+
+    def _add(self, request: TrialRequest) -> None:
         key = frozenset(request.settings.items())
         if key not in self._numbers:
             running = optuna.trial.create_trial(
                 state=TrialState.RUNNING, params=request.settings, distributions=self._distributions
             )
-            self._study.add_trial(running)
+            self._reported.study.add_trial(running)
             self._numbers[key] = self._count  # this process alone writes to the study
             self._count += 1
 
@@ -142,37 +183,27 @@ class _GridTrials:
         self.begin(result.request)
         number = self._numbers[frozenset(result.request.settings.items())]
         if number not in self._ended:
-            _report(self._study, number, result, self._metric)
+            self._reported.end(number, result)
             self._ended.add(number)
 
 
-def _run_tpe(
-    stage: Stage, base: TrialConfig, optuna_study: optuna.Study, metric: str, execute: Execute
-) -> list[TrialResult]:
+def _run_tpe(stage: Stage, base: TrialConfig, reported: Reported, execute: Execute) -> list[TrialResult]:
     """A search, one trial after the other: each depends on those before."""
     distributions = {name: _distribution(name, stage.ranges[name]) for name in stage.varied}
     results = []
     for number in range(stage.budget):
         # A sampler of its own for each trial, so that an interrupted search goes on as it would have.
-        optuna_study.sampler = optuna.samplers.TPESampler(seed=SAMPLER_SEED + number, multivariate=True)
-        settings = _ask(optuna_study, number, distributions)
+        reported.study.sampler = optuna.samplers.TPESampler(seed=SAMPLER_SEED + number, multivariate=True)
+        ask = functools.partial(_ask, reported.study, number, distributions)
+        settings = reported.patiently(ask)
         (result,) = execute([_request(stage, base, number, settings)], [], lambda _request: None)
-        if not optuna_study.get_trials(deepcopy=False)[number].state.is_finished():
-            _report(optuna_study, number, result, metric)
+        reported.end(number, result)
         results.append(result)
     return results
 
 
 def _request(stage: Stage, base: TrialConfig, number: int, settings: Settings) -> TrialRequest:
     return TrialRequest(stage.name, number, settings, base.replace(**settings))
-
-
-def _report(optuna_study: optuna.Study, number: int, result: TrialResult, metric: str) -> None:
-    """Tell Optuna the mean of a running trial's metric, or that it failed."""
-    if result.failed:
-        optuna_study.tell(number, state=TrialState.FAIL)
-    else:
-        optuna_study.tell(number, result.of(metric).mean)
 
 
 def _ask(optuna_study: optuna.Study, number: int, distributions: dict[str, BaseDistribution]) -> Settings:

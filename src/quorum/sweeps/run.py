@@ -18,7 +18,8 @@ from quorum.sweeps.abandoned import end_abandoned
 from quorum.sweeps.checkpoints import Checkpoints
 from quorum.sweeps.cost import Cost
 from quorum.sweeps.executors import Executor
-from quorum.sweeps.optuna_stages import open_storage, run_study
+from quorum.sweeps.optuna_stages import run_study
+from quorum.sweeps.optuna_storage import open_storage, storage_url
 from quorum.sweeps.runs import SweepRuns
 from quorum.sweeps.seed_votes import log_vote, vote_of_study
 from quorum.sweeps.trials import TrialRunner
@@ -47,12 +48,14 @@ class SweepSettings:
         keep: trials whose best seed's weights are kept.
         reuse: whether stored trainings are linked instead of repeated, and which.
         state_gb: gigabytes of disk for states that trainings share, at most.
+        optuna_storage: URL of the database for Optuna's studies; None: see `optuna_storage.storage_url`.
     """
 
     seeds: tuple[int, ...] = (0, 1, 2)
     keep: int = 3
     reuse: Reuse = True
     state_gb: float = 20.0
+    optuna_storage: str | None = None
 
 
 @dataclass(frozen=True)
@@ -110,6 +113,7 @@ def run_sweep(
         numerics=prepared.numerics,
     )
     name, store = source.file.stem, preparer.store
+    optuna_url = storage_url(store, folders.work_dir, settings.optuna_storage)
     with store.leases.hold(record.key, "sweep"):
         previous = unfinished(store, SweepRecord, schema.SWEEP_KIND, record.key)
         if previous is None:
@@ -118,7 +122,7 @@ def run_sweep(
             log.dataset(study.dataset, prepared.data_digest, prepared.source, prepared.counts, "training")
             log.params({"study": name, "dataset": study.dataset, "seeds": ",".join(map(str, settings.seeds))})
             with make_runner(log, settings, preparer, folders, make_executor()) as runner:
-                results = _run_stages(study, first, runner, log)
+                results = _run_stages(study, first, optuna_url, runner, log)
             return _finish(study, results, prepared.pixels, Cost.of(results, runner.checkpoints.peak), log)
 
 
@@ -154,7 +158,9 @@ def _as_run(study: Study, planned: Sequence[PlannedTrial], overrides: Mapping[st
     return study if same else study.changed_by(overrides)
 
 
-def _run_stages(study: Study, first: TrialConfig, runner: TrialRunner, log: RunLog) -> list[StageResult]:
+def _run_stages(
+    study: Study, first: TrialConfig, optuna_url: str, runner: TrialRunner, log: RunLog
+) -> list[StageResult]:
     """Run all stages, and log each when it is done."""
     results: list[StageResult] = []
 
@@ -163,7 +169,8 @@ def _run_stages(study: Study, first: TrialConfig, runner: TrialRunner, log: RunL
         runner.weights.log()
         page.log_stage(study, results, log)
 
-    run_study(study, first, open_storage(log.store.folder / "optuna.db"), log.run_id, runner.execute, on_stage)
+    storage, patiently = open_storage(optuna_url), log.store.patiently
+    run_study(study, first, storage, log.run_id, runner.execute, on_stage, patiently)
     return results
 
 

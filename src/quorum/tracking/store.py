@@ -8,9 +8,10 @@ import logging
 import os
 import sqlite3
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import mlflow
 from filelock import FileLock
@@ -21,26 +22,23 @@ from mlflow.environment_variables import (
 )
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
-from sqlalchemy import create_engine, event
+from mlflow.utils.file_utils import local_file_uri_to_path
+from mlflow.utils.uri import is_local_uri
+from sqlalchemy import event
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from quorum import tuning
 from quorum.errors import RegistryError, masked
+from quorum.tracking.databases import ANSWER_SECONDS, alone, server_of
 from quorum.tracking.leases import Leases
 from quorum.tracking.patience import PatientClient
 from quorum.tracking.records import Record
 
+A = TypeVar("A")
 SQLITE = "sqlite:///"
 BUSY_SECONDS = 120  # to wait for a SQLite store that somebody else has locked
-ANSWER_SECONDS = 8  # that a store has to answer in when it is opened
 HTTP_RETRIES = 1  # of MLflow's own: `PatientClient` asks again, and longer
-DATABASES = ("postgresql", "mysql")
-DRIVERS = {
-    "psycopg": "'psycopg[binary]'",
-    "psycopg2": "psycopg2-binary",
-    "MySQLdb": "mysqlclient",
-}  # and their packages
 
 
 @dataclass(frozen=True)
@@ -72,6 +70,10 @@ class TrackingStore:
         """The folder of a SQLite store; the working folder for any other."""
         return Path(self.uri.removeprefix(SQLITE)).resolve().parent if self.uri.startswith(SQLITE) else Path.cwd()
 
+    def patiently(self, call: Callable[[], A], again: Callable[[], A] | None = None) -> A:
+        """See PatientClient: for calls that this store's database or server answers in another way."""
+        return self.client.patiently(call, again)
+
 
 def connect(adopted_run_id: str | None = None) -> TrackingStore:
     """Open the store that MLflow's own settings name, and adopt the run that `mlflow run` made, if there is one.
@@ -94,7 +96,25 @@ def connect(adopted_run_id: str | None = None) -> TrackingStore:
             experiment_id = adopted.experiment_id if adopted else _experiment(client)
     except (MlflowException, SQLAlchemyError, OSError, ImportError) as error:
         raise RegistryError(masked(f"tracking store {uri}: {' '.join(str(error).split())}")) from error
+    if uri.startswith(SQLITE) and (gone := _moved(client.get_experiment(experiment_id).artifact_location)) is not None:
+        raise RegistryError(
+            f"tracking store {masked(uri)}: its files belong in {gone}, which is gone; was that folder moved? "
+            f"Move it back, or link its old place to the new one (ln -s)"
+        )
     return TrackingStore(client, uri, experiment_id, adopted, Leases(MlflowClient(uri), experiment_id))
+
+
+def _moved(location: str) -> Path | None:
+    """The folder in which an experiment's files were kept, if it lay on this machine and is there no more.
+
+    Args:
+        location: of the experiment's artifacts, as MLflow keeps it: FOLDER/mlruns/ID unless somebody has set another.
+    """
+    if not is_local_uri(location):
+        return None
+    place = Path(local_file_uri_to_path(location))
+    above = [place, *place.parents][:3]
+    return None if any(folder.exists() for folder in above) else above[-1]
 
 
 def _open_sqlite(uri: str) -> PatientClient:
@@ -128,9 +148,10 @@ def _open_remote(uri: str) -> PatientClient:
         if not MLFLOW_HTTP_REQUEST_MAX_RETRIES.is_set():
             MLFLOW_HTTP_REQUEST_MAX_RETRIES.set(HTTP_RETRIES)
         return client
-    if "://" in uri and scheme.partition("+")[0] in DATABASES:
-        _probe(uri)
-    return _open(uri)
+    if not server_of(uri):
+        return _open(uri)
+    with alone(uri, "tracking store"):  # opening makes or migrates its tables
+        return _open(uri)
 
 
 @contextlib.contextmanager
@@ -146,20 +167,6 @@ def _asking(*, retries: int, seconds: int) -> Iterator[None]:
     finally:
         for variable in added:
             variable.unset()
-
-
-def _probe(uri: str) -> None:
-    """Connect to a database once. Raises RegistryError where its driver is missing, SQLAlchemyError where it does not
-    answer."""
-    try:
-        engine = create_engine(uri, connect_args={"connect_timeout": ANSWER_SECONDS})
-    except ModuleNotFoundError as error:
-        package = DRIVERS.get(str(error.name), str(error.name))
-        raise RegistryError(masked(f"tracking store {uri}: its driver is missing; pip install {package}")) from error
-    try:
-        engine.connect().close()
-    finally:
-        engine.dispose()
 
 
 def _open(uri: str) -> PatientClient:
