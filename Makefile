@@ -5,7 +5,7 @@ BIN := $(CURDIR)/$(VENV)/bin
 export PATH := $(BIN):$(PATH)
 export PYTHONUNBUFFERED := 1
 
-.PHONY: demo check test unit all-tests faults lint clean
+.PHONY: demo check test unit all-tests faults random-kills lint clean
 
 $(VENV)/ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -41,6 +41,10 @@ all-tests: $(VENV)/ready
 # A small sweep killed before and after every one of its writes, and given again; about half an hour.
 faults: $(VENV)/ready
 	OMP_NUM_THREADS=1 python -m tests.faults
+
+# Five hundred sweeps killed at random moments, and given again; an hour or two.
+random-kills: $(VENV)/ready
+	OMP_NUM_THREADS=1 python -m tests.faults.random_kills
 
 lint: $(VENV)/ready
 	ruff check src tests benchmarks
