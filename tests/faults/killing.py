@@ -162,6 +162,15 @@ def begin(folder: Path, store: Path) -> Path:
     return folder
 
 
+def sweep_finished(folder: Path) -> bool:
+    """Whether the sweep's run has its last status, so that the command given again would begin another."""
+    if not (folder / "mlflow.db").exists():
+        return False
+    query = "SELECT 1 FROM runs JOIN tags USING (run_uuid) WHERE key = 'quorum.kind' AND value = 'sweep' AND status = ?"
+    with contextlib.closing(sqlite3.connect(folder / "mlflow.db")) as database:
+        return database.execute(query, ["FINISHED"]).fetchone() is not None
+
+
 def contents(folder: Path) -> dict[str, Any]:
     """All that a finished sweep left, without names that are drawn and times that pass: to be compared with another."""
     with contextlib.closing(sqlite3.connect(folder / "mlflow.db")) as database:

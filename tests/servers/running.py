@@ -87,11 +87,12 @@ class Server:
     folder: Path
     port: int
     environment: Mapping[str, str]
+    host: str = "127.0.0.1"
     process: subprocess.Popen[bytes] | None = None
 
     @property
     def uri(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self.host}:{self.port}"
 
     def start(self) -> None:
         """Start it and wait until it answers."""
@@ -132,11 +133,11 @@ def running(server: Server) -> Iterator[Server]:
         server.stop()
 
 
-def s3(folder: Path) -> Server:
+def s3(folder: Path, host: str = "127.0.0.1") -> Server:
     """A server that speaks S3, with nothing in it."""
     port = free_port()
-    command = [str(Path(sys.executable).with_name("moto_server")), "-H", "127.0.0.1", "-p", str(port)]
-    return Server(command, folder, port, KEYS)
+    command = [str(Path(sys.executable).with_name("moto_server")), "-H", host, "-p", str(port)]
+    return Server(command, folder, port, KEYS, host)
 
 
 def make_bucket(server: Server, name: str) -> None:
