@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import os
 import random
 import shutil
@@ -141,16 +142,19 @@ def run(numbers: Sequence[int]) -> int:
         store = folder / "empty.db"
         in_child(lambda: MlflowClient(f"sqlite:///{store}").search_experiments())
         expected, seconds = {}, {}
-        for jobs in (1, 2):
-            place = begin(folder / f"undisturbed-{jobs}", store)
+        for kind in itertools.product((1, 2), (False, True)):
+            jobs, fresh = kind
+            place = begin(folder / f"undisturbed-{jobs}-{fresh}", store)
+            if fresh:
+                (place / "mlflow.db").unlink()
             started = time.monotonic()
             assert not os.waitpid(start_sweep(place, folder / "digits", jobs), 0)[1], (place / "told.txt").read_text()
-            expected[jobs], seconds[jobs] = contents(place), time.monotonic() - started
+            expected[kind], seconds[kind] = contents(place), time.monotonic() - started
         for kill in map(draw, numbers):
             place = folder / str(kill.number)
             with _all_gone_at_the_end() as groups:
-                problems = strike(kill, place, folder / "digits", seconds[kill.jobs], store, groups)
-            problems += [] if problems else differences(contents(place), expected[kill.jobs])
+                problems = strike(kill, place, folder / "digits", seconds[kill.jobs, kill.fresh], store, groups)
+            problems += [] if problems else differences(contents(place), expected[kill.jobs, kill.fresh])
             counted += Counter(signal.Signals(sent).name for sent in kill.signals)
             counted += Counter([f"{kill.victim}, jobs={kill.jobs}", *(["in the first command"] if kill.fresh else [])])
             if problems:

@@ -180,9 +180,7 @@ def findings(result: dict[str, Any], uri: str, experiment: str) -> dict[str, Any
             for point in client.get_metric_history(run.info.run_id, metric):
                 history[names[run.info.run_id], metric, point.step, point.value] += 1
     return {
-        "tables": [
-            [{name: trial[name] for name in figures} for trial in stage["trials"]] for stage in result["stages"]
-        ],
+        "tables": [[trial[name] for name in figures] for stage in result["stages"] for trial in stage["trials"]],
         "statuses": sorted((names[run.info.run_id], run.info.status) for run in runs),
         "history": history,
         "weights": sorted(_digests(client, runs)),
