@@ -36,6 +36,7 @@ from quorum.engine.training import States, Training
 from quorum.errors import DivergedError
 from quorum.metric_names import VAL_ACCURACY
 from quorum.models import build, parameter_groups
+from quorum.shared_folder import SharedFolder
 from quorum.study.file import load_study
 from quorum.study.plan import plan
 from quorum.study.prefix import TrainingPath
@@ -131,7 +132,7 @@ Result = tuple[float, float] | str  # validation and test accuracy, or why there
 
 def _train_tree(configs: list[TrialConfig], batches: Batches, kept: Path) -> tuple[dict[TrialConfig, Result], int]:
     """Train configurations as a tree: their results, and the epochs that were trained."""
-    checkpoints = Checkpoints(kept, limit=float("inf"))
+    checkpoints = Checkpoints(SharedFolder(kept.parent, kept.name), limit=float("inf"))
     schedule: Schedule[None] = Schedule(checkpoints)
     schedule.plan(dict.fromkeys(map(TrainingPath, configs)))
     results: dict[TrialConfig, Result] = {}

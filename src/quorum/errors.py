@@ -39,6 +39,10 @@ class RegistryError(QuorumError):
     """A run, registered model, version or alias that is missing or does not fit."""
 
 
+class StorageError(QuorumError):
+    """A storage that cannot be reached, written or read, or files that are missing in it."""
+
+
 class TrainingError(QuorumError):
     """A training that failed. It ends the run of its seed, not the sweep."""
 

@@ -146,7 +146,7 @@ def test_a_damaged_store_is_told_and_made_anew(
     first = open_store(catalogue, tmp_path / "stores")
     pixels = np.array(first.pixels)
     assert first.folder is not None
-    damage(first.folder / name)
+    damage(first.folder.path / name)
     second = open_store(catalogue, tmp_path / "stores")
     told = capfd.readouterr().err
     assert "this pixel store is damaged" in told
@@ -163,7 +163,7 @@ def test_a_byte_that_changed_behind_its_time_is_seen_when_all_is_verified(
     catalogue = load_catalogue("folder", Path(), image_tree)
     first = open_store(catalogue, tmp_path / "stores")
     assert first.folder is not None
-    file = first.folder / "pixels.bin"
+    file = first.folder.path / "pixels.bin"
     times = file.stat()
     flip(file)
     os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))

@@ -22,6 +22,7 @@ from quorum.engine.device import resolve_precision
 from quorum.engine.history import EpochRecord
 from quorum.engine.training import States, Training
 from quorum.models import build, parameter_groups
+from quorum.shared_folder import SharedFolder
 from quorum.study.prefix import TrainingPath
 from tests.e2e.test_real_images import CALTECH_CLASSES, link_images
 from tests.engine.test_training import CONFIG, training
@@ -46,8 +47,8 @@ def as_tree(make: Make, configs: Sequence[TrialConfig], folder: Path) -> tuple[d
     while (running := schedule.start()) is not None:
         nodes = running.path.nodes
         states = States(
-            start=folder / nodes[running.start - 1] if running.start else None,
-            keep={epoch: folder / nodes[epoch - 1] for epoch in running.keep},
+            start=SharedFolder(folder, nodes[running.start - 1]) if running.start else None,
+            keep={epoch: SharedFolder(folder, nodes[epoch - 1]) for epoch in running.keep},
         )
         *results[running.path.config], epochs = finish(make(running.path.config), states)
         trained += epochs

@@ -21,6 +21,7 @@ from quorum.errors import DivergedError, ModelError
 from quorum.models import build, parameter_groups
 from quorum.randomness import generator
 from quorum.recipe import recipe_of
+from quorum.shared_folder import SharedFolder
 
 CONFIG = TrialConfig(
     model="scratch-simple",
@@ -104,9 +105,9 @@ def test_an_interrupted_training_goes_on_bit_for_bit(
     whole = training(config, dropout=True)
     run(whole)
     torch.manual_seed(99)  # whatever else was drawn before plays no part
-    run(training(config, dropout=True), States(own=tmp_path), stop_after)
+    run(training(config, dropout=True), States(own=SharedFolder(tmp_path, "own")), stop_after)
     second = training(config, dropout=True)
-    told = run(second, States(own=tmp_path))
+    told = run(second, States(own=SharedFolder(tmp_path, "own")))
     if share > 1:  # every epoch was written
         assert told[0].restored
         assert [record.epoch for record in told[0].records] == list(range(1, stop_after + 1))
@@ -123,19 +124,21 @@ def test_a_training_begins_bit_for_bit_from_the_state_of_another_one(tmp_path: P
     alone = training(long, dropout=True)
     run(alone)
     first = training(short, dropout=True)
-    told = run(first, States(keep={3: tmp_path / "third"}))
+    told = run(first, States(keep={3: SharedFolder(tmp_path, "third")}))
     assert [progress.kept for progress in told] == [False, False, True, False, False]
     second = training(long, dropout=True)
-    told = run(second, States(start=tmp_path / "third"))
+    told = run(second, States(start=SharedFolder(tmp_path, "third")))
     assert [record.epoch for record in told[0].records] == [1, 2, 3]
     assert figures(second.history) == figures(alone.history)
     assert same_weights(second, alone)
 
 
 def test_the_furthest_state_is_gone_on_from(tmp_path: Path) -> None:
-    run(training(CONFIG), States(keep={2: tmp_path / "a", 4: tmp_path / "b"}))
+    run(training(CONFIG), States(keep={2: SharedFolder(tmp_path, "a"), 4: SharedFolder(tmp_path, "b")}))
     for own, start in (("a", "b"), ("b", "a")):
-        restored = next(training(CONFIG).run(States(own=tmp_path / own, start=tmp_path / start)))
+        restored = next(
+            training(CONFIG).run(States(own=SharedFolder(tmp_path, own), start=SharedFolder(tmp_path, start)))
+        )
         assert len(restored.records) == 4
 
 
@@ -243,7 +246,7 @@ def test_the_learning_rate_follows_the_schedule() -> None:
 
 def test_a_loss_that_is_not_finite_ends_the_training_with_the_epoch(tmp_path: Path) -> None:
     with pytest.raises(DivergedError, match=r"loss is (nan|inf) in epoch 1 \(lr 1e\+30\)"):
-        run(training(CONFIG.replace(lr=1e30)), States(own=tmp_path))
+        run(training(CONFIG.replace(lr=1e30)), States(own=SharedFolder(tmp_path, "own")))
     assert not list(tmp_path.iterdir())
 
 
@@ -311,8 +314,8 @@ def test_a_damaged_state_is_told_and_trained_again(
     monkeypatch.setattr("quorum.engine.training.SAVING_SHARE", 1e9)
     whole = training(CONFIG)
     run(whole)
-    run(training(CONFIG), States(own=tmp_path), stop_after=3)
-    [file] = tmp_path.glob(name)
+    run(training(CONFIG), States(own=SharedFolder(tmp_path, "own")), stop_after=3)
+    [file] = (tmp_path / "own").glob(name)
     content = bytearray(file.read_bytes())
     content[len(content) // 2] ^= 0xFF
     damaged = {"flip": bytes(content), "cut": bytes(content[:-100]), "empty": b"", "gone": None}[damage]
@@ -321,7 +324,7 @@ def test_a_damaged_state_is_told_and_trained_again(
     else:
         file.write_bytes(damaged)
     again = training(CONFIG)
-    told = run(again, States(own=tmp_path))
+    told = run(again, States(own=SharedFolder(tmp_path, "own")))
     assert not told[0].restored
     assert same_weights(again, whole)
     if damage != "gone" or name != "last.pt":

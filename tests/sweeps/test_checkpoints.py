@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from quorum.config import TrialConfig
+from quorum.shared_folder import SharedFolder
 from quorum.sweeps.checkpoints import RUN, Checkpoints
 
 CONFIG = TrialConfig(model="scratch-simple")
@@ -13,13 +14,14 @@ PLENTY = 1e12
 
 def write(checkpoints: Checkpoints, node: str, size: int = 1000) -> None:
     assert checkpoints.reserve(node, CONFIG)
-    checkpoints.place(node).mkdir()
-    (checkpoints.place(node) / "last.pt").write_bytes(b"0" * size)
+    with checkpoints.place(node).writing() as folder:
+        folder.mkdir()
+        (folder / "last.pt").write_bytes(b"0" * size)
     checkpoints.written(node, f"run of {node}")
 
 
 def test_a_state_counts_once_it_is_written(tmp_path: Path) -> None:
-    checkpoints = Checkpoints(tmp_path / "kept", PLENTY)
+    checkpoints = Checkpoints(SharedFolder(tmp_path, "kept"), PLENTY)
     assert checkpoints.reserve("a", CONFIG)
     assert not checkpoints.nodes
     write(checkpoints, "b")
@@ -29,19 +31,19 @@ def test_a_state_counts_once_it_is_written(tmp_path: Path) -> None:
 
 
 def test_what_an_interrupted_sweep_left_is_found_and_what_it_was_writing_is_deleted(tmp_path: Path) -> None:
-    write(Checkpoints(tmp_path / "kept", PLENTY), "a")
+    write(Checkpoints(SharedFolder(tmp_path, "kept"), PLENTY), "a")
     half = tmp_path / "kept" / "b"
     half.mkdir()
     (half / "last.pt").write_bytes(b"0")
-    checkpoints = Checkpoints(tmp_path / "kept", PLENTY)
+    checkpoints = Checkpoints(SharedFolder(tmp_path, "kept"), PLENTY)
     assert set(checkpoints.nodes) == {"a"}
     assert not half.exists()
-    assert (checkpoints.place("a") / RUN).is_file()
+    assert (checkpoints.place("a").path / RUN).is_file()
 
 
 def test_what_finds_no_room_is_refused_and_room_is_given_back(tmp_path: Path) -> None:
     weights = 4 * 545_098  # bytes of the parameters of scratch-simple for two classes; three times in a state
-    checkpoints = Checkpoints(tmp_path / "kept", 3.5 * weights)
+    checkpoints = Checkpoints(SharedFolder(tmp_path, "kept"), 3.5 * weights)
     assert checkpoints.reserve("a", CONFIG)
     assert not checkpoints.reserve("b", CONFIG)
     assert checkpoints.refused == 1
@@ -50,11 +52,11 @@ def test_what_finds_no_room_is_refused_and_room_is_given_back(tmp_path: Path) ->
 
 
 def test_the_limit_is_half_of_the_free_disk_at_most(tmp_path: Path) -> None:
-    assert Checkpoints(tmp_path / "kept", float("inf")).limit < 1e18
+    assert Checkpoints(SharedFolder(tmp_path, "kept"), float("inf")).limit < 1e18
 
 
 def test_all_of_them_go_at_the_end(tmp_path: Path) -> None:
-    checkpoints = Checkpoints(tmp_path / "kept", PLENTY)
+    checkpoints = Checkpoints(SharedFolder(tmp_path, "kept"), PLENTY)
     write(checkpoints, "a")
     checkpoints.drop(["a", "unknown"])
     assert not checkpoints.nodes
@@ -64,10 +66,10 @@ def test_all_of_them_go_at_the_end(tmp_path: Path) -> None:
 
 
 def test_the_peak_is_known_to_a_sweep_that_goes_on(tmp_path: Path) -> None:
-    first = Checkpoints(tmp_path, PLENTY)
+    first = Checkpoints(SharedFolder(tmp_path, "kept"), PLENTY)
     write(first, "a", 300)
     write(first, "b", 200)
     first.drop(["a"])
-    again = Checkpoints(tmp_path, PLENTY)
+    again = Checkpoints(SharedFolder(tmp_path, "kept"), PLENTY)
     assert again.peak == first.peak >= 500
     assert again.nodes == {"b"}

@@ -11,6 +11,7 @@ from quorum.config import TrialConfig
 from quorum.data.opened import open_dataset
 from quorum.engine.device import use_device
 from quorum.engine.training import States
+from quorum.shared_folder import SharedFolder
 from quorum.study.file import load_study
 from quorum.study.plan import plan
 from quorum.tracking.store import connect
@@ -69,7 +70,7 @@ def test_twice_the_same(quorum: Quorum, tmp_path: Path, network: str, device: st
     found = []
     for number in range(2):
         folder = tmp_path / str(number)
-        job = Job("job", "run", prepared, States(), folder / "artifacts", folder / "bundle")
+        job = Job("job", "run", prepared, States(), SharedFolder(folder, "artifacts"), SharedFolder(folder, "bundle"))
         *_, trained = train(job, lambda _images: None)
         assert isinstance(trained, Trained)
         weights = torch.load(folder / "bundle" / "weights.pt", weights_only=True)

@@ -10,7 +10,7 @@ from quorum.training.folders import WorkFolders
 def test_each_run_has_folders_of_its_own() -> None:
     folders = WorkFolders(Path("work"))
     places = [
-        place(run)
+        place(run).path
         for run in ("a", "b")
         for place in (folders.state, folders.bundle, folders.artifacts, folders.checkpoints)
     ]

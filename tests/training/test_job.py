@@ -15,6 +15,7 @@ from quorum.data.preprocess import Preprocess
 from quorum.data.sources.folder import catalogue
 from quorum.engine.metrics import METRICS
 from quorum.engine.training import States
+from quorum.shared_folder import SharedFolder
 from quorum.tracking.schema import PREDICTIONS
 from quorum.training.job import Job, Trained, train
 from quorum.training.prepared import PreparedTraining
@@ -41,7 +42,7 @@ def test_a_training_reports_every_metric_of_its_best_and_last_epoch_and_of_the_t
     )
     batches = Batches.alike(store, Preprocess(32, 32, "half"), torch.device("cpu"))
     prepared = PreparedTraining(config, None, batches, "made up", "cpu x")
-    job = Job("a job", "run", prepared, States(), tmp_path / "artifacts", tmp_path / "bundle")
+    job = Job("a job", "run", prepared, States(), SharedFolder(tmp_path, "artifacts"), SharedFolder(tmp_path, "bundle"))
     *_, trained = train(job, lambda _images: None)
     assert isinstance(trained, Trained)
     names = ["loss", *METRICS]
@@ -50,12 +51,12 @@ def test_a_training_reports_every_metric_of_its_best_and_last_epoch_and_of_the_t
         *(f"{place}_{name}" for place in ("best/val", "last/val") for name in names),
         *(f"{place}{name}" for place in ("test/", "last/test_") for name in names),
     }
-    curves = pd.read_csv(job.artifacts / "curves.csv").set_index("epoch")
+    curves = pd.read_csv(job.artifacts.path / "curves.csv").set_index("epoch")
     best = int(trained.metrics["best/epoch"])
     assert best == curves["val/accuracy"].idxmax()
     for name in names:
         assert trained.metrics[f"best/val_{name}"] == pytest.approx(curves[f"val/{name}"][best])
         assert trained.metrics[f"last/val_{name}"] == pytest.approx(curves[f"val/{name}"][3])
-    predictions = pd.read_csv(job.artifacts / PREDICTIONS)
+    predictions = pd.read_csv(job.artifacts.path / PREDICTIONS)
     test = predictions[predictions["split"] == "test"]
     assert trained.metrics["test/accuracy"] == pytest.approx((test["true"] == test["predicted"]).mean())

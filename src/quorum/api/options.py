@@ -85,16 +85,31 @@ class ComputeOptions(DataOptions):
     )
 
 
-class JobOptions(ComputeOptions):
+class TrainingOptions(ComputeOptions):
+    """Where trainings leave what others go on from."""
+
+    storage: str | None = Field(
+        None,
+        description="path or URL (s3://BUCKET/PREFIX) by which machines that share no folder hand on states, weights, "
+        "files and pixels; by default they stay in work_dir",
+    )
+    cache_gb: float = Field(
+        20.0, ge=0, description="gigabytes of this machine's disk for copies of what lies in storage, as far as unused"
+    )
+
+
+class JobOptions(TrainingOptions):
     """How several trainings are done."""
 
     jobs: int = Field(1, ge=1, le=256, description="trainings side by side, each in a process of its own")
     state_gb: float = Field(
-        20.0, ge=0, description="gigabytes of disk for states that trainings share, at most; 0: share none"
+        20.0,
+        ge=0,
+        description="gigabytes of disk (of storage, if given) for states that trainings share, at most; 0: none",
     )
 
 
-class TrainOptions(ComputeOptions):
+class TrainOptions(TrainingOptions):
     """Options of `train`."""
 
     reuse: Reuse = Field(

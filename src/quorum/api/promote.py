@@ -134,7 +134,8 @@ def _choose(
     chosen = list(selection.chosen)
     if not options.confirm and all(one.trial.model_id for one in chosen):
         return chosen
-    preparer = preparer_of(options, config_of(store, chosen[0].trial), store, worker_threads(options))
+    folders = folders_of(options)
+    preparer = preparer_of(options, config_of(store, chosen[0].trial), store, folders, worker_threads(options))
     digest = preparer.prepare(config_of(store, chosen[0].trial)).data_digest
     if digest != chosen[0].trial.data_digest:
         raise RegistryError(
@@ -144,7 +145,7 @@ def _choose(
 
     def run(name: str, keep: int, reuse: bool, requests: Sequence[TrialRequest], seeds: tuple[int, ...]) -> Any:
         settings = SweepSettings(seeds, keep, reuse, options.state_gb)
-        return run_trials(name, requests, settings, preparer, folders_of(options), make_executor, log.run_id)
+        return run_trials(name, requests, settings, preparer, folders, make_executor, log.run_id)
 
     if options.confirm:
         say(f"{options.confirm} fresh seeds for {len(chosen)} candidates")

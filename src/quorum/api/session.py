@@ -5,18 +5,20 @@ from __future__ import annotations
 import contextlib
 import inspect
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
-from quorum.api.options import ComputeOptions, DataOptions, Options
+from quorum.api.options import ComputeOptions, DataOptions, Options, TrainingOptions
 from quorum.config import TrialConfig, describe
 from quorum.data.opened import OpenDataset, open_dataset
 from quorum.engine.device import use_device
 from quorum.errors import ConfigError, unknown
 from quorum.plugins import load_plugins
+from quorum.storage import Storage
 from quorum.tracking.recovery import end_runs_of_dead_processes
 from quorum.tracking.store import TrackingStore, close, connect
 from quorum.training.folders import WorkFolders
@@ -63,8 +65,9 @@ def tracking() -> Iterator[TrackingStore]:
         close(store)
 
 
-def open_data(options: DataOptions, name: str, split_seed: int) -> OpenDataset:
-    """The data set that the options name. Raises DataError where it is missing."""
+def open_data(options: DataOptions, name: str, split_seed: int, storage: Storage | None = None) -> OpenDataset:
+    """The data set that the options name, whose pixels other machines find in a storage if there is one. Raises
+    DataError where it is missing."""
     return open_dataset(
         name,
         data_dir=options.data_dir,
@@ -73,6 +76,7 @@ def open_data(options: DataOptions, name: str, split_seed: int) -> OpenDataset:
         work_dir=options.work_dir,
         skip_bad=options.skip_bad,
         verify=options.verify,
+        storage=storage,
     )
 
 
@@ -81,22 +85,35 @@ def device_of(options: ComputeOptions) -> torch.device:
     return use_device(options.device, options.threads)
 
 
-def preparer_of(options: ComputeOptions, config: TrialConfig, store: TrackingStore, threads: int = 0) -> Preparer:
+def preparer_of(
+    options: ComputeOptions, config: TrialConfig, store: TrackingStore, folders: WorkFolders, threads: int = 0
+) -> Preparer:
     """What prepares trainings on the data set and split of a configuration.
 
     Args:
         options: where data is, and where it is computed.
         config: the configuration.
         store: the tracking store.
+        folders: where trainings keep what is not tracked yet.
         threads: of torch, in the processes that compute; 0 for as many as this one has.
     """
     device = device_of(options)
-    return Preparer(open_data(options, config.dataset, config.split_seed), device, store, threads)
+    data = open_data(options, config.dataset, config.split_seed, folders.storage)
+    return Preparer(data, device, store, threads, folders)
 
 
-def folders_of(options: Options) -> WorkFolders:
-    """Where trainings keep what is not tracked yet."""
-    return WorkFolders(options.work_dir)
+def folders_of(options: TrainingOptions) -> WorkFolders:
+    """Where trainings keep what is not tracked yet.
+
+    Raises:
+        StorageError: for a storage that does not take, give and remove files.
+    """
+    if options.storage is None:
+        return WorkFolders(options.work_dir)
+    storage = Storage.at(options.storage, options.cache_gb)
+    if Path(storage.url) == options.work_dir.resolve():
+        raise ConfigError("storage: is work_dir, which holds this machine's copies; give another folder")
+    return WorkFolders(options.work_dir, storage)
 
 
 def documented(kind: type[Options], *positional: str, trial: bool = False) -> Callable[[F], F]:

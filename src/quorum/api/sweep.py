@@ -177,9 +177,10 @@ def run_study_file(
     given = {key: value for key, value in overrides.items() if key != "dataset"}
     first = _check(source, given)
     settings = SweepSettings(options.seeds, options.keep, options.reuse, options.state_gb, options.optuna_storage)
-    preparer = preparer_of(options, first, store, worker_threads(options))
+    folders = folders_of(options)
+    preparer = preparer_of(options, first, store, folders, worker_threads(options))
     executor = make_executor or functools.partial(executor_of, options)
-    return SweepRun.of(store, run_sweep(source, given, settings, preparer, folders_of(options), executor))
+    return SweepRun.of(store, run_sweep(source, given, settings, preparer, folders, executor))
 
 
 def executor_of(options: JobOptions) -> Executor[Job, Progress | Trained]:

@@ -90,5 +90,6 @@ def run_training(
         work: does the training, see `quorum.training.job.train`.
     """
     config = parse_config(TrialConfig, trial, "the settings")
-    preparer = preparer_of(options, config, store)
-    return TrainedRun.of(store, train_one(config, preparer, folders_of(options), reuse=options.reuse, work=work))
+    folders = folders_of(options)
+    preparer = preparer_of(options, config, store, folders)
+    return TrainedRun.of(store, train_one(config, preparer, folders, reuse=options.reuse, work=work))

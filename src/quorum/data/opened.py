@@ -17,6 +17,7 @@ from quorum.data.batches import Batches
 from quorum.data.pixel_store import PixelStore, open_store
 from quorum.data.preprocess import preprocess_of
 from quorum.errors import DataError
+from quorum.storage import Storage
 
 
 @dataclass
@@ -29,6 +30,7 @@ class OpenDataset:
         stores: folder of the pixel stores.
         skip_bad: whether unreadable images are left out instead of refused.
         verify: whether every image file is read once, even where its stamp says that it has not changed.
+        storage: where other machines find the pixel stores.
     """
 
     catalogue: Catalogue
@@ -36,6 +38,7 @@ class OpenDataset:
     stores: Path
     skip_bad: bool = False
     verify: bool = False
+    storage: Storage | None = None
     _opened: dict[int, PixelStore] = field(default_factory=dict)
 
     def pixels(self, resize: int = 0) -> PixelStore:
@@ -70,6 +73,7 @@ class OpenDataset:
                     skip_bad=self.skip_bad,
                     verify=self.verify and not self._opened,
                     progress=advance,
+                    storage=self.storage,
                 )
             self._opened[resize] = opened
             if skipped := len(opened.skipped):
@@ -86,6 +90,7 @@ def open_dataset(
     work_dir: Path,
     skip_bad: bool,
     verify: bool = False,
+    storage: Storage | None = None,
 ) -> OpenDataset:
     """A data set by name.
 
@@ -97,6 +102,7 @@ def open_dataset(
         work_dir: pixel stores are kept in its `pixels/`.
         skip_bad: leave unreadable images out instead of refusing the data set.
         verify: read every image file, even where its stamp says that it has not changed.
+        storage: where other machines find the pixel stores.
 
     Raises:
         DataError: where it is missing.
@@ -104,7 +110,7 @@ def open_dataset(
     catalogue = load_catalogue(name, data_dir, path, split_seed)
     kind = dataset(name)
     source = str((path or data_dir / name).resolve()) if kind.needs_folder else kind.source
-    return OpenDataset(catalogue, source, work_dir / "pixels", skip_bad, verify)
+    return OpenDataset(catalogue, source, work_dir / "pixels", skip_bad, verify, storage)
 
 
 def example_image(pixels: PixelStore) -> bytes:

@@ -3,7 +3,8 @@
 `pixels.bin` holds the images back to back as [height, width, 3] bytes; `index.npz` their offsets, sizes, labels and
 splits; `meta.json` names, classes and the digest; `checksums.json` a checksum of each. A store is built beside its
 final place and renamed, so it is either whole or absent, and it is keyed by its content: a changed image, label or
-split makes another store, and the same images at another place do not. A damaged one is made anew.
+split makes another store, and the same images at another place do not. A damaged one is made anew. With a storage,
+machines that lack the folder fetch it once, when a process there is sent the store.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ from quorum.data.content import UNREADABLE, content_hashes
 from quorum.data.images import Pixels, refuse_bad
 from quorum.data.resize import resize_shorter_side
 from quorum.errors import DataError
+from quorum.shared_folder import SharedFolder
+from quorum.storage import Storage
 
 FORMAT = 3  # part of every key: raise it when what is stored changes
 PIXELS, INDEX, META, SUMS = "pixels.bin", "index.npz", "meta.json", "checksums.json"
@@ -64,12 +67,13 @@ class PixelStore:
     splits: dict[str, Indices]
     digest: str
     skipped: tuple[str, ...]
-    folder: Path | None = None
+    folder: SharedFolder | None = None
 
-    def __reduce__(self) -> tuple[Callable[[Path], PixelStore], tuple[Path]]:
-        """Pickled, a store is its folder: another process maps the same file, and no pixels are copied."""
+    def __reduce__(self) -> tuple[Callable[[SharedFolder], PixelStore], tuple[SharedFolder]]:
+        """Pickled, a store is its folder: processes of one machine map the same file, and no pixels are copied."""
         if self.folder is None:
             raise TypeError("a pixel store that was made in memory cannot go to another process")
+        self.folder.offer()
         return _opened, (self.folder,)
 
     @functools.cached_property
@@ -102,6 +106,7 @@ def open_store(
     skip_bad: bool = False,
     verify: bool = False,
     progress: Callable[[int, int], None] | None = None,
+    storage: Storage | None = None,
 ) -> PixelStore:
     """The pixel store of a data set, built first if it is not there yet.
 
@@ -112,6 +117,7 @@ def open_store(
         skip_bad: leave unreadable images out instead of refusing the data set.
         verify: read every image file, even those whose stamp says that they have not changed since they were read.
         progress: called with images done and images in all while building.
+        storage: where machines that do not see the folder find the store.
 
     Raises:
         DataError: for unreadable images, named and counted, unless `skip_bad`.
@@ -121,10 +127,13 @@ def open_store(
         hashes = content_hashes(catalogue.images, folder / f"{catalogue.name}-hashes.json", verify=verify)
         files = [image.name for image in catalogue.images]
         digest = _digest(catalogue.classes, files, hashes, catalogue.labels, catalogue.splits)
-        home = folder / f"{catalogue.name}-{digest}-{resize}-v{FORMAT}"
+        # Another machine's folder is another one, so with a storage a relative one stays so.
+        work_dir = folder.parent.resolve() if storage is None else folder.parent
+        home = SharedFolder(work_dir, f"{folder.name}/{catalogue.name}-{digest}-{resize}-v{FORMAT}", storage)
+        home.keep()
         store = _load_undamaged(home, verify=verify)
         if store is None:
-            _build(catalogue, hashes, home, resize, progress)
+            _build(catalogue, hashes, home.path, resize, progress)
             store = _load(home)
     if not skip_bad:
         refuse_bad(store.skipped, len(catalogue.images))
@@ -133,8 +142,9 @@ def open_store(
     return store
 
 
-def _load_undamaged(home: Path, *, verify: bool) -> PixelStore | None:
+def _load_undamaged(folder: SharedFolder, *, verify: bool) -> PixelStore | None:
     """A store that was built before; None where there is none, or where it is damaged, which a line reports."""
+    home = folder.path
     if not home.is_dir():
         return None
     try:
@@ -143,7 +153,7 @@ def _load_undamaged(home: Path, *, verify: bool) -> PixelStore | None:
         changed = (home / PIXELS).stat().st_mtime_ns > (home / SUMS).stat().st_mtime_ns
         files = [INDEX, META, *([PIXELS] if changed or verify else [])]
         damaged = [name for name in files if _crc(home / name) != sums[name]]
-        store = None if damaged else _load(home)
+        store = None if damaged else _load(folder)
         if store is not None and len(store.pixels) == int(3 * (store.heights * store.widths).sum()):
             return store
         problem = f"{', '.join(damaged) or PIXELS} does not have its checksum"
@@ -163,11 +173,16 @@ def _crc(file: Path) -> int:
 
 
 @functools.lru_cache(maxsize=8)
-def _opened(home: Path) -> PixelStore:
-    return _load(home)
+def _opened(folder: SharedFolder) -> PixelStore:
+    folder.keep()
+    with folder.reading() as home:
+        if home is None:
+            raise DataError(f"{folder}: this pixel store is gone; the same command makes it anew")
+        return _load(folder)
 
 
-def _load(home: Path) -> PixelStore:
+def _load(folder: SharedFolder) -> PixelStore:
+    home = folder.path
     meta = json.loads((home / META).read_text())
     with np.load(home / INDEX, allow_pickle=False) as index:
         arrays = {name: index[name] for name in index.files}
@@ -183,7 +198,7 @@ def _load(home: Path) -> PixelStore:
         splits={split: arrays[split] for split in SPLITS},
         digest=meta["digest"],
         skipped=tuple(meta["skipped"]),
-        folder=home.resolve(),
+        folder=folder,
     )
 
 

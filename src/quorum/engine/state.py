@@ -12,7 +12,6 @@ import copy
 import errno
 import os
 import pickle  # for the name of its error alone
-import shutil
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,11 +101,6 @@ def _load(file: Path) -> Any:
     if damaged is not None:
         raise zipfile.BadZipFile(f"{file.name}: {damaged} does not have its checksum")
     return torch.load(file, map_location="cpu", weights_only=True)
-
-
-def discard_state(folder: Path) -> None:
-    """Remove a state that is no longer needed."""
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 def save_atomically(value: Any, file: Path) -> None:

@@ -6,7 +6,6 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Protocol
 
 import torch
@@ -23,6 +22,7 @@ from quorum.metric_names import EPOCH_SECONDS, IMAGES_PER_SECOND, LR, split_metr
 from quorum.randomness import seed_everything
 from quorum.recipe import Recipe, recipe_of
 from quorum.schedules import check_schedule
+from quorum.shared_folder import SharedFolder
 
 SAVING_SHARE = 0.05  # of the time, at most, goes into writing states
 FIRST_COST = 0.05  # seconds that writing one is taken to need, until one has been written
@@ -65,13 +65,18 @@ class States:
         keep: where to keep the state after some epochs, for others to begin from.
     """
 
-    own: Path | None = None
-    start: Path | None = None
-    keep: Mapping[int, Path] = field(default_factory=dict)
+    own: SharedFolder | None = None
+    start: SharedFolder | None = None
+    keep: Mapping[int, SharedFolder] = field(default_factory=dict)
 
     def load(self) -> TrainingState | None:
         """The furthest state to begin from, or None for the first epoch."""
-        found = [state for folder in (self.own, self.start) if folder and (state := load_state(folder))]
+        found: list[TrainingState] = []
+        for folder in (self.own, self.start):
+            if folder is not None:
+                with folder.reading() as path:
+                    if path is not None and (state := load_state(path)) is not None:
+                        found.append(state)
         return max(found, key=lambda state: len(state.history.records), default=None)
 
 
@@ -147,7 +152,8 @@ class Training:
             record = self.run_epoch(epoch, on_batch)
             kept = epoch in states.keep
             if kept:
-                save_state(self.state(), states.keep[epoch])
+                with states.keep[epoch].writing() as folder:
+                    save_state(self.state(), folder)
             else:
                 saver.maybe_save(self.state)
             yield Progress((record,), kept=kept)
@@ -203,7 +209,7 @@ class Training:
 class _Saver:
     """Writes the state after every epoch, or after every few where writing would cost more than its share."""
 
-    def __init__(self, folder: Path | None) -> None:
+    def __init__(self, folder: SharedFolder | None) -> None:
         self.folder = folder
         self.cost = FIRST_COST
         self.saved = time.perf_counter()
@@ -212,6 +218,7 @@ class _Saver:
         started = time.perf_counter()
         if self.folder is None or started - self.saved < self.cost / SAVING_SHARE:
             return
-        save_state(state(), self.folder)
+        with self.folder.writing() as folder:
+            save_state(state(), folder)
         self.saved = time.perf_counter()
         self.cost = self.saved - started

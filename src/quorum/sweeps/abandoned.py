@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from quorum.console import say
-from quorum.engine.state import discard_state
 from quorum.tracking import schema
 from quorum.tracking.queries import family, search
 from quorum.tracking.records import SweepRecord
@@ -41,8 +40,8 @@ def end_abandoned(store: TrackingStore, record: SweepRecord, folders: WorkFolder
         say(f"sweep {old.run_id}: {reason}")
         for run in family(store, old.run_id).values():
             for left in (folders.state(run.run_id), folders.bundle(run.run_id), folders.artifacts(run.run_id)):
-                discard_state(left)
+                left.discard()
             if run.status == schema.RUNNING:
                 end_run(RunLog(store, run), schema.KILLED, reason)
-        discard_state(folders.checkpoints(old.run_id))
+        folders.checkpoints(old.run_id).discard()
         end_run(RunLog(store, old), schema.KILLED, reason)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterable, Set
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from quorum.config import TrialConfig
 from quorum.engine.optimizers import state_tensors
 from quorum.models import on_meta
+from quorum.shared_folder import SharedFolder
 
-LIMIT_OF_FREE = 0.5  # of the disk's free space at most, whatever limit is given
+LIMIT_OF_FREE = 0.5  # of the disk's free space at most, whatever limit is given; a storage's is not known
 RUN = "run.txt"
 PEAK = "peak.txt"  # bytes that were used at most, for a sweep that goes on
 
@@ -27,7 +27,7 @@ class Checkpoints:
         refused: states that found no room.
     """
 
-    folder: Path
+    folder: SharedFolder
     limit: float
     peak: int = 0
     refused: int = 0
@@ -35,24 +35,24 @@ class Checkpoints:
     _reserved: dict[str, int] = field(default_factory=dict)  # bytes by node, estimated
 
     def __post_init__(self) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        if (peak := self.folder / PEAK).is_file():
-            self.peak = int(peak.read_text() or 0)
-        self.limit = min(self.limit, LIMIT_OF_FREE * shutil.disk_usage(self.folder).free)
-        for path in self.folder.iterdir():
-            if (path / RUN).is_file():
-                self._written[path.name] = _size(path)
-            elif path.is_dir():  # killed while it was written
-                shutil.rmtree(path, ignore_errors=True)
+        self.folder.create()
+        self.peak = int(self.folder.text(PEAK) or 0)
+        if self.folder.storage is None:
+            self.limit = min(self.limit, LIMIT_OF_FREE * shutil.disk_usage(self.folder.path).free)
+        for node, size in self.folder.sizes().items():
+            if self.place(node).text(RUN) is not None:
+                self._written[node] = size
+            else:  # killed while it was written
+                self.place(node).discard()
 
     @property
     def nodes(self) -> Set[str]:
         """Nodes whose states are kept."""
         return self._written.keys()
 
-    def place(self, node: str) -> Path:
+    def place(self, node: str) -> SharedFolder:
         """The folder of a node's state."""
-        return self.folder / node
+        return self.folder.child(node)
 
     def reserve(self, node: str, config: TrialConfig) -> bool:
         """Find room for the state of a training at a node. False where there is none."""
@@ -65,32 +65,31 @@ class Checkpoints:
 
     def written(self, node: str, run_id: str) -> None:
         """A state has been written by the training of a run."""
-        (self.place(node) / RUN).write_text(run_id)
+        self.place(node).add(RUN, run_id)
         self._reserved.pop(node, None)
-        self._written[node] = _size(self.place(node))
-        used = sum(_size(path) for path in self.folder.iterdir())
+        sizes = self.folder.sizes()
+        self._written[node] = sizes[node]
+        used = sum(sizes.values())
         if used > self.peak:
             self.peak = used
-            (self.folder / PEAK).write_text(str(used))
+            self.folder.add(PEAK, str(used))
 
     def origin(self, node: str) -> str:
         """The run whose training wrote a state."""
-        return (self.place(node) / RUN).read_text()
+        run_id = self.place(node).text(RUN)
+        assert run_id is not None, "it is read for states that were written"
+        return run_id
 
     def drop(self, nodes: Iterable[str]) -> None:
         """Delete states, and give back room that was reserved and not used."""
         for node in list(nodes):
-            shutil.rmtree(self.place(node), ignore_errors=True)
+            self.place(node).discard()
             self._written.pop(node, None)
             self._reserved.pop(node, None)
 
     def clear(self) -> None:
         """Delete all of them."""
-        shutil.rmtree(self.folder, ignore_errors=True)
-
-
-def _size(folder: Path) -> int:
-    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+        self.folder.discard()
 
 
 def state_bytes(config: TrialConfig) -> int:

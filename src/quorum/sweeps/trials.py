@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from quorum.config import TrialConfig
-from quorum.engine.state import discard_state
 from quorum.engine.training import Progress, States
 from quorum.errors import QuorumError
 from quorum.study.prefix import TrainingPath
@@ -176,10 +175,10 @@ class TrialRunner:
         elif isinstance(event, Trained):
             log_end(opened.log, job, event)
             close_run(opened.log, None)
-            discard_state(self.folders.state(job.run_id))
+            self.folders.state(job.run_id).discard()
             self._on_end(opened, trained_result(job, event, opened.shared_epochs))
         else:
-            discard_state(self.folders.state(job.run_id))
+            self.folders.state(job.run_id).discard()
             close_as_failed(opened.log, event.reason, diverged=event.diverged)
             seed = opened.running.path.config.seed
             failed = SeedResult(seed, job.run_id, reason=event.reason, shared_epochs=opened.shared_epochs)

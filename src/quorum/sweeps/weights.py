@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from quorum.engine.state import discard_state
 from quorum.study.results import TrialResult, rank
 from quorum.tracking.logged_models import delete_model, is_registered
 from quorum.tracking.queries import get_record, get_training
@@ -47,28 +46,28 @@ class KeptWeights:
         best = {one.best_seed.run_id for one in self._best}
         for seed in trial.seeds:
             if seed.run_id not in best:
-                discard_state(self.folders.bundle(seed.run_id))
+                self.folders.bundle(seed.run_id).discard()
 
     def log(self) -> None:
         """Log what is kept as models, each once, and point the trials at them."""
         for trial in self._best:
             if model_id := self._model(trial):
                 self._trial_log(trial).set(model_id=model_id, best_seed_run=trial.best_seed.run_id)
-            discard_state(self.folders.bundle(trial.best_seed.run_id))
+            self.folders.bundle(trial.best_seed.run_id).discard()
 
     def _model(self, trial: TrialResult) -> str:
         """The logged model of a trial's best seed, logged now if its weights are at hand; "" if they are gone."""
         training = get_training(self.store, trial.best_seed.run_id)
-        if training.model_id or not self.folders.bundle(training.run_id).is_dir():
+        if training.model_id:
             return training.model_id
         log = RunLog(self.store, training)
-        model_id = log_model(log, self.preparer.prepare(trial.request.config), self.folders)
-        log.set(model_id=model_id)
+        if model_id := log_model(log, self.preparer.prepare(trial.request.config), self.folders):
+            log.set(model_id=model_id)
         return model_id
 
     def _drop(self, trial: TrialResult) -> None:
         """Delete the weights of a trial that is no longer among the best, if this sweep trained them."""
-        discard_state(self.folders.bundle(trial.best_seed.run_id))
+        self.folders.bundle(trial.best_seed.run_id).discard()
         training = get_training(self.store, trial.best_seed.run_id)
         own = training.model_id and training.sweep_run_id == self.sweep_run_id
         if own and not is_registered(self.store, training.model_id, training.run_id):

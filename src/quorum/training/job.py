@@ -20,6 +20,7 @@ from quorum.engine.metrics import accuracy
 from quorum.engine.training import Progress, States, Training
 from quorum.models import build, parameter_groups
 from quorum.reporting import figures, tables
+from quorum.shared_folder import SharedFolder
 from quorum.tracking import schema
 from quorum.training.prepared import PreparedTraining
 from quorum.versions import code_version, git_commit, machine, package_versions
@@ -43,8 +44,8 @@ class Job:
     run_id: str
     prepared: PreparedTraining
     states: States
-    artifacts: Path
-    bundle: Path
+    artifacts: SharedFolder
+    bundle: SharedFolder
 
 
 @dataclass(frozen=True)
@@ -74,8 +75,8 @@ def train(job: Job, on_batch: Callable[[int], None]) -> Iterator[Progress | Trai
         DivergedError: when the loss is no longer finite.
     """
     prepared, config, batches = job.prepared, job.prepared.config, job.prepared.batches
-    weights = prepared.weights.file if prepared.weights else None
-    model = build(config.model, len(prepared.classes), seed=config.seed, weights=weights).to(batches.device)
+    with prepared.first_weights() as weights:
+        model = build(config.model, len(prepared.classes), seed=config.seed, weights=weights).to(batches.device)
     training = Training(config, model, parameter_groups(model), batches)
     yield from training.run(job.states, on_batch)
     history = training.history
@@ -85,8 +86,10 @@ def train(job: Job, on_batch: Callable[[int], None]) -> Iterator[Progress | Trai
         "val": evaluate(model, batches.evaluation("val"), config.precision),
         "test": last if history.best is history.last else evaluate(model, batches.evaluation("test"), config.precision),
     }
-    _write_artifacts(job.artifacts, prepared, history, scored)
-    Classifier.save(job.bundle, config, prepared.classes, prepared.data_digest, model.state_dict())
+    with job.artifacts.writing() as folder:
+        _write_artifacts(folder, prepared, history, scored)
+    with job.bundle.writing() as folder:
+        Classifier.save(folder, config, prepared.classes, prepared.data_digest, model.state_dict())
     yield Trained(_final_metrics(history, scored["test"].metrics(training.loss), last.metrics(training.loss)))
 
 

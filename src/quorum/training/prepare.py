@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import json
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ from quorum.models import (
 )
 from quorum.tracking.logged_models import FetchedModel, fetch_bundles
 from quorum.tracking.store import TrackingStore
+from quorum.training.folders import WorkFolders
 from quorum.training.prepared import FirstWeights, PreparedTraining, WeightsOrigin
 from quorum.training.resolve import OURS, resolve_static
 from quorum.voting.classifier import DESCRIPTION, WEIGHTS
@@ -41,12 +43,14 @@ class Preparer:
         device: where they are computed.
         store: the tracking store, where models of ours are looked up.
         threads: of torch, in the processes that compute; 0 for as many as this one has.
+        folders: by which first weights reach other machines; None where there are none.
     """
 
     data: OpenDataset
     device: torch.device
     store: TrackingStore
     threads: int = 0
+    folders: WorkFolders | None = None
     _resolved: dict[TrialConfig, tuple[TrialConfig, FirstWeights | None]] = field(default_factory=dict)
     _prepared: dict[TrialConfig, PreparedTraining] = field(default_factory=dict)
     _fetched: dict[str, FetchedModel] = field(default_factory=dict)
@@ -100,7 +104,7 @@ class Preparer:
             model = self._fetch(config.weights)
             file = model.bundles[0] / WEIGHTS
             origin = WeightsOrigin(model.uri, model.run_id, model.model_id)
-            return FirstWeights(file, digest_once(file), origin)
+            return self._shared(FirstWeights(file, digest_once(file), origin))
         kind = architecture(config.model)
         if is_imagenet(config.weights):
             file = fetch_imagenet(kind, config.weights)
@@ -111,7 +115,12 @@ class Preparer:
             )
         digest = digest_once(file)
         check_digest(file, digest, kind)
-        return FirstWeights(file, digest)
+        return self._shared(FirstWeights(file, digest))
+
+    def _shared(self, weights: FirstWeights) -> FirstWeights:
+        if self.folders is None or self.folders.storage is None:
+            return weights
+        return dataclasses.replace(weights, folder=self.folders.first_weights(weights.digest))
 
     def _fetch(self, uri: str) -> FetchedModel:
         if uri not in self._fetched:

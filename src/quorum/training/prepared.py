@@ -6,14 +6,18 @@ imports no MLflow, since worker processes receive such values.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from quorum.config import TrialConfig
 from quorum.data.batches import Batches
 from quorum.data.pixel_store import PixelStore
+from quorum.errors import ModelError
+from quorum.models import file_digest
+from quorum.shared_folder import SharedFolder
 
 
 @dataclass(frozen=True)
@@ -33,11 +37,34 @@ class FirstWeights:
         file: the state file.
         digest: of its content.
         origin: the model of ours that they come from, if it is one.
+        folder: where machines that lack the file find it, once this was sent to another process.
     """
 
     file: Path
     digest: str
     origin: WeightsOrigin | None = None
+    folder: SharedFolder | None = None
+
+    def __reduce__(self) -> tuple[type[FirstWeights], tuple[Path, str, WeightsOrigin | None, SharedFolder | None]]:
+        """Pickled, the file is put where the other process finds it."""
+        if self.folder is not None:
+            self.folder.offer({self.file.name: self.file})
+        return FirstWeights, (self.file, self.digest, self.origin, self.folder)
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[Path]:
+        """The state file on this machine, for as long as it is read.
+
+        Raises:
+            ModelError: where another machine has sent it and the storage has lost it.
+        """
+        if self.folder is None or (self.file.is_file() and file_digest(self.file) == self.digest):
+            yield self.file
+            return
+        with self.folder.reading() as path:
+            if path is None:
+                raise ModelError(f"weights: {self.folder}: {self.file.name} is not there", setting="weights")
+            yield path / self.file.name
 
 
 @dataclass(frozen=True)
@@ -77,6 +104,15 @@ class PreparedTraining:
     def counts(self) -> Mapping[str, int]:
         """Images in each split."""
         return self.pixels.counts()
+
+    @contextlib.contextmanager
+    def first_weights(self) -> Iterator[Path | None]:
+        """The file of the weights that it starts from, for as long as it is read; None for random ones."""
+        if self.weights is None:
+            yield None
+            return
+        with self.weights.reading() as file:
+            yield file
 
     @property
     def images_per_epoch(self) -> int:

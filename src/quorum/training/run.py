@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping, Sequence
 
 from quorum import metric_names
 from quorum.data.opened import example_image
 from quorum.engine.training import States
+from quorum.errors import StorageError
 from quorum.study.results import SeedResult
 from quorum.summary import summarize
 from quorum.tracking.logged_models import log_classifier
@@ -35,16 +35,20 @@ def log_beginning(log: RunLog, prepared: PreparedTraining) -> None:
 def log_end(log: RunLog, job: Job, trained: Trained) -> None:
     """Log what came out, and take over the files that the job has written for its run."""
     log.metrics(trained.metrics, step=job.prepared.config.epochs)
-    log.artifacts(job.artifacts)
-    shutil.rmtree(job.artifacts)
+    with job.artifacts.reading() as folder:
+        if folder is None:
+            raise StorageError(f"{job.artifacts}: what {job.name} wrote is gone; the same command writes it again")
+        log.artifacts(folder)
+    job.artifacts.discard()
 
 
 def trained_before(log: RunLog, job: Job) -> Trained | None:
     """The result of a training that was killed after its end, if its metrics, files and weights are all there."""
     metrics = {name: value for name, value in log.record.metrics.items() if _is_final(name)}
-    if not metrics or job.artifacts.exists() or not (job.bundle / WEIGHTS).is_file():
+    if not metrics or job.artifacts.exists():
         return None
-    return Trained(metrics)
+    with job.bundle.reading() as folder:
+        return Trained(metrics) if folder is not None and (folder / WEIGHTS).is_file() else None
 
 
 def _is_final(name: str) -> bool:
@@ -52,9 +56,10 @@ def _is_final(name: str) -> bool:
 
 
 def log_model(log: RunLog, prepared: PreparedTraining, folders: WorkFolders) -> str:
-    """Log the weights of a finished training as a model of its run. Returns the model's id."""
+    """Log the weights of a finished training as a model of its run. Returns the model's id; "" if they are gone."""
     example = example_image(prepared.pixels)
-    return log_classifier(log, folders.bundle(log.run_id), example, prepared.config.model_dump())
+    with folders.bundle(log.run_id).reading() as bundle:
+        return log_classifier(log, bundle, example, prepared.config.model_dump()) if bundle is not None else ""
 
 
 def trained_result(job: Job, trained: Trained, shared_epochs: int = 0) -> SeedResult:

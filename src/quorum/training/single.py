@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 
 from quorum.config import TrialConfig, digest_of
 from quorum.console import say
-from quorum.engine.state import discard_state
 from quorum.engine.training import Progress, States
 from quorum.study.results import SeedResult
 from quorum.tracking import schema
@@ -72,8 +71,8 @@ def _train(prepared: PreparedTraining, log: RunLog, name: str, folders: WorkFold
     # A single training is a trial of one seed, so that it can be promoted like any other.
     log.metrics(trial_metrics([trained.metrics]))
     log.set(model_id=log_model(log, prepared, folders), best_seed_run=log.run_id)
-    discard_state(folders.bundle(log.run_id))
-    discard_state(folders.state(log.run_id))
+    folders.bundle(log.run_id).discard()
+    folders.state(log.run_id).discard()
     return trained_result(job, trained)
 
 
