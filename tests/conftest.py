@@ -9,12 +9,19 @@ import contextlib
 import io
 import os
 import shutil
+import socket
+import subprocess
+import sys
+import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import fsspec
 import numpy as np
 import pytest
+import requests
 import torch
 from filelock import FileLock
 from hypothesis import settings
@@ -168,6 +175,58 @@ def write_digits(folder: Path) -> None:
 def small_digits(shared_folder: Path) -> Path:
     """A folder data set whose epoch takes a twentieth of the digits': four classes of twenty images."""
     return made_once(shared_folder / "small-digits", write_digits)
+
+
+@dataclass(frozen=True)
+class S3Server:
+    """moto's S3, as a process of its own."""
+
+    url: str
+
+    def bucket(self) -> str:
+        """The URL of a new bucket."""
+        url = f"s3://bucket-{uuid.uuid4().hex}"
+        fsspec.filesystem("s3").mkdir(url)
+        return url
+
+    @contextlib.contextmanager
+    def closed(self) -> Iterator[None]:
+        """While nobody may do anything."""
+        self._allow(0)
+        try:
+            yield
+        finally:
+            self._allow(10**9)
+
+    def _allow(self, calls: int) -> None:
+        requests.post(f"{self.url}/moto-api/reset-auth", data=str(calls), timeout=10).raise_for_status()
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[S3Server]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    words = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    server = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        for _ in range(300):
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+                break
+            time.sleep(0.1)
+        yield S3Server(f"http://127.0.0.1:{port}")
+    finally:
+        server.terminate()
+        server.wait(timeout=30)
+
+
+@pytest.fixture
+def s3(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> S3Server:
+    """An S3 server whose address the environment holds, with credentials that it takes."""
+    settings = {"ENDPOINT_URL": s3_server.url, "ACCESS_KEY_ID": "testing", "SECRET_ACCESS_KEY": "testing"}
+    for name, value in {**settings, "DEFAULT_REGION": "us-east-1"}.items():
+        monkeypatch.setenv(f"AWS_{name}", value)
+    return s3_server
 
 
 @dataclass(frozen=True)

@@ -88,7 +88,7 @@ class Storage:
             files: by their paths within it.
         """
         after = {name: content_of(file) for name, file in files.items()}
-        with self._told(f"take {key}"):
+        with self._told(f"write {key}"):
             before, there = self.manifest(key), self._objects(key)
             for name, (digest, size) in after.items():
                 if there.get(digest) != size:
@@ -101,14 +101,14 @@ class Storage:
         """Put one more file into a stored folder, or another text into one that it holds."""
         content = text.encode()
         digest = hashlib.sha256(content).hexdigest()
-        with self._told(f"take {key}/{name}"):
+        with self._told(f"write {key}/{name}"):
             before = self.manifest(key)
             self._write(self._path(key, OBJECTS, digest), content)
             self._commit(key, before, {**(before or {}), name: (digest, len(content))})
 
     def create(self, key: str) -> None:
         """Make an empty stored folder, unless there is one."""
-        with self._told(f"take {key}"):
+        with self._told(f"write {key}"):
             if self.manifest(key) is None:
                 self._commit(key, None, {})
 
@@ -130,7 +130,7 @@ class Storage:
         Returns:
             What is wrong with it, in words; "" if it has its content.
         """
-        with self._told(f"give {key}/{name}"):
+        with self._told(f"read {key}/{name}"):
             try:
                 self._files.get_file(self._path(key, OBJECTS, content[0]), str(file))
             except FileNotFoundError:
@@ -176,7 +176,7 @@ class Storage:
                 self._files.rm_file(self._path(key, OBJECTS, digest))
 
     def _read(self, name: str) -> bytes | None:
-        with self._told(f"give {name}"):
+        with self._told(f"read {name}"):
             try:
                 content: bytes = self._files.cat_file(self._path(name))
             except FileNotFoundError:
@@ -209,7 +209,7 @@ class Storage:
             reason = " ".join(str(error).split()) or type(error).__name__
             if password := urlsplit(self.url).password:
                 reason = reason.replace(password, "***")
-            raise StorageError(f"storage {self}: does not {what} ({masked(reason)[:160]})") from error
+            raise StorageError(f"storage {self}: cannot {what} ({masked(reason)[:160]})") from error
 
 
 def parse_manifest(content: bytes) -> Manifest:
