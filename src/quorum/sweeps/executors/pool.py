@@ -164,6 +164,9 @@ def _serve(connection: Connection[Any, Any], work: Work[J, E], set_up: Callable[
             job = connection.recv()
         except EOFError:
             return
+        except Exception as error:  # noqa: BLE001 (what a job needs and this machine lacks is fetched as it arrives)
+            connection.send(("raised", error))
+            continue
         try:
             for event in work(job, _BatchCounter(connection).add):
                 connection.send(("event", event))
