@@ -144,7 +144,8 @@ class Batches:
         """
         size = self.preprocess.input_size
         labels = upload(torch.from_numpy(self.store.labels[positions]), self.device)
-        piece = images_at_once(size, self.device)
+        # Images of one size are read whole before they are resized, and may be larger than what is made of them.
+        piece = images_at_once(max(size, *(self.store.size or (0,))), self.device)
         chunk = batch_size * max(1, piece // batch_size)
         for start in range(0, len(positions), chunk):
             stop = min(start + chunk, len(positions))
