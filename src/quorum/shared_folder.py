@@ -19,6 +19,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from quorum.console import say
+from quorum.errors import StorageError
 from quorum.storage import Manifest, Storage, content_of, parse_manifest
 
 COPIES = "copies"  # folder of locks and manifests of copies, in a working folder
@@ -86,12 +87,17 @@ class SharedFolder:
 
         Args:
             files: that it holds, by name, where they do not lie in it; by default those that do.
+
+        Raises:
+            StorageError: where the storage cannot be written, or there is no folder.
         """
         if self.storage is None or self.storage.manifest(self.key) is not None:
             return
         if files is not None:
             self.storage.publish(self.key, files)
             return
+        if not self.path.is_dir():
+            raise StorageError(f"{self.path}: was removed while it was used")
         with self.writing():
             pass
 
@@ -215,8 +221,12 @@ class SharedFolder:
         return ""
 
     def _remove_copy(self) -> None:
+        gone = self.path.with_name(f".{self.path.name}.gone")
+        shutil.rmtree(gone, ignore_errors=True)
+        if self.path.exists():
+            self.path.rename(gone)  # at once, so that a kill leaves no half of it
         self._beside(_ENDING).unlink(missing_ok=True)
-        shutil.rmtree(self.path, ignore_errors=True)
+        shutil.rmtree(gone, ignore_errors=True)
 
     def _remove_unused(self) -> bool:
         """Remove this machine's copy unless a process uses it. Returns whether it did."""
@@ -259,12 +269,13 @@ def _make_room(work_dir: Path, limit: float) -> None:
 
 
 def _files(folder: Path) -> dict[str, Path]:
-    """The files of a folder by their paths in it, without those that a killed process left half-written."""
-    return {
-        file.relative_to(folder).as_posix(): file
-        for file in sorted(folder.rglob("*"))
-        if file.is_file() and file.suffix != ".part"
-    }
+    """The files of a folder by their paths in it, without those that a killed process left half-written.
+
+    In the order in which they were written, in which they are then fetched: some tell by it that they have not changed.
+    """
+    files = [file for file in folder.rglob("*") if file.is_file() and file.suffix != ".part"]
+    files.sort(key=lambda file: (file.stat().st_mtime_ns, file.name))
+    return {file.relative_to(folder).as_posix(): file for file in files}
 
 
 def _has(file: Path, content: tuple[str, int]) -> bool:

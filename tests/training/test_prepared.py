@@ -10,7 +10,7 @@ import pytest
 
 from quorum.data import load_catalogue
 from quorum.data.pixel_store import open_store
-from quorum.errors import DataError, ModelError
+from quorum.errors import DataError, ModelError, StorageError
 from quorum.models import file_digest
 from quorum.shared_folder import SharedFolder
 from quorum.storage import Storage
@@ -76,8 +76,19 @@ def test_pixels_reach_a_machine_that_lacks_them(
     received = pickle.loads(sent)  # noqa: S301 (made above)
     assert received.digest == store.digest
     assert (received.pixels == store.pixels).all()
-    assert list((tmp_path / "there").rglob("pixels.bin"))
+    [pixels] = (tmp_path / "there").rglob("pixels.bin")
+    sums = pixels.with_name("checksums.json")
+    assert pixels.stat().st_mtime_ns <= sums.stat().st_mtime_ns  # so that nobody takes them for changed
     assert pickle.loads(sent) is received  # noqa: S301 (made above)
+
+
+def test_pixels_that_were_removed_while_they_were_used_are_not_sent(
+    here: Path, image_tree: Path, storage: Storage
+) -> None:
+    store = open_store(load_catalogue("folder", Path(), image_tree), Path(".quorum/pixels"), storage=storage)
+    shutil.rmtree(here / ".quorum")
+    with pytest.raises(StorageError, match="was removed while it was used"):
+        pickle.dumps(store)
 
 
 def test_pixels_that_the_storage_has_lost_are_told(
