@@ -83,7 +83,8 @@ class SharedFolder:
             self._record(self.storage.publish(self.key, _files(self.path)))
 
     def offer(self, files: Mapping[str, Path] | None = None) -> None:
-        """Publish a folder that is always the same, unless somebody has.
+        """Publish a folder that is always the same, unless somebody has. Without a storage, files that do not lie in it
+        are copied there.
 
         Args:
             files: that it holds, by name, where they do not lie in it; by default those that do.
@@ -91,7 +92,10 @@ class SharedFolder:
         Raises:
             StorageError: where the storage cannot be written, or there is no folder.
         """
-        if self.storage is None or self.storage.manifest(self.key) is not None:
+        if self.storage is None:
+            self._copy(files or {})
+            return
+        if self.storage.manifest(self.key) is not None:
             return
         if files is not None:
             self.storage.publish(self.key, files)
@@ -100,6 +104,15 @@ class SharedFolder:
             raise StorageError(f"{self.path}: was removed while it was used")
         with self.writing():
             pass
+
+    def _copy(self, files: Mapping[str, Path]) -> None:
+        for name, file in files.items():
+            place = self.path / name
+            if not place.exists():
+                self.path.mkdir(parents=True, exist_ok=True)
+                part = place.with_name(f".{name}.{os.getpid()}.part")
+                shutil.copyfile(file, part)
+                part.replace(place)
 
     def keep(self) -> None:
         """Never remove this machine's copy to make room while this process lives."""

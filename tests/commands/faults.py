@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from quorum.api.engines import executor_of
 from quorum.api.options import PromoteOptions, SweepOptions, TrainOptions
 from quorum.api.promote import run_promotion
-from quorum.api.sweep import executor_of, run_study_file
+from quorum.api.sweep import run_study_file
 from quorum.api.train import run_training
 from quorum.commands.result import Result
 from quorum.commands.wiring import COMMANDS

@@ -17,8 +17,9 @@ import torch
 from mlflow.tracking import MlflowClient
 
 from quorum import tuning
+from quorum.api.engines import is_trained, worker_threads
 from quorum.api.options import SweepOptions
-from quorum.api.sweep import is_trained, run_study_file, worker_threads
+from quorum.api.sweep import run_study_file
 from quorum.commands.result import Result
 from quorum.commands.wiring import COMMANDS
 from quorum.engine.training import Training

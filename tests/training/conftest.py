@@ -9,6 +9,7 @@ import torch
 
 from quorum.config import TrialConfig
 from quorum.data.opened import open_dataset
+from quorum.engine.device import Machine
 from quorum.tracking.store import connect
 from quorum.training.folders import WorkFolders
 from quorum.training.prepare import Preparer
@@ -22,7 +23,7 @@ CONFIG = TrialConfig(
 def make_preparer(tree: Path, work_dir: Path) -> Preparer:
     """What prepares trainings on a tree of images, with the store of the working folder."""
     data = open_dataset("folder", data_dir=Path("data"), path=tree, split_seed=0, work_dir=work_dir, skip_bad=False)
-    return Preparer(data, torch.device("cpu"), connect())
+    return Preparer(data, Machine.here(torch.device("cpu")), connect())
 
 
 @pytest.fixture

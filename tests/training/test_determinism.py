@@ -9,7 +9,7 @@ import torch
 
 from quorum.config import TrialConfig
 from quorum.data.opened import open_dataset
-from quorum.engine.device import use_device
+from quorum.engine.device import Machine, use_device
 from quorum.engine.training import States
 from quorum.shared_folder import SharedFolder
 from quorum.study.file import load_study
@@ -66,7 +66,7 @@ def test_twice_the_same(quorum: Quorum, tmp_path: Path, network: str, device: st
         precision=precision,
     )
     data = open_dataset("folder", data_dir=Path("data"), path=tree, split_seed=0, work_dir=tmp_path, skip_bad=False)
-    prepared = Preparer(data, use_device(device, 2), connect()).prepare(config)
+    prepared = Preparer(data, Machine.here(use_device(device, 2)), connect()).prepare(config)
     found = []
     for number in range(2):
         folder = tmp_path / str(number)

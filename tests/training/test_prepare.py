@@ -37,7 +37,7 @@ class Counted(OpenDataset):
 @pytest.fixture
 def counted(preparer: Preparer) -> tuple[Preparer, Counted]:
     data = Counted(preparer.data.catalogue, preparer.data.source, preparer.data.stores)
-    return Preparer(data, preparer.device, preparer.store), data
+    return Preparer(data, preparer.machine, preparer.store), data
 
 
 def test_a_configuration_is_opened_once_whatever_its_seed(counted: tuple[Preparer, Counted]) -> None:

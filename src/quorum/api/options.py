@@ -81,7 +81,10 @@ class ComputeOptions(DataOptions):
 
     device: Device = Field("auto", description="auto, cpu or cuda")
     threads: int = Field(
-        0, ge=0, le=4096, description="threads of torch for each training; 0: one per core, divided among jobs"
+        0,
+        ge=0,
+        le=4096,
+        description="threads of torch for each training; 0: one per core, divided among jobs, or one with engine=ray",
     )
 
 
@@ -101,12 +104,62 @@ class TrainingOptions(ComputeOptions):
 class JobOptions(TrainingOptions):
     """How several trainings are done."""
 
+    engine: Literal["local", "ray"] = Field(
+        "local", description="what trains: processes of this machine, or the nodes of a Ray cluster"
+    )
     jobs: int = Field(1, ge=1, le=256, description="trainings side by side, each in a process of its own")
     state_gb: float = Field(
         20.0,
         ge=0,
         description="gigabytes of disk (of storage, if given) for states that trainings share, at most; 0: none",
     )
+    ray_address: str | None = Field(
+        None, description="auto, or host:port of the Ray cluster; by default one of this machine, for this command"
+    )
+    gpus_per_job: float | None = Field(
+        None,
+        ge=0,
+        le=64,
+        description="GPUs that a training holds with engine=ray: a number, or a share 1/k such as 0.5; by default 1 "
+        "with device=cuda, or with device=auto where a node has one",
+    )
+    mixed: Boolean = Field(
+        False, description="with engine=ray, train on nodes of several numerics classes, and mark rows by them"
+    )
+
+    @field_validator("engine")
+    @classmethod
+    def _device_of_ray(cls, engine: str, given: ValidationInfo) -> str:
+        if engine == "ray" and given.data.get("device", "auto") not in ("auto", "cpu", "cuda"):
+            raise ValueError("chooses the GPUs of trainings itself; give device=auto, cpu or cuda")
+        return engine
+
+    @field_validator("ray_address", "gpus_per_job", "mixed")
+    @classmethod
+    def _of_ray(cls, value: object, given: ValidationInfo) -> object:
+        if given.data.get("engine") == "local":
+            raise ValueError("is of no use without engine=ray")
+        return value
+
+    @field_validator("ray_address")
+    @classmethod
+    def _address(cls, address: str | None) -> str | None:
+        if address is not None and address.startswith("ray://"):
+            raise ValueError("is of Ray Client, which is not maintained; give host:port, without ray://")
+        if address is not None and not re.fullmatch(r"auto|[\w.-]+:[0-9]{1,5}", address):
+            raise ValueError("is neither auto nor host:port")
+        return address
+
+    @field_validator("gpus_per_job")
+    @classmethod
+    def _share(cls, gpus: float | None, given: ValidationInfo) -> float | None:
+        if gpus is None:
+            return None
+        if not gpus.is_integer() and (gpus > 1 or abs(gpus * round(1 / gpus) - 1) > 1e-3):
+            raise ValueError("is neither a whole number nor a share 1/k of a GPU, such as 0.5 or 0.25")
+        if (device := given.data.get("device")) != "auto" and bool(gpus) != (device == "cuda"):
+            raise ValueError(f"does not go with device={device}")
+        return gpus
 
 
 class TrainOptions(TrainingOptions):

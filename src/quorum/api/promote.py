@@ -11,9 +11,9 @@ from typing import Any
 import pandas as pd
 
 from quorum import metric_names
+from quorum.api.engines import Engine, engine_of, placed
 from quorum.api.options import PromoteOptions
 from quorum.api.session import divide, documented, folders_of, preparer_of, tracking
-from quorum.api.sweep import executor_of, worker_threads
 from quorum.console import say
 from quorum.data import dataset as dataset_named
 from quorum.engine.training import Progress
@@ -110,7 +110,7 @@ def run_promotion(
                 promotion = registry.rollback(store, name)
         else:
             log.params({"confirm": options.confirm, "gate": options.gate})
-            chosen = _choose(options, store, log, make_executor or functools.partial(executor_of, options))
+            chosen = _choose(options, store, log, make_executor)
             with store.leases.hold(f"promotion {name}", "promotion", TURN):
                 description, gated = _description(options), options.gate == "on"
                 promotion = promote_candidates(store, name, description, chosen, _ranked_by(options) if gated else None)
@@ -125,7 +125,7 @@ def _choose(
     options: PromoteOptions,
     store: TrackingStore,
     log: RunLog,
-    make_executor: Callable[[], Executor[Job, Progress | Trained]],
+    make_executor: Callable[[], Executor[Job, Progress | Trained]] | None,
 ) -> list[Candidate]:
     """The candidates to promote, best first, all with weights: confirmed by fresh seeds if that is asked for."""
     selection = candidates(store, options.dataset, options.metric, options.considered)
@@ -134,8 +134,24 @@ def _choose(
     chosen = list(selection.chosen)
     if not options.confirm and all(one.trial.model_id for one in chosen):
         return chosen
+    options = placed(options)
+    with engine_of(options) as engine:
+        return _with_weights(options, store, log, chosen, engine, make_executor or engine.make_executor)
+
+
+def _with_weights(
+    options: PromoteOptions,
+    store: TrackingStore,
+    log: RunLog,
+    chosen: list[Candidate],
+    engine: Engine,
+    make_executor: Callable[[], Executor[Job, Progress | Trained]],
+) -> list[Candidate]:
+    """Candidates to promote, confirmed by fresh seeds if that is asked for, those without weights trained again."""
     folders = folders_of(options)
-    preparer = preparer_of(options, config_of(store, chosen[0].trial), store, folders, worker_threads(options))
+    preparer = preparer_of(
+        options, config_of(store, chosen[0].trial), store, folders, engine.machine, elsewhere=engine.elsewhere
+    )
     digest = preparer.prepare(config_of(store, chosen[0].trial)).data_digest
     if digest != chosen[0].trial.data_digest:
         raise RegistryError(

@@ -15,7 +15,7 @@ from pydantic.fields import FieldInfo
 from quorum.api.options import ComputeOptions, DataOptions, Options, TrainingOptions
 from quorum.config import TrialConfig, describe
 from quorum.data.opened import OpenDataset, open_dataset
-from quorum.engine.device import use_device
+from quorum.engine.device import Machine, use_device
 from quorum.errors import ConfigError, unknown
 from quorum.plugins import load_plugins
 from quorum.storage import Storage
@@ -86,20 +86,26 @@ def device_of(options: ComputeOptions) -> torch.device:
 
 
 def preparer_of(
-    options: ComputeOptions, config: TrialConfig, store: TrackingStore, folders: WorkFolders, threads: int = 0
+    options: DataOptions,
+    config: TrialConfig,
+    store: TrackingStore,
+    folders: WorkFolders,
+    machine: Machine,
+    *,
+    elsewhere: bool = False,
 ) -> Preparer:
     """What prepares trainings on the data set and split of a configuration.
 
     Args:
-        options: where data is, and where it is computed.
+        options: where data is.
         config: the configuration.
         store: the tracking store.
         folders: where trainings keep what is not tracked yet.
-        threads: of torch, in the processes that compute; 0 for as many as this one has.
+        machine: that computes.
+        elsewhere: whether that may be another machine than this one.
     """
-    device = device_of(options)
     data = open_data(options, config.dataset, config.split_seed, folders.storage)
-    return Preparer(data, device, store, threads, folders)
+    return Preparer(data, machine, store, folders if elsewhere or folders.storage else None)
 
 
 def folders_of(options: TrainingOptions) -> WorkFolders:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,29 +9,26 @@ from typing import Any
 
 import pandas as pd
 
-from quorum import metric_names, tuning
-from quorum.api.options import JobOptions, SweepOptions
+from quorum import metric_names
+from quorum.api.engines import engine_of, placed
+from quorum.api.options import SweepOptions
 from quorum.api.session import divide, documented, folders_of, preparer_of, tracking
 from quorum.api.train import TrainedRun
 from quorum.config import TrialConfig
 from quorum.engine.training import Progress
 from quorum.errors import ConfigError
-from quorum.plugins import loaded_plugins
 from quorum.study.file import StudyFile
 from quorum.study.find import find_study
 from quorum.study.plan import plan
 from quorum.study.results import StageResult, TrialResult
 from quorum.sweeps.executors import Executor
-from quorum.sweeps.executors.in_process import InProcess
-from quorum.sweeps.executors.pool import WorkerPool
 from quorum.sweeps.page import stage_table, sweep_page
 from quorum.sweeps.run import SweepOutcome, SweepSettings, run_sweep
 from quorum.sweeps.runs import describe
 from quorum.sweeps.seed_votes import vote_data, vote_table
-from quorum.sweeps.worker import WORK, set_up_worker
 from quorum.tracking.store import TrackingStore
 from quorum.training.check import check_settings, check_trials
-from quorum.training.job import Job, Trained, train
+from quorum.training.job import Job, Trained
 
 
 @dataclass(frozen=True)
@@ -169,7 +164,7 @@ def run_study_file(
         options: which study, which seeds.
         overrides: settings of a trial that replace those of the study's base.
         store: the tracking store.
-        make_executor: makes what does the trainings; by default this process, or as many workers as there are jobs.
+        make_executor: makes what does the trainings; by default the engine that the options name.
     """
     if "seed" in overrides:
         raise ConfigError("seed: a sweep runs over several seeds; give seeds=", setting="seed")
@@ -177,30 +172,12 @@ def run_study_file(
     given = {key: value for key, value in overrides.items() if key != "dataset"}
     first = _check(source, given)
     settings = SweepSettings(options.seeds, options.keep, options.reuse, options.state_gb, options.optuna_storage)
+    options = placed(options)
     folders = folders_of(options)
-    preparer = preparer_of(options, first, store, folders, worker_threads(options))
-    executor = make_executor or functools.partial(executor_of, options)
-    return SweepRun.of(store, run_sweep(source, given, settings, preparer, folders, executor))
-
-
-def executor_of(options: JobOptions) -> Executor[Job, Progress | Trained]:
-    """What does the trainings: this process, or as many workers as there are jobs."""
-    if options.jobs == 1:
-        return InProcess(train)
-    set_up = functools.partial(set_up_worker, worker_threads(options), tuning.used(), loaded_plugins())
-    return WorkerPool(train, options.jobs, set_up, WORK, is_trained)
-
-
-def is_trained(event: Progress | Trained) -> bool:
-    """Whether an event of a training is its result."""
-    return isinstance(event, Trained)
-
-
-def worker_threads(options: JobOptions) -> int:
-    """Threads of torch in the processes that train; 0 for as many as this one has, which then trains itself."""
-    if options.threads or options.jobs == 1:
-        return options.threads
-    return max(1, (os.cpu_count() or 1) // options.jobs)
+    with engine_of(options) as engine:
+        preparer = preparer_of(options, first, store, folders, engine.machine, elsewhere=engine.elsewhere)
+        make_executor = make_executor or engine.make_executor
+        return SweepRun.of(store, run_sweep(source, given, settings, preparer, folders, make_executor))
 
 
 def _check(source: StudyFile, overrides: Mapping[str, Any]) -> TrialConfig:

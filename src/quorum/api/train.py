@@ -11,8 +11,9 @@ import pandas as pd
 
 from quorum.api.load import Predictor, load_model
 from quorum.api.options import TrainOptions
-from quorum.api.session import divide, documented, folders_of, preparer_of, tracking
+from quorum.api.session import device_of, divide, documented, folders_of, preparer_of, tracking
 from quorum.config import TrialConfig, parse_config
+from quorum.engine.device import Machine
 from quorum.study.results import SeedResult
 from quorum.tracking.queries import get_training, history_frame, predictions
 from quorum.tracking.store import TrackingStore
@@ -91,5 +92,5 @@ def run_training(
     """
     config = parse_config(TrialConfig, trial, "the settings")
     folders = folders_of(options)
-    preparer = preparer_of(options, config, store, folders)
+    preparer = preparer_of(options, config, store, folders, Machine.here(device_of(options)))
     return TrainedRun.of(store, train_one(config, preparer, folders, reuse=options.reuse, work=work))

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def sweep(options: SweepOptions, given: Mapping[str, str], store: TrackingStore) -> Result:
     """Run a study file: every configuration over its seeds."""
-    if options.jobs > 1:  # workers import what they need while this process does
+    if options.jobs > 1 and options.engine == "local":  # workers import what they need while this process does
         from quorum.sweeps.executors.pool import start_server
         from quorum.sweeps.worker import WORK
 

@@ -4,13 +4,46 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 
 from quorum import tuning
+from quorum.config import AUTO
 from quorum.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The machine that computes, which need not be the one that asks for it.
+
+    Attributes:
+        device: that trainings compute on.
+        numerics: its class, see `numerics_class`.
+        auto_precision: what `precision=auto` is there; "" where it is several machines that differ in that.
+    """
+
+    device: torch.device
+    numerics: str
+    auto_precision: str
+
+    @classmethod
+    def here(cls, device: torch.device, threads: int = 0) -> Self:
+        """This one, with a number of torch's threads; 0 for as many as this process has."""
+        return cls(device, numerics_class(device, threads), resolve_precision(AUTO, device))
+
+    def precision(self, setting: str) -> str:
+        """The arithmetic of a training whose setting `precision` is given.
+
+        Raises:
+            ConfigError: for `auto` where that is not one thing.
+        """
+        if setting == AUTO and not self.auto_precision:
+            message = "precision: auto is not the same on all nodes; give precision=float32"
+            raise ConfigError(message, setting="precision")
+        return self.auto_precision if setting == AUTO else setting
 
 
 def resolve_device(name: str) -> torch.device:
@@ -107,7 +140,7 @@ def _vendor() -> str:
 
 def resolve_precision(precision: str, device: torch.device) -> str:
     """`auto` is bf16 where the device computes in it, else float32."""
-    if precision != "auto":
+    if precision != AUTO:
         return precision
     if device.type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"

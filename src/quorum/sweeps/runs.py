@@ -91,13 +91,18 @@ class SweepRuns:
     def stored_seeds(self, trial: OpenTrial) -> dict[int, SeedResult]:
         """The seeds that need not be trained: they have been, in this sweep or, if that may be, elsewhere."""
         begun = {seed: run for seed in self.seeds if (run := self._runs.get(trial.seed_key(seed))) is not None}
-        found = {seed: result for seed, run in begun.items() if (result := _stored_seed(run, reused=False)) is not None}
+        here = trial.prepared.numerics
+        found = {
+            seed: result
+            for seed, run in begun.items()
+            if (result := _stored_seed(run, reused=False, here=here)) is not None
+        }
         if len(begun) == len(self.seeds):
             return found
         for seed, training in finished_trainings(self.log.store, trial.record, self.reuse).items():
             linkable = self.reuse or training.sweep_run_id == self.log.run_id
             if seed in self.seeds and seed not in begun and linkable:
-                found[seed] = training.result(reused=True, here=trial.prepared.numerics)
+                found[seed] = training.result(reused=True, here=here)
         return found
 
     def begin_trial(self, trial: OpenTrial) -> RunLog:
@@ -174,6 +179,6 @@ def title(request: TrialRequest) -> str:
     return settings if request.stage.replace("-", "_") in request.settings else f"{request.stage}: {settings}"
 
 
-def _stored_seed(training: TrainingRecord, *, reused: bool, here: str = "") -> SeedResult | None:
+def _stored_seed(training: TrainingRecord, *, reused: bool, here: str) -> SeedResult | None:
     """The result of a training that finished or diverged; None of one that has to be gone on with."""
     return training.result(reused=reused, here=here) if training.finished or training.diverged else None

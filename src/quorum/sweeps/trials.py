@@ -32,11 +32,12 @@ Trials = list[OpenTrial]  # that one training serves: settings that differ as wr
 
 @dataclass
 class OpenTraining:
-    """A training that is under way, with its run."""
+    """A training that is under way, with its run, and whether it has gone on from a state."""
 
     running: Running[Trials]
     log: RunLog
     progress: TrainingProgress
+    restored: bool = False
 
     @property
     def shared_epochs(self) -> int:
@@ -169,14 +170,18 @@ class TrialRunner:
         opened = self._open[job.run_id]
         if isinstance(event, Progress):
             opened.progress.on_progress(event)
+            opened.restored |= event.restored
             opened.running.epoch = event.records[-1].epoch
             if event.kept:
                 self.checkpoints.written(opened.running.node, job.run_id)
         elif isinstance(event, Trained):
-            log_end(opened.log, job, event)
+            # Epochs that were restored may be those of a machine of another class, where a sweep has several.
+            numerics = job.prepared.numerics if opened.restored else event.numerics
+            trained = dataclasses.replace(event, numerics=numerics)
+            log_end(opened.log, job, trained)
             close_run(opened.log, None)
             self.folders.state(job.run_id).discard()
-            self._on_end(opened, trained_result(job, event, opened.shared_epochs))
+            self._on_end(opened, trained_result(job, trained, opened.shared_epochs))
         else:
             self.folders.state(job.run_id).discard()
             close_as_failed(opened.log, event.reason, diverged=event.diverged)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import gc
+from collections.abc import Callable, Iterator, Sequence
+
+import torch
 
 from quorum.engine.device import set_up
+from quorum.engine.training import Progress
 from quorum.plugins import load_plugins
+from quorum.training.job import Job, Trained, train
 
 WORK = ("quorum.training.job", "quorum.sweeps.worker")  # what workers have to import
 
@@ -20,3 +25,13 @@ def set_up_worker(threads: int, tuned: bool, plugins: Sequence[str]) -> None:
     """
     load_plugins(plugins)
     set_up(threads, tuned)
+
+
+def train_and_free(job: Job, on_batch: Callable[[int], None]) -> Iterator[Progress | Trained]:
+    """`quorum.training.job.train`, after which the GPU's memory is free for others that have a share of it."""
+    try:
+        yield from train(job, on_batch)
+    finally:
+        if torch.cuda.is_initialized():
+            gc.collect()
+            torch.cuda.empty_cache()

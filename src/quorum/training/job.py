@@ -13,7 +13,7 @@ import torch
 
 from quorum import metric_names
 from quorum.data.pixel_store import PixelStore
-from quorum.engine.device import determinism
+from quorum.engine.device import determinism, numerics_class
 from quorum.engine.epoch import Evaluation, evaluate
 from quorum.engine.history import History
 from quorum.engine.metrics import accuracy
@@ -55,9 +55,11 @@ class Trained:
     Attributes:
         metrics: by the names that are tracked: `best/epoch` and, for the loss and every metric, `best/val_METRIC` and
             `test/METRIC` of the best epoch's weights, `last/val_METRIC` and `last/test_METRIC` of the last epoch's.
+        numerics: class of the machine that trained its last epochs.
     """
 
     metrics: Mapping[str, float]
+    numerics: str
 
 
 def train(job: Job, on_batch: Callable[[int], None]) -> Iterator[Progress | Trained]:
@@ -90,7 +92,8 @@ def train(job: Job, on_batch: Callable[[int], None]) -> Iterator[Progress | Trai
         _write_artifacts(folder, prepared, history, scored)
     with job.bundle.writing() as folder:
         Classifier.save(folder, config, prepared.classes, prepared.data_digest, model.state_dict())
-    yield Trained(_final_metrics(history, scored["test"].metrics(training.loss), last.metrics(training.loss)))
+    metrics = _final_metrics(history, scored["test"].metrics(training.loss), last.metrics(training.loss))
+    yield Trained(metrics, numerics_class(batches.device))
 
 
 def _final_metrics(history: History, tested: Mapping[str, float], last_tested: Mapping[str, float]) -> dict[str, float]:

@@ -12,7 +12,7 @@ import torch
 
 from quorum.config import AUTO, TrialConfig
 from quorum.data.opened import OpenDataset
-from quorum.engine.device import numerics_class, resolve_precision
+from quorum.engine.device import Machine
 from quorum.engine.training import check_groups
 from quorum.errors import ModelError
 from quorum.models import (
@@ -35,31 +35,29 @@ from quorum.voting.classifier import DESCRIPTION, WEIGHTS
 
 @dataclass
 class Preparer:
-    """Prepares trainings on one data set and one device. Each configuration is resolved, opened and checked once,
-    whatever its seed.
+    """Prepares trainings on one data set and one kind of machine. Each configuration is resolved, opened and checked
+    once, whatever its seed.
 
     Attributes:
         data: the data set.
-        device: where they are computed.
+        machine: that computes them.
         store: the tracking store, where models of ours are looked up.
-        threads: of torch, in the processes that compute; 0 for as many as this one has.
-        folders: by which first weights reach other machines; None where there are none.
+        folders: by which the weights that they start from reach other machines; None where only this one computes.
     """
 
     data: OpenDataset
-    device: torch.device
+    machine: Machine
     store: TrackingStore
-    threads: int = 0
     folders: WorkFolders | None = None
     _resolved: dict[TrialConfig, tuple[TrialConfig, FirstWeights | None]] = field(default_factory=dict)
     _prepared: dict[TrialConfig, PreparedTraining] = field(default_factory=dict)
     _fetched: dict[str, FetchedModel] = field(default_factory=dict)
     _fitting: set[tuple[str, str, int]] = field(default_factory=set)  # networks and weights that were seen to fit
 
-    @functools.cached_property
+    @property
     def numerics(self) -> str:
         """Class of the machine that computes the trainings."""
-        return numerics_class(self.device, self.threads)
+        return self.machine.numerics
 
     def prepare(self, config: TrialConfig) -> PreparedTraining:
         """The training of a configuration.
@@ -71,7 +69,7 @@ class Preparer:
         trial = config.replace(seed=0)
         if trial not in self._prepared:
             resolved, weights = self._resolve(trial)
-            batches = self.data.batches(resolved, self.device)
+            batches = self.data.batches(resolved, self.machine.device)
             prepared = PreparedTraining(resolved, weights, batches, self.data.source, self.numerics)
             self._check(prepared)
             self._prepared[trial] = prepared
@@ -91,7 +89,7 @@ class Preparer:
             weights = self._first_weights(trial)
             resolved = static.replace(
                 normalize=_normalization(static, weights),
-                precision=resolve_precision(trial.precision, self.device),
+                precision=self.machine.precision(trial.precision),
                 weights_digest=weights.digest if weights else "",
             )
             self._resolved[trial] = resolved, weights
@@ -118,7 +116,7 @@ class Preparer:
         return self._shared(FirstWeights(file, digest))
 
     def _shared(self, weights: FirstWeights) -> FirstWeights:
-        if self.folders is None or self.folders.storage is None:
+        if self.folders is None:
             return weights
         return dataclasses.replace(weights, folder=self.folders.first_weights(weights.digest))
 

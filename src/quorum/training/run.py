@@ -34,6 +34,8 @@ def log_beginning(log: RunLog, prepared: PreparedTraining) -> None:
 
 def log_end(log: RunLog, job: Job, trained: Trained) -> None:
     """Log what came out, and take over the files that the job has written for its run."""
+    if trained.numerics != job.prepared.numerics:
+        log.set(numerics=trained.numerics)
     log.metrics(trained.metrics, step=job.prepared.config.epochs)
     with job.artifacts.reading() as folder:
         if folder is None:
@@ -48,7 +50,8 @@ def trained_before(log: RunLog, job: Job) -> Trained | None:
     if not metrics or job.artifacts.exists():
         return None
     with job.bundle.reading() as folder:
-        return Trained(metrics) if folder is not None and (folder / WEIGHTS).is_file() else None
+        there = folder is not None and (folder / WEIGHTS).is_file()
+    return Trained(metrics, job.prepared.numerics) if there else None
 
 
 def _is_final(name: str) -> bool:
@@ -64,7 +67,9 @@ def log_model(log: RunLog, prepared: PreparedTraining, folders: WorkFolders) -> 
 
 def trained_result(job: Job, trained: Trained, shared_epochs: int = 0) -> SeedResult:
     """The result of a job that has just been done."""
-    return SeedResult(job.prepared.config.seed, job.run_id, trained.metrics, shared_epochs=shared_epochs)
+    elsewhere = trained.numerics if trained.numerics != job.prepared.numerics else ""
+    seed = job.prepared.config.seed
+    return SeedResult(seed, job.run_id, trained.metrics, elsewhere=elsewhere, shared_epochs=shared_epochs)
 
 
 def trial_metrics(trainings: Sequence[Mapping[str, float]]) -> dict[str, float | None]:

@@ -7,21 +7,18 @@ import multiprocessing.forkserver as forkserver
 import os
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any, Generic
 
-from quorum.errors import DivergedError
 from quorum.sweeps.executors import E, Failed, J, OnBatch, Work
+from quorum.sweeps.executors.serving import ATTEMPTS, do
 
 # Workers are forked from a server process that has imported what they need, so they start at once. It is a process of
 # its own, because one that has used torch's threads cannot be forked.
 START_METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
-BATCH_SECONDS = 0.2  # at least so long between two messages of a worker about batches
-ATTEMPTS = 2  # at a job whose worker dies
 
 
 @dataclass
@@ -167,14 +164,7 @@ def _serve(connection: Connection[Any, Any], work: Work[J, E], set_up: Callable[
         except Exception as error:  # noqa: BLE001 (what a job needs and this machine lacks is fetched as it arrives)
             connection.send(("raised", error))
             continue
-        try:
-            for event in work(job, _BatchCounter(connection).add):
-                connection.send(("event", event))
-            connection.send(("done", None))
-        except DivergedError as error:
-            connection.send(("diverged", str(error)))
-        except Exception as error:  # noqa: BLE001 (it is raised again in the process that is served)
-            connection.send(("raised", error))
+        do(job, work, lambda kind, content: connection.send((kind, content)))
 
 
 def _end_with_parent() -> None:
@@ -182,16 +172,3 @@ def _end_with_parent() -> None:
     assert parent is not None
     parent.join()
     os._exit(1)
-
-
-class _BatchCounter:
-    """Sends the number of images now and then, not for each batch: an epoch may have thousands in a second."""
-
-    def __init__(self, connection: Connection[Any, Any]) -> None:
-        self.connection, self.images, self.sent = connection, 0, time.monotonic()
-
-    def add(self, images: int) -> None:
-        self.images += images
-        if time.monotonic() - self.sent >= BATCH_SECONDS:
-            self.connection.send(("batch", self.images))
-            self.images, self.sent = 0, time.monotonic()
