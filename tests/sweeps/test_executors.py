@@ -4,49 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from quorum.errors import DivergedError
-from quorum.sweeps.executors import Executor, Failed
+from quorum.sweeps.executors import Failed
 from quorum.sweeps.executors.in_process import InProcess
 from quorum.sweeps.executors.pool import WorkerPool
-
-
-@dataclass(frozen=True)
-class Sum:
-    """Count up to a number; a file says how often that has been begun."""
-
-    to: int
-    folder: Path
-    dies: int = 0  # attempts that end in the death of the process
-    raises: bool = False
-
-
-def count(job: Sum, on_batch: Callable[[int], None]) -> Iterator[int]:
-    file = job.folder / str(job.to)
-    attempt = len(file.read_text()) + 1 if file.is_file() else 1
-    file.write_text("x" * attempt)
-    for number in range(1, job.to + 1):
-        if attempt <= job.dies and number == 2:
-            os.kill(os.getpid(), signal.SIGKILL)
-        if job.raises:
-            raise RuntimeError("a defect")
-        if job.to == 13:
-            raise DivergedError("no luck")
-        on_batch(1)
-        yield number
-
-
-def nothing() -> None:
-    pass
-
-
-def ignore(_job: Sum, _images: int) -> None:
-    pass
+from tests.sweeps.counting import Sum, count, die_at_the_end, events, ignore, nothing
 
 
 @pytest.fixture
@@ -54,14 +20,6 @@ def pool() -> Iterator[WorkerPool[Sum, int]]:
     made: WorkerPool[Sum, int] = WorkerPool(count, 2, nothing)
     yield made
     made.close()
-
-
-def events(executor: Executor[Sum, int], jobs: list[Sum]) -> dict[int, list[int | Failed]]:
-    left = list(jobs)
-    answers: dict[int, list[int | Failed]] = {job.to: [] for job in jobs}
-    for job, answer in executor.run(lambda: left.pop(0) if left else None, ignore):
-        answers[job.to].append(answer)
-    return answers
 
 
 def test_workers_give_the_events_of_one_process(tmp_path: Path, pool: WorkerPool[Sum, int]) -> None:
@@ -85,11 +43,6 @@ def test_a_job_whose_worker_dies_twice_fails_alone(tmp_path: Path, pool: WorkerP
     assert not failed.diverged
     assert (answers[4], answers[5]) == ([1, 2, 3, 4], [1, 2, 3, 4, 5])
     assert (tmp_path / "3").read_text() == "xx"
-
-
-def die_at_the_end(job: Sum, on_batch: Callable[[int], None]) -> Iterator[int]:
-    yield from count(job, on_batch)
-    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_a_job_is_done_when_its_result_is_heard_whatever_becomes_of_its_worker(tmp_path: Path) -> None:
