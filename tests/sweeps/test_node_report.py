@@ -50,7 +50,7 @@ def test_several_classes_are_refused_unless_they_may_be_mixed(marker: Path) -> N
     report = dataclasses.replace(report_node("cpu", 1, True, (), marker), numerics="A", auto_precision="bf16")
     other = dataclasses.replace(report, numerics="B")
     reports = {"first": report, "second": other}
-    with pytest.raises(ConfigError, match="in 2 ways.*: A on first, B on second; mixed=true allows it"):
+    with pytest.raises(ConfigError, match=r"in 2 ways.*: A on first, B on second; mixed=true allows it"):
         machine_of(reports, CPU, mixed=False)
     mixed = machine_of(reports, CPU, mixed=True)
     assert (mixed.numerics, mixed.precision("auto")) == (MIXED, "bf16")
