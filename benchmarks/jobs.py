@@ -25,7 +25,7 @@ import yaml
 from common import QUORUM, Case, Comparison, Measured, Target, alternate, at_least, main, run_process
 from images import WORK, image_tree
 
-STUDY = {
+STUDY: dict[str, Any] = {
     "dataset": "folder",
     "base": {
         "model": "scratch-simple",
@@ -75,7 +75,14 @@ def engines(images: int, epochs: int, options: argparse.Namespace) -> Measured:
 
         def sweep(engine: str) -> float:
             place = Path(tempfile.mkdtemp(dir=folder))
-            settings = {"study": folder / "study.yaml", "path": tree, "jobs": 2, "threads": 1, "engine": engine}
+            settings = {
+                "study": folder / "study.yaml",
+                "path": tree,
+                "jobs": 2,
+                "threads": 1,
+                "engine": engine,
+                "seeds": 0,
+            }
             given = [word for key, value in settings.items() for word in ("-P", f"{key}={value}")]
             started = time.perf_counter()
             output, peak = run_watched([*QUORUM, "sweep", "--json", *given], place)
