@@ -331,6 +331,7 @@ def main() -> int:
     parser.add_argument("--seeds", default="0,1,2")
     options = parser.parse_args()
     os.environ.pop("MLFLOW_RUN_ID", None)
+    os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
     with tempfile.TemporaryDirectory(prefix="two-nodes-", dir=ROOT.parent) as temporary:
         folder = Path(temporary)
         write_images(folder, options.images, 102)
