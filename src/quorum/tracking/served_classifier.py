@@ -14,7 +14,8 @@ import pandas as pd
 from mlflow.models import set_model
 from mlflow.pyfunc import PythonModel, PythonModelContext
 
-from quorum.data.images import decode, in_parts
+from quorum.data.images import in_parts
+from quorum.tracking.served_images import decoded
 from quorum.voting.classifier import Classifier
 
 
@@ -27,8 +28,7 @@ class ServedClassifier(PythonModel):  # type: ignore[misc]
     def predict(
         self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
     ) -> pd.DataFrame:
-        decoded = (decode(content, f"image {i}") for i, content in enumerate(model_input["image"]))
-        parts = [self.classifier.probabilities(images) for images in in_parts(decoded)]
+        parts = [self.classifier.probabilities(images) for images in in_parts(decoded(model_input))]
         probabilities = np.concatenate(parts)
         best = probabilities.argmax(axis=1)
         return pd.DataFrame(

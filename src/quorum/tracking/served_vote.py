@@ -15,7 +15,8 @@ import pandas as pd
 from mlflow.models import set_model
 from mlflow.pyfunc import PythonModel, PythonModelContext
 
-from quorum.data.images import decode, in_parts
+from quorum.data.images import in_parts
+from quorum.tracking.served_images import decoded
 from quorum.voting.classifier import Classifier
 from quorum.voting.rules import VotingRule
 
@@ -32,10 +33,9 @@ class ServedVote(PythonModel):  # type: ignore[misc]
     def predict(
         self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
     ) -> pd.DataFrame:
-        decoded = (decode(content, f"image {i}") for i, content in enumerate(model_input["image"]))
         parts = [
             self.rule.decide([member.probabilities(images) for member in self.members]).frame(self.members[0].classes)
-            for images in in_parts(decoded)
+            for images in in_parts(decoded(model_input))
         ]
         return pd.concat(parts, ignore_index=True)
 
