@@ -27,7 +27,7 @@ from quorum.api.options import WORK_DIR
 from quorum.commands import arguments
 from quorum.commands.wiring import COMMANDS, Command
 from quorum.config import Closed, TrialConfig, describe
-from quorum.errors import ConfigError, QuorumError, cut, masked, shown
+from quorum.errors import ConfigError, QuorumError, cut, masked, printable, shown
 from quorum.plugins import load_plugins
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ class _Call:
 
     def explain(self, error: Exception) -> tuple[int, str]:
         """The exit status for an error, and what to say of it on one line."""
-        message = masked(" ".join(str(error).split()))
+        message = masked(printable(str(error)))
         for part in (part for value in self.values.values() for part in (value, *value.split(","))):
             message = message.replace(part, cut(part)) if cut(part) != part else message
         if isinstance(error, QuorumError):

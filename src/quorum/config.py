@@ -76,7 +76,9 @@ class TrialConfig(Closed):
     """One training, seed included. Every field here can change the result and is part of the fingerprint."""
 
     dataset: str = Field("digits", description="data set: digits, caltech101, cifar10 or folder")
-    split_seed: int = Field(0, ge=0, description="seed of the split, where the data set has no split of its own")
+    split_seed: int = Field(
+        0, ge=0, lt=2**32, description="seed of the split, where the data set has no split of its own"
+    )
     model: str = Field("alexnet", description="network: one of the reports' or any classifier of torchvision's")
     weights: str = Field(
         "none",

@@ -62,8 +62,16 @@ def shown(value: object) -> str:
 
 
 def masked(text: str) -> str:
-    """A text with `***` in the place of every password in a URI: `http://user:***@host`."""
-    return re.sub(r"(://[^:/@\s]*):[^\s'\"]*@", r"\1:***@", text)
+    """A text with `***` in the place of every password in a URI: `http://user:***@host`, `...?password=***`."""
+    text = re.sub(r"(://[^:/@\s]*):[^\s'\"]*@", r"\1:***@", text)
+    return re.sub(r"([?&]password=)[^&\s'\"]*", r"\1***", text)
+
+
+def printable(text: str) -> str:
+    """A text on one line, as any terminal shows it: what cannot be printed, such as an escape or a byte that is not
+    UTF-8, is written as Python writes it."""
+    line = " ".join(text.split())
+    return line if line.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)
 
 
 def unknown(kind: str, name: str, choices: Iterable[str], shown: Iterable[str] | None = None) -> str:

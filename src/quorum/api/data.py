@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -12,10 +13,9 @@ from typing import Any
 import pandas as pd
 
 from quorum.api.options import PrepareOptions
-from quorum.api.session import divide, documented, open_data, tracking
+from quorum.api.session import check_dataset, divide, documented, open_data, tracking
 from quorum.console import say
 from quorum.data import Catalogue, load_catalogue
-from quorum.data import dataset as dataset_named
 from quorum.data.pixel_store import PixelStore
 from quorum.data.sources.archives import fetch, unpack
 from quorum.data.summary import class_counts, mean_images
@@ -71,7 +71,7 @@ def prepare(dataset: str = "digits", **settings: Any) -> PreparedData:
 
 def run_preparation(options: PrepareOptions, store: TrackingStore) -> PreparedData:
     """`prepare` with its options checked and its store open."""
-    kind = dataset_named(options.dataset)
+    kind = check_dataset(options, options.dataset)
     if options.archive and options.download:
         raise ConfigError("download: cannot be combined with archive=")
     if (options.archive or options.download) and not kind.needs_folder:
@@ -99,12 +99,11 @@ def run_preparation(options: PrepareOptions, store: TrackingStore) -> PreparedDa
 def _install(options: PrepareOptions, fill: Callable[[Path], None]) -> None:
     """Fill a folder beside the data set's place, verify it there, and put it in place only then."""
     place = options.path or options.data_dir / options.dataset
+    parents = [folder for folder in place.parents if not folder.exists()]
     place.parent.mkdir(parents=True, exist_ok=True)
     part = Path(tempfile.mkdtemp(prefix=f".{place.name}-", dir=place.parent))
     try:
-        fill(part)
-        root = _root(options.dataset, part)
-        new = _verify(options, root, part)
+        root, new = _filled(options, fill, part)
         if place.exists():
             _refuse_other(options, place, {image.name for image in new.images})
             say(f"{place} holds this data set already; it stays as it is")
@@ -113,6 +112,9 @@ def _install(options: PrepareOptions, fill: Callable[[Path], None]) -> None:
             root.rename(place)
     finally:
         shutil.rmtree(part, ignore_errors=True)
+        with contextlib.suppress(OSError):  # they are not empty, if the data set is in its place
+            for folder in parents:
+                folder.rmdir()
 
 
 def _root(name: str, part: Path) -> Path:
@@ -121,9 +123,12 @@ def _root(name: str, part: Path) -> Path:
     return entries[0] if name == "folder" and len(entries) == 1 and entries[0].is_dir() else part
 
 
-def _verify(options: PrepareOptions, root: Path, part: Path) -> Catalogue:
+def _filled(options: PrepareOptions, fill: Callable[[Path], None], part: Path) -> tuple[Path, Catalogue]:
+    """Fill a folder. Returns the folder of the data set in it, and what it consists of."""
     try:
-        return load_catalogue(options.dataset, options.data_dir, root, options.split_seed)
+        fill(part)
+        root = _root(options.dataset, part)
+        return root, load_catalogue(options.dataset, options.data_dir, root, options.split_seed)
     except DataError as error:
         raise DataError(str(error).replace(str(part), "what was unpacked")) from error
 

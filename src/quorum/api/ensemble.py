@@ -14,9 +14,8 @@ import pandas as pd
 
 from quorum.api.member_predictions import Predicted, predict
 from quorum.api.options import EnsembleOptions
-from quorum.api.session import device_of, divide, documented, tracking
+from quorum.api.session import check_dataset, device_of, divide, documented, tracking
 from quorum.api.vote_page import VotePage, mcnemar_line
-from quorum.data import dataset as dataset_named
 from quorum.errors import DataError, RegistryError
 from quorum.reporting import tables
 from quorum.temporary import temporary_folder
@@ -84,7 +83,7 @@ def ensemble(dataset: str = "digits", **settings: Any) -> Voted:
 
 def run_vote(options: EnsembleOptions, store: TrackingStore) -> Voted:
     """`ensemble` with its options checked and its store open."""
-    dataset_named(options.dataset)
+    check_dataset(options, options.dataset)
     check_output(options.output)
     device = device_of(options)
     record = VoteRecord(kind=schema.ENSEMBLE_KIND, dataset=options.dataset)
@@ -113,7 +112,7 @@ def run_vote(options: EnsembleOptions, store: TrackingStore) -> Voted:
 def check_output(output: Path) -> None:
     """Raise DataError for a file that predictions must not be written to: one that is no CSV file, or holds something
     else."""
-    if output.suffix.lower() != ".csv" or output.is_dir():
+    if output.suffix.lower() != ".csv" or (output.exists() and not output.is_file()):
         raise DataError(f"output: {output} is not the name of a CSV file")
     if output.exists():
         with output.open("rb") as file:

@@ -221,7 +221,9 @@ class StudiesOptions(StudyOptions):
 class SplitOptions(DataOptions):
     """How images are divided."""
 
-    split_seed: int = Field(0, ge=0, description="seed of the split, where the data set has no split of its own")
+    split_seed: int = Field(
+        0, ge=0, lt=2**32, description="seed of the split, where the data set has no split of its own"
+    )
 
 
 class ReportOptions(SplitOptions):

@@ -13,9 +13,8 @@ import pandas as pd
 from quorum import metric_names
 from quorum.api.engines import Engine, engine_of, placed
 from quorum.api.options import PromoteOptions
-from quorum.api.session import divide, documented, folders_of, preparer_of, tracking
+from quorum.api.session import check_dataset, divide, documented, folders_of, preparer_of, tracking
 from quorum.console import say
-from quorum.data import dataset as dataset_named
 from quorum.engine.training import Progress
 from quorum.errors import RegistryError
 from quorum.inference import plus_minus
@@ -99,7 +98,7 @@ def run_promotion(
         store: the tracking store.
         make_executor: makes what does trainings, if there are any to do; by default as for a sweep.
     """
-    dataset_named(options.dataset)
+    check_dataset(options, options.dataset)
     name = model_name(options.dataset)
     verb = "roll back" if options.rollback else "promote"
     record = Record(kind=schema.PROMOTE_KIND, dataset=options.dataset)

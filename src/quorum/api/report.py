@@ -11,12 +11,11 @@ from typing import Any
 import pandas as pd
 
 from quorum.api.options import ReportOptions
-from quorum.api.session import divide, documented, open_data, tracking
+from quorum.api.session import check_dataset, divide, documented, open_data, tracking
 from quorum.comparison.builder import ReportBuilder
 from quorum.comparison.trainings import find_trainings
 from quorum.comparison.verdicts import VERDICT_RULE
 from quorum.console import say
-from quorum.data import dataset as dataset_named
 from quorum.errors import DataError, StudyError, unknown
 from quorum.reporting import tables
 from quorum.reporting.pages import ComparisonPage
@@ -74,7 +73,7 @@ def report(dataset: str = "digits", **settings: Any) -> Report:
 
 def run_report(options: ReportOptions, store: TrackingStore) -> Report:
     """`report` with its options checked and its store open."""
-    dataset_named(options.dataset)
+    check_dataset(options, options.dataset)
     if options.output.exists() and not options.output.is_dir():
         raise DataError(f"output: {options.output} is not a folder")
     sources, claims = _studies(options)

@@ -14,9 +14,11 @@ from pydantic.fields import FieldInfo
 
 from quorum.api.options import ComputeOptions, DataOptions, Options, TrainingOptions
 from quorum.config import TrialConfig, describe
+from quorum.data import dataset
+from quorum.data.datasets import Dataset
 from quorum.data.opened import OpenDataset, open_dataset
 from quorum.engine.device import Machine, use_device
-from quorum.errors import ConfigError, unknown
+from quorum.errors import ConfigError, DataError, unknown
 from quorum.plugins import load_plugins
 from quorum.storage import Storage
 from quorum.tracking.recovery import end_runs_of_dead_processes
@@ -65,9 +67,18 @@ def tracking() -> Iterator[TrackingStore]:
         close(store)
 
 
+def check_dataset(options: DataOptions, name: str) -> Dataset:
+    """What is known of a data set. Raises DataError for an unknown name, and for a path that it would not read."""
+    kind = dataset(name)
+    if options.path is not None and not kind.needs_folder:
+        raise DataError(f"path: {name} reads no folder: its images come from {kind.source}")
+    return kind
+
+
 def open_data(options: DataOptions, name: str, split_seed: int, storage: Storage | None = None) -> OpenDataset:
     """The data set that the options name, whose pixels other machines find in a storage if there is one. Raises
     DataError where it is missing."""
+    check_dataset(options, name)
     return open_dataset(
         name,
         data_dir=options.data_dir,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.model_selection import train_test_split
 
-from quorum.data.images import ArrayImage, FileImage, ImageSource, Pixels
+from quorum.data.images import ArrayImage, FileImage, ImageSource, Pixels, refuse_names
 from quorum.errors import DataError, unknown
 
 SPLITS = ("train", "val", "test")
@@ -61,14 +62,15 @@ def build_catalogue(
         split_seed: of that draw.
 
     Raises:
-        DataError: for images that are none of these or share a name, labels that do not fit, splits that overlap, and
-            too few images to split.
+        DataError: for images that are none of these or share a name, names that are not UTF-8, labels that do not fit,
+            splits that overlap, and too few images to split.
     """
     listed = list(images)
     if not listed:
         raise DataError(f"{name}: no images")
     digits = len(str(len(listed) - 1))
     sources = [_source(image, f"{place:0{digits}d}", root) for place, image in enumerate(listed)]
+    refuse_names(itertools.chain(labels, (source.name for source in sources)))
     if len(labels) != len(sources):
         raise DataError(f"{name}: {len(labels):,} labels for {len(sources):,} images")
     if twice := [image for image, count in Counter(source.name for source in sources).items() if count > 1]:

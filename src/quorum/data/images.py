@@ -13,14 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from quorum.errors import DataError
+from quorum.errors import DataError, shown
 
-warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # `refuse_size` allows less
+warnings.filterwarnings("ignore", module=r"PIL\.")  # `decode` says what is wrong with an image
 MAX_PIXELS, MAX_ASPECT = 50_000_000, 100  # of an image, and its longer side in shorter ones
 
 Pixels = NDArray[np.uint8]  # [height, width, 3], RGB
 
 EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".ppm", ".pgm", ".tif", ".tiff", ".webp"})
+# Of those names. Pillow knows others by their content, and has Ghostscript run what is PostScript.
+FORMATS = ("JPEG", "PNG", "BMP", "GIF", "PPM", "TIFF", "WEBP")
 
 
 class ImageSource(Protocol):
@@ -45,6 +47,8 @@ class FileImage:
     path: Path
 
     def content(self) -> bytes:
+        if not self.path.is_file():  # reading a pipe would wait for a writer
+            raise OSError(f"{self.name}: not a file")
         return self.path.read_bytes()
 
     def decode(self, content: bytes) -> Pixels:
@@ -73,7 +77,7 @@ def decode(content: bytes, name: str) -> Pixels:
             MAX_PIXELS, or to a strip of which resizing would make as many.
     """
     try:
-        with Image.open(io.BytesIO(content)) as image:
+        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
             refuse_size(*image.size, name)
             return np.asarray(image.convert("RGB"))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
@@ -126,7 +130,18 @@ def find_images(folder: Path) -> list[FileImage]:
     found = sorted(path for path in folder.rglob("*") if is_image(path) and path.is_file())
     if not found:
         raise DataError(f"{folder}: no image in this folder ({', '.join(sorted(EXTENSIONS))})")
-    return [FileImage(path.relative_to(folder).as_posix(), path) for path in found]
+    images = [FileImage(path.relative_to(folder).as_posix(), path) for path in found]
+    refuse_names(image.name for image in images)
+    return images
+
+
+def refuse_names(names: Iterable[str]) -> None:
+    """Raise DataError for a name that is not UTF-8: no table and no file could hold it."""
+    for name in names:
+        try:
+            name.encode()
+        except UnicodeEncodeError as error:
+            raise DataError(f"{shown(name)}: a name that is not UTF-8; rename it") from error
 
 
 def refuse_bad(problems: Iterable[str], total: int) -> None:

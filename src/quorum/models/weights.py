@@ -6,6 +6,7 @@ import copy
 import hashlib
 import pickle
 import re
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.error import URLError
@@ -23,6 +24,8 @@ State = Mapping[str, torch.Tensor]
 
 # Names such as denselayer1.norm.1.weight, as the files of DenseNets still have them; torchvision renames them too.
 OLD_DENSENET = re.compile(r"^(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\.\w+)$")
+
+_COLORS = re.compile(r"\x1b\[[0-9;]*m")  # that torch writes some of its messages in
 
 _UNREADABLE = (
     RuntimeError,
@@ -98,9 +101,11 @@ def read_state(file: Path) -> State:
     if not file.is_file():
         raise ModelError(f"weights: no file {file}", setting="weights")
     try:
-        state = torch.load(file, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore"):  # of kinds of tensors that are refused below
+            state = torch.load(file, map_location="cpu", weights_only=True)
     except _UNREADABLE as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        text = _COLORS.sub("", str(error)).strip()
+        reason = text.splitlines()[0] if text else type(error).__name__
         raise ModelError(
             f"weights: {file} is not a state file that loads with weights_only ({reason[:120]})",
             setting="weights",
@@ -117,11 +122,16 @@ def _problem(name: object, tensor: torch.Tensor) -> str:
     """What makes an entry of a state unfit for a network, or ""."""
     if not isinstance(name, str):
         return "is no text, as the name of a tensor is"
-    if tensor.layout != torch.strided or tensor.is_quantized:
-        return f"is stored as {str(tensor.layout).removeprefix('torch.')}, not as a plain tensor"
+    if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_nested or tensor.is_meta:
+        kinds = {"quantized": tensor.is_quantized, "nested": tensor.is_nested, "meta": tensor.is_meta}
+        kind = next((kind for kind, is_one in kinds.items() if is_one), str(tensor.layout).removeprefix("torch."))
+        return f"is stored as {kind}, not as a plain tensor"
+    if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+        return "has more numbers than the file holds of it"
     if tensor.is_complex():
         return "holds complex numbers"
-    if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+    # as the network will hold them; small kinds of floats know no isfinite of their own
+    if tensor.is_floating_point() and not torch.isfinite(tensor.float()).all():
         return "holds numbers that are not finite"
     return ""
 

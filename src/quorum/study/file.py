@@ -113,6 +113,8 @@ def _message(problem: Any) -> str:
     if problem["type"] == "extra_forbidden":
         owner = next((kinds[name] for name in reversed(names[:-1]) if name in kinds), Study)
         message = unknown("entry", names[-1], owner.model_fields)
+    elif problem["type"] == "missing" and isinstance(problem["loc"][-1], int):
+        message = f"{names[-1]}: has too few values"
     elif problem["type"] == "missing":
         message = f"{names[-1]!r} is missing"
     else:
@@ -132,6 +134,8 @@ def _check_stage(source: StudyFile, stage: Stage, at: Location) -> None:
         where = (*at, "ranges", name)
         if isinstance(interval, list):
             _check_choices(source, name, interval, where)
+        elif name in TrialConfig.model_fields and TrialConfig.model_fields[name].annotation is bool:
+            raise StudyError(f"{source.at(where)}: {name} is true or false; a list of both takes the place of a range")
         else:
             for end in (interval.low, interval.high, interval.low + (interval.step or 0)):
                 whole = takes_integers(name, interval) and end.is_integer()

@@ -19,12 +19,13 @@ from pydantic import (
     model_validator,
 )
 
-from quorum.config import Closed, TrialConfig, argument_value, describe, parse_config
+from quorum.config import Closed, TrialConfig, argument_value, check_name, describe, parse_config
 from quorum.errors import ConfigError, shown, unknown
 from quorum.metric_names import BEST_VAL_ACCURACY, LAST_TEST_ACCURACY, LAST_VAL_ACCURACY, TEST_ACCURACY
 from quorum.summary import Summary
 
 MAX_TRIALS = 10_000  # of all stages of a study
+MAX_STEPS = 10**9  # of a range
 FIXED = ("dataset", "seed", "weights_digest")  # a stage cannot vary these
 VARIABLE = tuple(name for name in TrialConfig.model_fields if name not in FIXED)
 
@@ -56,6 +57,11 @@ class Range(Closed):
             raise ValueError(f"low {self.low:g} is not below high {self.high:g}")
         if self.log and (self.low <= 0 or self.step):
             raise ValueError("a logarithmic range starts above 0 and has no step")
+        if not math.isfinite(self.high - self.low):
+            raise ValueError(f"low {self.low:g} is too far below high {self.high:g}")
+        steps = (self.high - self.low) / (self.step or 1)
+        if self.step and not (1 <= steps <= MAX_STEPS and math.isclose(steps, round(steps), rel_tol=1e-6)):
+            raise ValueError(f"step {self.step:g} does not divide {self.low:g} to {self.high:g} into whole steps")
         return self
 
 
@@ -267,7 +273,11 @@ class Study(Closed):
         for one in trajectories if stages else ():
             if one.stage not in stages:
                 raise ValueError(unknown("stage", one.stage, list(stages)))
-            if canonical(one.at) not in stages[one.stage].grid():
+            try:
+                known = canonical(one.at) in stages[one.stage].grid()
+            except ConfigError as error:
+                raise ValueError(f"{one.id}: {error}") from error
+            if not known:
                 raise ValueError(f"{one.id} at {shown(one.at)} is not among the trials of stage {one.stage!r}")
         return trajectories
 
@@ -327,8 +337,10 @@ def canonical_value(name: str, value: Scalar) -> Scalar:
     """A value as the configuration holds it: the text `1e-3` and the integer 1 as floats where the setting is one.
 
     Raises:
-        ConfigError: where the setting does not take it. Whether an expression does is known once it is put together.
+        ConfigError: where there is no such setting, or it does not take it. Whether an expression does is known once
+            it is put together.
     """
+    check_name(name, TrialConfig.model_fields)
     if "." in name:
         return argument_value(value)
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ Lines = dict[Location, int]  # from 1
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 20
 CORE = "tag:yaml.org,2002:"
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _TAGS = {f"{CORE}{kind}" for kind in ("str", "int", "float", "bool", "null", "map", "seq")}
 
 
@@ -47,7 +49,7 @@ def read_yaml(file: Path) -> tuple[Any, Lines]:
     except ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         raise _refusal(file, line, f"not YAML (the character {chr(error.character)!r})") from error
-    except (YAMLError, RecursionError) as error:
+    except (YAMLError, RecursionError, ValueError) as error:  # ValueError: "\\U00110000" is no character
         raise _refusal(file, None, f"not YAML ({error})") from error
 
 
@@ -97,9 +99,13 @@ class _Reader:
     def _scalar(self, node: Node) -> Any:
         self._check(node)
         try:
-            return self.yaml.constructor.construct_object(node)
-        except ValueError as error:
-            raise self._wrong(node, f"{shown(node.value)} is not a number that can be read") from error
+            value = self.yaml.constructor.construct_object(node)
+        except (ValueError, KeyError) as error:
+            kind = "true or false" if str(node.tag) == f"{CORE}bool" else "a number that can be read"
+            raise self._wrong(node, f"{shown(node.value)} is not {kind}") from error
+        if isinstance(value, str) and _SURROGATE.search(value):
+            raise self._wrong(node, f"{shown(value)} is not text that can be written as UTF-8")
+        return value
 
     def _mapping(self, node: MappingNode, location: Location) -> dict[str, Any]:
         self._check(node)
@@ -109,7 +115,8 @@ class _Reader:
                 raise self._wrong(key_node, "merge keys (<<) are not taken")
             key = self._scalar(key_node) if isinstance(key_node, ScalarNode) else None
             if not isinstance(key, str):
-                raise self._wrong(key_node, f"a key has to be text, not {shown(str(key_node.value))}")
+                found_instead = shown(key_node.value) if isinstance(key_node, ScalarNode) else "a list or a mapping"
+                raise self._wrong(key_node, f"a key has to be text, not {found_instead}")
             if key in found:
                 raise self._wrong(key_node, f"{shown(key)} is given twice")
             self.lines[(*location, key)] = key_node.start_mark.line + 1

@@ -94,7 +94,7 @@ def connect(adopted_run_id: str | None = None) -> TrackingStore:
         with client.once():
             adopted = Record.of(client.get_run(adopted_run_id)) if adopted_run_id else None
             experiment_id = adopted.experiment_id if adopted else _experiment(client)
-    except (MlflowException, SQLAlchemyError, OSError, ImportError) as error:
+    except (MlflowException, SQLAlchemyError, OSError, ImportError, ValueError) as error:  # ValueError: "http://["
         raise RegistryError(masked(f"tracking store {uri}: {' '.join(str(error).split())}")) from error
     if uri.startswith(SQLITE) and (gone := _moved(client.get_experiment(experiment_id).artifact_location)) is not None:
         raise RegistryError(

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from quorum.data.datasets import Download
-from quorum.errors import DataError
+from quorum.errors import DataError, cut
 
 # The official Caltech-101 download is a zip that holds this tar.
 NESTED = "101_ObjectCategories.tar.gz"
@@ -25,8 +25,15 @@ def check_archives(archives: Sequence[Path]) -> None:
     for archive in archives:
         if not archive.is_file():
             raise DataError(f"{archive}: no such archive")
-        if not (zipfile.is_zipfile(archive) or tarfile.is_tarfile(archive)):
+        if not _is_archive(archive):
             raise DataError(f"{archive}: neither a tar (plain, gz, xz, bz2) nor a zip archive")
+
+
+def _is_archive(file: Path) -> bool:
+    try:
+        return zipfile.is_zipfile(file) or tarfile.is_tarfile(file)
+    except (EOFError, *BAD_STREAM):  # a compressed stream that ends, or breaks, before anything can be read of it
+        return False
 
 
 def unpack(archives: Sequence[Path], target: Path, max_gb: float = math.inf) -> None:
@@ -80,13 +87,13 @@ def _extract(archive: Path, target: Path, room: float) -> int:
                     raise DataError(f"{archive}: unpacks to more than is allowed; max_gb= allows more")
                 path = PurePosixPath(name.replace("\\", "/"))
                 if path.is_absolute() or ".." in path.parts or name[1:2] == ":":
-                    raise DataError(f"{archive}: {name} would land outside the target folder, which is refused")
+                    raise DataError(f"{archive}: {cut(name)} would land outside the target folder, which is refused")
                 if not is_plain:
-                    raise DataError(f"{archive}: {name} is a link or a device, which is refused")
+                    raise DataError(f"{archive}: {cut(name)} is a link or a device, which is refused")
             opened.extractall(target)
             return size
     except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError, RuntimeError, *BAD_STREAM) as error:
-        raise DataError(f"{archive}: cannot be unpacked ({' '.join(str(error).split())})") from error
+        raise DataError(f"{archive}: cannot be unpacked ({cut(' '.join(str(error).split()), 120)})") from error
 
 
 def _members(opened: zipfile.ZipFile | tarfile.TarFile) -> Iterator[tuple[str, bool, int]]:

@@ -134,13 +134,17 @@ def _refuse_large_memo(content: bytes) -> None:
 
 
 def _read_batch(path: Path) -> dict[str, Any]:
-    """One official file: `data` uint8 [n, 3072] (channels first), `labels` n integers."""
+    """One official file: `data` uint8 [n, 3072] (channels first), `labels` n integers from 0 to 9."""
     try:
+        if not path.is_file():  # reading a pipe would wait for a writer
+            raise OSError("no such file")
         content = path.read_bytes()
         _refuse_large_memo(content)
         batch = _ArraysOnly(io.BytesIO(content), encoding="latin1").load()
         if batch["data"].shape != (len(batch["labels"]), 3072) or batch["data"].dtype != np.uint8:
             raise ValueError(f"its data is {batch['data'].dtype} {batch['data'].shape}")
+        if not all(isinstance(label, int) and 0 <= label < len(CLASSES) for label in batch["labels"]):
+            raise ValueError(f"its labels are not all numbers from 0 to {len(CLASSES) - 1}")
     except (
         OSError,
         pickle.UnpicklingError,
