@@ -63,7 +63,7 @@ def parse_phases(text: str) -> tuple[Phase, ...]:
     for part in text.split(","):
         epoch, colon, groups = part.strip().rpartition(":")
         names = tuple(name.strip() for name in groups.split("+"))
-        if (colon and not epoch.strip().isdigit()) or not all(names):
+        if (colon and not epoch.strip().isdecimal()) or not all(names):
             raise ValueError("is not GROUP[+GROUP] or EPOCH:GROUP[+GROUP],EPOCH:GROUP..., e.g. 1:classifier,31:all")
         phases.append(Phase(int(epoch) if colon else 1, names))
     epochs = [phase.first_epoch for phase in phases]
