@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from pathlib import Path
 
@@ -44,7 +45,7 @@ STUDIES: dict[str, tuple[str, str]] = {
     "empty_vary": (stage("{name: lr, vary: {lr: []}}"), "4: lr has no values"),
     "bomb": (
         "a: &a [x,x,x,x,x,x,x,x,x]\n"
-        + "".join(f"{c}: &{c} [{','.join('*' + p for _ in range(9))}]\n" for p, c in zip("abcdefgh", "bcdefghi")),
+        + "".join(f"{c}: &{c} [{','.join('*' + p for _ in range(9))}]\n" for p, c in itertools.pairwise("abcdefghi")),
         "1: anchors and aliases (&a) are not taken",
     ),
     "grid": (
