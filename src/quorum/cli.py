@@ -10,6 +10,7 @@ import contextlib
 import errno
 import json
 import os
+import re
 import signal
 import sys
 import tempfile
@@ -122,7 +123,7 @@ class _Call:
     def explain(self, error: Exception) -> tuple[int, str]:
         """The exit status for an error, and what to say of it on one line."""
         message = masked(printable(str(error)))
-        for part in (part for value in self.values.values() for part in (value, *value.split(","))):
+        for part in (part for value in self.values.values() for part in (value, *re.split("[,/]", value))):
             message = message.replace(part, cut(part)) if cut(part) != part else message
         if isinstance(error, QuorumError):
             return USER_ERROR, message

@@ -45,13 +45,13 @@ class Place:
         assert self._running() == 0
 
     def _files(self) -> dict[str, tuple[int, int]]:
-        """Size and time of every file, and of no folder, but those of the tracking store and the cache of pixels."""
+        """Size and time of every file, and of no folder, but those of the tracking store, of caches and of locks."""
         found = {}
         for path in self.folder.rglob("*"):
             name = path.relative_to(self.folder).as_posix()
             if path.is_dir() and not path.is_symlink():
                 continue
-            if not name.startswith((".quorum/pixels/", ".quorum/locks/", "mlflow.db", "mlruns/")):
+            if not name.startswith((".quorum/pixels/", "mlflow.db", "mlruns/")) and path.suffix != ".lock":
                 status = path.lstat()
                 found[name] = (status.st_size, status.st_mtime_ns)
         return found
