@@ -8,7 +8,7 @@ import pytest
 from pydantic import Field
 
 from quorum.config import Closed, parse_config
-from quorum.errors import ConfigError, cut, masked, shown, unknown
+from quorum.errors import ConfigError, cut, masked, printable, shown, unknown
 
 
 @pytest.mark.parametrize(
@@ -58,9 +58,15 @@ def test_refused_values_and_unknown_names_are_cut() -> None:
         ("'http://a:b@c' and 'http://d:e@f'", "'http://a:***@c' and 'http://d:***@f'"),
         ("http://host:5000/path", "http://host:5000/path"),
         ("https://me@host", "https://me@host"),
+        ("postgresql:///db?password=se:c&host=/run", "postgresql:///db?password=***&host=/run"),
         ("sqlite:////tmp/a:b/mlflow.db", "sqlite:////tmp/a:b/mlflow.db"),
         ("models:/quorum-digits-vote@current", "models:/quorum-digits-vote@current"),
     ],
 )
 def test_passwords_are_masked(text: str, text_masked: str) -> None:
     assert masked(text) == text_masked
+
+
+def test_what_cannot_be_printed_is_written_as_python_writes_it() -> None:
+    assert printable("one\ntwo\t three") == "one two three"
+    assert printable("\x1b[31mred\x1b[0m, \udce9, ü") == r"\x1b[31mred\x1b[0m, \udce9, ü"

@@ -126,7 +126,7 @@ REFUSED = "is a link or a device, which is refused"
 BROKEN = "cannot be unpacked ("
 NO_IMAGES = "what was unpacked: 0 class folders with images"
 LINES = {
-    "encrypt.zip": "is encrypted, password required",
+    "encrypt.zip": "is encrypted",
     "compress_otherwise.zip": "cannot be unpacked (That compression method is not supported)",
     "break_checksum.zip": "cannot be unpacked (Bad CRC-32 for file 'a/1.png')",
     "point_elsewhere.zip": BROKEN,

@@ -141,7 +141,7 @@ VARIABLES: list[tuple[Mapping[str, str], str]] = [
     ({STORE: "sqlite:///folder.csv"}, "tracking store sqlite:///folder.csv: is a folder, not a SQLite file"),
     ({STORE: "sqlite:///text/x.db"}, "tracking store sqlite:///text/x.db: "),
     ({STORE: "postgresql://me:secret@127.0.0.1:1/db"}, "tracking store postgresql://me:***@127.0.0.1:1/db: "),
-    ({STORE: "postgresql:///db?host=/absent&password=secret"}, "postgresql:///db?host=/absent&password=***: "),
+    ({STORE: "postgresql:///db?host=/absent&password=secret"}, "postgresql:///db?host=/absent&password=*** "),
     ({STORE: "postgresql://127.0.0.1:abc/db"}, "tracking store postgresql://127.0.0.1:abc/db: "),
     ({STORE: "postgresql+nosuch://me:secret@127.0.0.1:1/db"}, "postgresql+nosuch://me:***@127.0.0.1:1/db: "),
     ({STORE: "mssql://me:secret@host/db"}, "tracking store mssql://me:***@host/db: "),

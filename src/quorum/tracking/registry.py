@@ -10,7 +10,7 @@ from typing import Any
 
 from mlflow.exceptions import MlflowException
 
-from quorum.errors import RegistryError
+from quorum.errors import RegistryError, cut
 from quorum.tracking import schema
 from quorum.tracking.records import VersionRecord
 from quorum.tracking.store import TrackingStore
@@ -215,7 +215,7 @@ def version_of(store: TrackingStore, uri: str) -> VersionRecord | None:
             return VersionRecord.of(store.client.get_model_version_by_alias(name, alias))
         return VersionRecord.of(store.client.get_model_version(*name.split("/", 1)))
     except MlflowException as error:
-        raise RegistryError(f"{uri}: no such model version ({' '.join(str(error).split())[:160]})") from error
+        raise RegistryError(f"{uri}: no such model version ({cut(' '.join(str(error).split()), 100)})") from error
 
 
 def versions(store: TrackingStore, name: str) -> list[VersionRecord]:

@@ -93,7 +93,7 @@ def _extract(archive: Path, target: Path, room: float) -> int:
             opened.extractall(target)
             return size
     except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError, RuntimeError, *BAD_STREAM) as error:
-        raise DataError(f"{archive}: cannot be unpacked ({cut(' '.join(str(error).split()), 160)})") from error
+        raise DataError(f"{archive}: cannot be unpacked ({cut(' '.join(str(error).split()), 140)})") from error
 
 
 def _members(opened: zipfile.ZipFile | tarfile.TarFile) -> Iterator[tuple[str, bool, int]]:
