@@ -33,7 +33,7 @@ def test_the_real_caltech_archives(quorum: Quorum, caltech_archives: list[Path])
     part = quorum("data", "-P", "dataset=caltech101", "-P", f"archive={caltech_archives[0]}")
     assert part.status == 2
     assert "where Caltech-101 has 9,145" in part.err
-    assert not any((quorum.folder / "data").iterdir())
+    assert not (quorum.folder / "data").exists()
     answer = quorum("data", "--json", "-P", "dataset=caltech101", "-P", f"archive={listed}")
     assert answer.status == 0, answer.err
     result = json.loads(answer.out)
@@ -63,7 +63,7 @@ def test_what_cannot_be_downloaded_is_one_line(quorum: Quorum, monkeypatch: pyte
     answer = quorum("data", "-P", "dataset=cifar10", "-P", "download=true")
     assert answer.status == 2
     assert answer.err == "quorum: download: cifar10 cannot be fetched (Error downloading)\n"
-    assert not any((quorum.folder / "data").iterdir())
+    assert not (quorum.folder / "data").exists()
 
 
 def test_bad_images_are_counted(quorum: Quorum, image_tree: Path) -> None:
