@@ -111,10 +111,14 @@ def head(folder: Path, environment: dict[str, str]) -> Iterator[str]:
     command = [RAY, *words.split(), f"--temp-dir={folder}", "--object-store-memory=100000000"]
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, start_new_session=True)
     try:
+        deadline = time.monotonic() + 60
+        asked = [RAY, "health-check", "--address", f"{HEAD}:{port}"]
+        while subprocess.run(asked, env=environment, capture_output=True, check=False).returncode:
+            assert time.monotonic() < deadline, "the head of the Ray cluster does not answer"
         yield f"{HEAD}:{port}"
     finally:
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGTERM)
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
 
@@ -257,7 +261,8 @@ class Site:
 def site(folder: Path, words: list[str]) -> Iterator[Site]:
     """Two machines, a cluster, a database, a server and an object store, all running."""
     with contextlib.ExitStack() as stack:
-        keys = {**os.environ, **KEYS, "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0", "RAY_USAGE_STATS_ENABLED": "0"}
+        # A network of this machine alone needs no token.
+        keys = {**os.environ, **KEYS, "RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
         machines = stack.enter_context(nodes(folder, keys))
         objects = stack.enter_context(running(s3(folder / "s3", HEAD)))
         for bucket in ("quorum", "runs"):

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from optuna.storages import BaseStorage
+
 from quorum.config import TrialConfig, digest_of
 from quorum.data.pixel_store import PixelStore
 from quorum.engine.training import Progress
@@ -113,8 +115,8 @@ def run_sweep(
         numerics=prepared.numerics,
     )
     name, store = source.file.stem, preparer.store
-    optuna_url = storage_url(store, folders.work_dir, settings.optuna_storage)
     with store.leases.hold(record.key, "sweep"):
+        storage = open_storage(storage_url(store, folders.work_dir, settings.optuna_storage))
         previous = unfinished(store, SweepRecord, schema.SWEEP_KIND, record.key)
         if previous is None:
             end_abandoned(store, record, folders)
@@ -122,7 +124,7 @@ def run_sweep(
             log.dataset(study.dataset, prepared.data_digest, prepared.source, prepared.counts, "training")
             log.params({"study": name, "dataset": study.dataset, "seeds": ",".join(map(str, settings.seeds))})
             with make_runner(log, settings, preparer, folders, make_executor()) as runner:
-                results = _run_stages(study, first, optuna_url, runner, log)
+                results = _run_stages(study, first, storage, runner, log)
             return _finish(study, results, prepared.pixels, Cost.of(results, runner.checkpoints.peak), log)
 
 
@@ -159,7 +161,7 @@ def _as_run(study: Study, planned: Sequence[PlannedTrial], overrides: Mapping[st
 
 
 def _run_stages(
-    study: Study, first: TrialConfig, optuna_url: str, runner: TrialRunner, log: RunLog
+    study: Study, first: TrialConfig, storage: BaseStorage, runner: TrialRunner, log: RunLog
 ) -> list[StageResult]:
     """Run all stages, and log each when it is done."""
     results: list[StageResult] = []
@@ -169,8 +171,7 @@ def _run_stages(
         runner.weights.log()
         page.log_stage(study, results, log)
 
-    storage, patiently = open_storage(optuna_url), log.store.patiently
-    run_study(study, first, storage, log.run_id, runner.execute, on_stage, patiently)
+    run_study(study, first, storage, log.run_id, runner.execute, on_stage, log.store.patiently)
     return results
 
 

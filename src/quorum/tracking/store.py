@@ -21,6 +21,7 @@ from mlflow.environment_variables import (
     MLFLOW_HTTP_REQUEST_TIMEOUT,
 )
 from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode
 from mlflow.tracking import MlflowClient
 from mlflow.utils.file_utils import local_file_uri_to_path
 from mlflow.utils.uri import is_local_uri
@@ -199,11 +200,14 @@ def _experiment(client: PatientClient) -> str:
     if name is None:
         return "0"
     found = client.get_experiment_by_name(name)
-    if found is None:
-        with contextlib.suppress(MlflowException):  # another process makes it at the same time
-            return str(client.create_experiment(name))
-        found = client.get_experiment_by_name(name)
-    return str(found.experiment_id)
+    if found is not None:
+        return str(found.experiment_id)
+    try:
+        return str(client.create_experiment(name))
+    except MlflowException as error:
+        if error.error_code != ErrorCode.Name(RESOURCE_ALREADY_EXISTS):
+            raise
+    return str(client.get_experiment_by_name(name).experiment_id)  # another process has made it at the same time
 
 
 def _quiet() -> None:

@@ -103,12 +103,27 @@ def _connect(address: str | None) -> None:
     ray._private.worker._worker_logs_enabled = False
 
 
+# The command does not look for a token, as ray.init does: where this user has one, clusters ask for it.
+_HEALTH_CHECK = """
+from ray._private.authentication.authentication_token_setup import maybe_enable_token_auth_if_token_available
+from ray.scripts.scripts import main
+maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
+main()
+"""
+
+
 def _check_reachable(address: str) -> None:
-    command = [sys.executable, "-m", "ray.scripts.scripts", "health-check", "--address", address]
+    command = [sys.executable, "-c", _HEALTH_CHECK, "health-check", "--address", address]
     try:
-        healthy = subprocess.run(command, capture_output=True, timeout=CONNECT_SECONDS, check=False).returncode == 0
+        done = subprocess.run(command, capture_output=True, text=True, timeout=CONNECT_SECONDS, check=False)
+        healthy, told = done.returncode == 0, done.stderr
     except subprocess.TimeoutExpired:
-        healthy = False
+        healthy, told = False, ""
+    if "AuthenticationError" in told:
+        raise QuorumError(
+            f"ray_address: the Ray cluster at {address} asks for another token than this user's; copy its "
+            "~/.ray/auth_token, or set RAY_AUTH_MODE on all nodes"
+        )
     if not healthy:
         where = "no Ray cluster is found from here" if address == "auto" else f"no Ray cluster answers at {address}"
         raise QuorumError(f"ray_address: {where}; without ray_address= one of this machine is started")
