@@ -36,7 +36,7 @@ def inside(folder: Path) -> Iterator[Path]:
     os.chdir(folder)
     for name in ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_EXPERIMENT_ID"):
         os.environ.pop(name, None)
-    use_store(Path.cwd() / "mlflow.db")
+    use_store(f"sqlite:///{Path.cwd() / 'mlflow.db'}")
     try:
         yield Path.cwd()
     finally:
@@ -45,9 +45,9 @@ def inside(folder: Path) -> Iterator[Path]:
         os.environ.update(variables)
 
 
-def use_store(file: Path) -> None:
-    """Have commands use a SQLite store."""
-    os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{file}"
+def use_store(uri: str) -> None:
+    """Have commands use a tracking store."""
+    os.environ["MLFLOW_TRACKING_URI"] = uri
 
 
 def write_study(folder: Path, trials: int, epochs: int = 1, batch_size: int = 1024, skip: int = 0) -> list[str]:

@@ -8,6 +8,7 @@ what is measured is the store and not the start of Python. A ratio of 1 is time 
 from __future__ import annotations
 
 import argparse
+import atexit
 import contextlib
 import functools
 import hashlib
@@ -101,40 +102,55 @@ class Stores:
     Attributes:
         folder: that they and the artifacts are in. It is deleted with this object.
         runs: finished runs of each, by its name.
+        uris: tracking URI of each.
     """
 
     folder: tempfile.TemporaryDirectory[str]
     runs: dict[str, int]
+    uris: dict[str, str]
 
 
 @functools.cache
-def stores(large: int, small: int, seeds: int) -> Stores:
-    """A large store and a small one, made from one sweep."""
+def stores(large: int, small: int, seeds: int, kind: str) -> Stores:
+    """A large store and a small one of a kind, made from one sweep."""
     folder = tempfile.TemporaryDirectory(prefix="quorum-benchmark-")
-    runs = {}
+    runs, uris = {}, {}
     with inside(Path(folder.name)) as path:
         study = write_study(path, TRIALS, epochs=3, batch_size=256)
         quorum([*study, "-P", f"seeds={','.join(map(str, range(seeds)))}"])
         for name, size in (("large", large), ("small", small)):
             file = Path(shutil.copy("mlflow.db", f"{name}.db"))
             runs[name] = multiply(file, size)
-    return Stores(folder, runs)
+            uris[name] = _uri(kind, file.absolute(), path / name)
+    return Stores(folder, runs, uris)
+
+
+def _uri(kind: str, file: Path, folder: Path) -> str:
+    """Tracking URI of a SQLite store, or of a copy of it on a server that runs until this process ends."""
+    if kind == "sqlite":
+        return f"sqlite:///{file}"
+    from served import serve
+
+    servers = contextlib.ExitStack()
+    atexit.register(servers.close)
+    return serve(file, folder, servers, http=kind == "http")
 
 
 def grows(command: str, options: argparse.Namespace) -> Measured:
     """Time of a command in a large store / in a small one, by the ratio of their runs."""
-    made = stores(options.large, options.small, options.seeds)
+    made = stores(options.large, options.small, options.seeds, options.store)
     large, small = made.runs["large"], made.runs["small"]
-    with inside(Path(made.folder.name)) as folder:
+    with inside(Path(made.folder.name)):
 
         def side(name: str) -> None:
-            use_store(folder / f"{name}.db")
+            use_store(made.uris[name])
             quorum(COMMANDS[command])
 
         comparison = alternate(timed(lambda: side("large")), timed(lambda: side("small")), options.rounds)
     added = statistics.median(comparison.first) - statistics.median(comparison.second)
     each = 1000 * added / (large - small) if large > small else None
-    return Measured.of(comparison, scale=small / large, runs=made.runs, milliseconds_of_a_further_run=each)
+    details = {"store": options.store, "runs": made.runs, "milliseconds_of_a_further_run": each}
+    return Measured.of(comparison, scale=small / large, **details)
 
 
 def peak_memory(trials: int) -> int:
@@ -162,6 +178,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Sizes."""
     parser.add_argument("--large", type=at_least(1), default=10_000, help="runs of the large store (default: 10000)")
     parser.add_argument("--small", type=at_least(1), default=1_000, help="runs of the small store (default: 1000)")
+    parser.add_argument(
+        "--store",
+        choices=("sqlite", "postgresql", "http"),
+        default="sqlite",
+        help="a SQLite file, PostgreSQL, or MLflow's server on PostgreSQL (default: sqlite)",
+    )
     parser.add_argument("--seeds", type=at_least(1), default=3, help="of the sweep that is multiplied (default: 3)")
     parser.add_argument("--many", type=at_least(1), default=64, help="trials of the long sweep (default: 64)")
     parser.add_argument("--few", type=at_least(1), default=8, help="trials of the short sweep (default: 8)")
