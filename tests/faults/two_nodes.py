@@ -254,7 +254,8 @@ class Site:
         """A sweep in a folder and an experiment of its own."""
         environment = {**self.environment, "MLFLOW_TRACKING_URI": self.server.uri, "MLFLOW_EXPERIMENT_NAME": name}
         shared = ["-P", f"storage=s3://quorum/{name}", "-P", "engine=ray", "-P", f"ray_address={self.cluster}"]
-        return Driver(working_folder(self.folder / name), [*self.words, *shared, "-P", "jobs=2"], environment)
+        words = [*self.words, *shared, "-P", "jobs=2", "-P", "reuse=false"]  # nothing of another experiment's
+        return Driver(working_folder(self.folder / name), words, environment)
 
 
 @contextlib.contextmanager
