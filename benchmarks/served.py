@@ -48,7 +48,7 @@ def copy(file: Path, uri: str) -> None:
         for table in tables:
             _copy_table(reading, theirs.tables[table.name], writing, table)
         writing.execute(
-            text("SELECT setval('experiments_experiment_id_seq', (SELECT max(experiment_id) FROM experiments))")
+            text("SELECT setval('experiments_experiment_id_seq', max(experiment_id) + 1, false) FROM experiments")
         )
     source.dispose()
     target.dispose()

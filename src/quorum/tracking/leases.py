@@ -160,6 +160,16 @@ class Leases:
                 f"this process could not renew its lease for {self.expires:g} seconds, and another one has taken over"
             )
 
+    def renew(self) -> None:
+        """Write the tag anew; where another process has removed it, this one's work is lost. A thread does this."""
+        with self._changing:
+            if self._presence is None:
+                return
+            tags = self.client.get_experiment(self._presence.experiment_id).tags
+            self._lost = self._presence.tag not in tags
+            if not self._lost:
+                self._write(lambda _mine: {})
+
     def dead(self) -> list[Presence]:
         """Processes that ended without a word. One of another machine that was not heard of for two minutes is watched
         for two renewals."""
@@ -233,15 +243,9 @@ class Leases:
 
     def _renew(self) -> None:
         """Write the tag anew now and then. Where the store does not answer, nobody can read the tag either."""
-        while not self._stopped.wait(self.period):
-            with self._changing, contextlib.suppress(Exception):
-                if self._presence is None:
-                    return
-                tags = self.client.get_experiment(self._presence.experiment_id).tags
-                if self._presence.tag not in tags:
-                    self._lost = True
-                    return
-                self._write(lambda _mine: {})
+        while not self._stopped.wait(self.period) and not self._lost:
+            with contextlib.suppress(Exception):
+                self.renew()
 
 
 def presences(client: MlflowClient) -> list[Presence]:
