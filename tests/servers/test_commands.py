@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -105,17 +106,17 @@ def test_two_folders_that_sweep_the_same_on_one_database(site: Site, tmp_path: P
 def test_a_sweep_outlives_its_server_and_its_database(
     site: Site, on_site: Quorum, tmp_path: Path, small_digits: Path, jobs: int
 ) -> None:
-    words = [*sweep_words(small_digits), "-P", f"jobs={jobs}"]
+    words = [*sweep_words(small_digits), "-P", f"jobs={jobs}", "-P", "reuse=false"]  # nothing of the other tests'
     sweeping = start(tmp_path / "one", words, site.server.uri, tmp_path.name)
     told: list[str] = []
     reader = threading.Thread(target=lambda: told.extend(sweeping.stderr or ()))
     reader.start()
-    until(lambda: any("epoch 5/" in line for line in told))
+    until(lambda: any("epoch 5/" in line for line in told), sweeping, told)
     site.server.stop()
     time.sleep(4)
     site.server.start()
     seen = len(told)
-    until(lambda: any("epoch" in line for line in told[seen:]))
+    until(lambda: any("epoch" in line for line in told[seen:]), sweeping, told)
     site.database.stop()
     time.sleep(4)
     site.database.start()
@@ -132,8 +133,9 @@ def test_a_sweep_outlives_its_server_and_its_database(
     assert tables(json.loads(undisturbed.communicate(timeout=300)[0])) == tables(result)
 
 
-def until(seen: Any) -> None:
+def until(seen: Callable[[], bool], sweeping: subprocess.Popen[str], told: list[str]) -> None:
     deadline = time.monotonic() + 300
     while not seen():
-        assert time.monotonic() < deadline
+        assert sweeping.poll() is None, "".join(told)
+        assert time.monotonic() < deadline, "".join(told)
         time.sleep(0.05)
