@@ -28,7 +28,7 @@ PYTEST = OMP_NUM_THREADS=1 python -m pytest --numprocesses $(JOBS) --dist loadfi
 check: $(VENV)/ready
 	$(MAKE) --jobs=2 lint unit
 
-# Lint, types and all tests, in fifteen to twenty.
+# Lint, types and all tests, in about half an hour.
 test: $(VENV)/ready
 	$(MAKE) --jobs=2 lint all-tests
 

@@ -12,7 +12,6 @@ from tests.bad_input.contract import Place
 from tests.bad_input.process import Commands
 from tests.conftest import enter
 
-
 QUICK = "test_commands.py"  # of what each command line says of itself: `make check` does these
 
 
