@@ -149,4 +149,6 @@ def mlflow(folder: Path, store: str, artifacts: str, environment: Mapping[str, s
     """MLflow's tracking server on a database, which hands out the artifacts of an object store."""
     port = free_port()
     words = f"server --backend-store-uri {store} --artifacts-destination {artifacts} --port {port} --workers 1"
+    # Its ten processes for jobs of its own are of no use here.
+    environment = {**environment, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     return Server([sys.executable, "-m", "mlflow", *words.split()], folder, port, environment)
