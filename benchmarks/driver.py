@@ -103,12 +103,16 @@ def event(options: argparse.Namespace) -> Measured:
 
 
 def _event(executor: Executor[int, int]) -> float:
-    jobs = iter([1, EVENTS])
-    started = 0.0
-    for job, number in executor.run(lambda: next(jobs, None), lambda _job, _images: None):
-        if job == EVENTS and number == 0:  # the worker is there, and has begun
-            started = time.perf_counter()
-    return (time.perf_counter() - started) / EVENTS
+    jobs, begun = [1, EVENTS], 0.0  # the first waits until the worker is there
+
+    def next_job() -> int | None:
+        nonlocal begun
+        begun = time.perf_counter() if jobs else begun
+        return jobs.pop(0) if jobs else None
+
+    for _ in executor.run(next_job, lambda _job, _images: None):
+        pass
+    return (time.perf_counter() - begun) / EVENTS
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

@@ -174,6 +174,27 @@ def test_only_the_best_trials_weights_are_kept(quorum: Quorum, small_digits: Pat
     assert len(weights) == len(models) <= 2
 
 
+REPEATED = """\
+dataset: folder
+base: {model: scratch-simple, resize: 32, batch_size: 16, epochs: 1, lr: 0.05}
+stages:
+  - {name: lr, vary: {lr: [0.05]}}
+  - {name: momentum, vary: {momentum: [0.9]}}
+  - {name: epochs, vary: {epochs: [6]}}
+"""
+
+
+def test_no_trial_points_at_weights_that_are_gone(quorum: Quorum, small_digits: Path) -> None:
+    """The first two trials are one training, whose weights are kept for both until the third is better."""
+    (quorum.folder / "study.yaml").write_text(REPEATED)
+    assert quorum(*sweep_words(small_digits, seeds=0, keep=1)).status == 0
+    client = MlflowClient()
+    pointing = [run for run in client.search_runs(["1"]) if schema.MODEL_ID in run.data.tags]
+    trials = {run.data.tags[schema.KEY] for run in pointing if run.data.tags[schema.KIND] == schema.TRIAL_KIND}
+    assert trials == {"epochs/0"}
+    assert [client.get_logged_model(run.data.tags[schema.MODEL_ID]).status for run in pointing] == ["READY"] * 2
+
+
 def test_two_processes_do_not_work_on_the_same_sweep_from_whatever_folder(quorum: Quorum, small_digits: Path) -> None:
     (quorum.folder / "study.yaml").write_text(STUDY.replace("epochs: 2", "epochs: 1").replace("[1, 2]", "[1]"))
     command = sweep_words(small_digits, seeds=0)

@@ -121,9 +121,9 @@ def test_a_kill_between_tags_and_model_costs_nothing(
     with monkeypatch.context() as patched:
         patched.setattr("quorum.sweeps.weights.delete_model", killed)
         with pytest.raises(KeyboardInterrupt):
-            sweep.weights._drop(first)
+            sweep.weights._drop(training.run_id, [first])
     assert not get_training(preparer.store, training.run_id).model_id
-    sweep.weights._drop(first)
+    sweep.weights._drop(training.run_id, [first])
     delete_model(preparer.store, training.model_id)
     delete_model(preparer.store, training.model_id)
 

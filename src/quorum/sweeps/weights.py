@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from quorum.study.results import TrialResult, rank
@@ -41,8 +42,8 @@ class KeptWeights:
             # A later stage repeats the best trial of the one before: trials that share their seeds' runs count once.
             kept = list(dict.fromkeys(one.best_seed.run_id for one in ranked))[: self.count]
             self._best = [one for one in ranked if one.best_seed.run_id in kept]
-            for dropped in [one for one in ranked if one.best_seed.run_id not in kept]:
-                self._drop(dropped)
+            for run_id in {one.best_seed.run_id for one in ranked} - set(kept):
+                self._drop(run_id, [one for one in ranked if one.best_seed.run_id == run_id])
         best = {one.best_seed.run_id for one in self._best}
         for seed in trial.seeds:
             if seed.run_id not in best:
@@ -65,14 +66,21 @@ class KeptWeights:
             log.set(model_id=model_id)
         return model_id
 
-    def _drop(self, trial: TrialResult) -> None:
-        """Delete the weights of a trial that is no longer among the best, if this sweep trained them."""
-        self.folders.bundle(trial.best_seed.run_id).discard()
-        training = get_training(self.store, trial.best_seed.run_id)
+    def _drop(self, run_id: str, trials: Sequence[TrialResult]) -> None:
+        """Delete the weights of a training that are no longer among the best, if this sweep trained them.
+
+        Args:
+            run_id: of the training.
+            trials: all whose best seed it is.
+        """
+        self.folders.bundle(run_id).discard()
+        training = get_training(self.store, run_id)
         own = training.model_id and training.sweep_run_id == self.sweep_run_id
-        if own and not is_registered(self.store, training.model_id, training.run_id):
-            # The tags go first: who finds one relies on its model.
-            self._trial_log(trial).unset("model_id", "best_seed_run")
+        if own and not is_registered(self.store, training.model_id, run_id):
+            # The tags go first, the training's last of them: who finds one relies on its model, and a sweep that is
+            # killed here and goes on begins with the training's.
+            for trial in trials:
+                self._trial_log(trial).unset("model_id", "best_seed_run")
             RunLog(self.store, training).unset("model_id")
             delete_model(self.store, training.model_id)
 
