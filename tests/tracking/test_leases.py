@@ -24,6 +24,7 @@ from quorum.tracking.records import Record
 from quorum.tracking.recovery import end_runs_of_dead_processes
 from quorum.tracking.runs import begin_run
 from quorum.tracking.store import close, connect
+from tests.tracking.test_patience import away
 
 PERIOD = 0.1
 ELSEWHERE = dataclasses.replace(Process.current(), host="elsewhere", machine="another")
@@ -187,3 +188,59 @@ def test_a_process_is_alive_or_not_or_of_another_machine() -> None:
 
 def process_start(pid: int) -> str:
     return (Path("/proc") / str(pid) / "stat").read_text().rpartition(")")[2].split()[19]
+
+
+def test_patience_lasts_as_long_as_it_says(leases: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However often the one that waits looks."""
+    monkeypatch.setattr("quorum.tracking.leases._POLL", 0.001)
+    one, other = leases(), leases()
+    done: list[float] = []
+
+    def promote() -> None:
+        with other.hold("key", "promotion", patience=60):
+            done.append(time.monotonic())
+
+    with one.hold("key", "promotion"):
+        waiting = threading.Thread(target=promote)
+        waiting.start()
+        time.sleep(3)
+    waiting.join()
+    assert done
+
+
+def test_whoever_follows_a_dead_machine_ends_its_runs(uri: str) -> None:
+    """Also those of other commands than the one that is followed."""
+    gone = connect()
+    gone.leases.process, gone.leases.period = ELSEWHERE, PERIOD
+    held = gone.leases.hold("key", "promotion")
+    held.__enter__()
+    log = begin_run(gone, "a promotion", Record(kind="promote"))
+    gone.leases._stopped.set()  # its machine lost its power
+    store = connect()
+    store.leases.period, store.leases.expires = PERIOD, 1.0
+    end_runs_of_dead_processes(store)
+    with store.leases.hold("key", "promotion"):
+        assert MlflowClient(uri).get_run(log.run_id).info.status == "KILLED"
+    close(store)
+
+
+@pytest.mark.parametrize("gone", ["deleted", "never there"])
+def test_a_run_of_a_dead_process_that_was_deleted_stops_nobody(uri: str, gone: str) -> None:
+    client = MlflowClient(uri)
+    dead = Leases(client, "0", process=dataclasses.replace(Process.current(), started="1"))
+    run = client.create_run("0")
+    dead.cover(run.info.run_id if gone == "deleted" else "0" * 32)
+    dead._stopped.set()
+    client.delete_run(run.info.run_id)
+    store = connect()
+    end_runs_of_dead_processes(store)
+    close(store)
+    assert presences(client) == []
+
+
+def test_a_lease_is_written_when_the_store_is_back(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = connect()
+    monkeypatch.setattr("quorum.tracking.patience._FIRST_WAIT", 0.01)
+    with away("set_experiment_tag", 2, done=False), begin_run(store, "a run", Record(kind="train")):
+        assert len(presences(MlflowClient(uri))) == 1
+    close(store)

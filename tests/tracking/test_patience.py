@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sqlite3
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -87,14 +88,34 @@ def test_epochs_wait_while_the_store_is_away_and_training_goes_on(
     assert [metric.step for metric in store.client.get_metric_history(log.run_id, "lr")] == [1, 2, 3]
 
 
+@pytest.mark.parametrize("raised", [KeyboardInterrupt(), AWAY])
+def test_who_stops_while_the_store_is_away_does_not_wait(store: TrackingStore, raised: BaseException) -> None:
+    with (
+        away("log_batch", 10_000, done=False) as tried,
+        pytest.raises(MlflowException, match="connection refused"),
+        begin_run(store, "a run", Record(kind="train")),
+    ):
+        raise raised
+    assert len(tried) == 1
+
+
 def test_what_does_not_pass_is_not_waited_for() -> None:
     def says(text: str) -> MlflowException:
         return MlflowException(text, TEMPORARILY_UNAVAILABLE)
 
+    def sqlite(text: str) -> MlflowException:
+        error = MlflowException(text, TEMPORARILY_UNAVAILABLE)
+        error.__cause__ = sqlite3.OperationalError(text)
+        return error
+
     assert passing(says("server closed the connection unexpectedly"))
     assert passing(MlflowException("API request to http://h failed with exception refused"))
     assert not passing(says('database "runs" does not exist'))
-    assert not passing(says("attempt to write a readonly database"))
+    assert not passing(sqlite("attempt to write a readonly database"))
+    assert passing(says("the server refused after it was successfully found"))
+
+    assert passing(sqlite("database is locked"))
+    assert not passing(sqlite("disk I/O error"))
     assert not passing(MlflowException("no such run"))
     assert not passing(ValueError("connection refused"))
 

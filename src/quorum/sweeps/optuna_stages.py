@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
@@ -20,6 +19,7 @@ from quorum.errors import StudyError
 from quorum.study.model import Range, Scalar, Settings, Stage, Study, canonical_value, takes_integers
 from quorum.study.plan import possible
 from quorum.study.results import StageResult, TrialRequest, TrialResult
+from quorum.tracking.patience import Patiently, at_once
 
 OnBegin = Callable[[TrialRequest], None]
 Execute = Callable[[Sequence[TrialRequest], Sequence[TrialConfig], OnBegin], Iterator[TrialResult]]
@@ -35,18 +35,6 @@ Yields:
 """
 
 SAMPLER_SEED = 0
-A = TypeVar("A")
-
-
-class Patiently(Protocol):
-    """Makes a call to the storage, and makes it again where the storage is away for a while."""
-
-    def __call__(self, call: Callable[[], A], again: Callable[[], A] | None = None) -> A:
-        """The answer of `call`; after a first try of which it is not known whether it was done, that of `again`."""
-
-
-def _at_once(call: Callable[[], A], again: Callable[[], A] | None = None) -> A:
-    return call()
 
 
 def run_study(
@@ -56,7 +44,7 @@ def run_study(
     name: str,
     execute: Execute,
     on_stage: Callable[[StageResult], None] = lambda _result: None,
-    patiently: Patiently = _at_once,
+    patiently: Patiently = at_once,
 ) -> list[StageResult]:
     """Run all stages, each around the best trial of the one before.
 

@@ -21,13 +21,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from mlflow.entities import ViewType
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from quorum.console import say
 from quorum.errors import QuorumError
 from quorum.tracking import schema
+from quorum.tracking.patience import Patiently, at_once
 from quorum.tracking.processes import Process
 
 PERIOD = 5.0  # seconds between two renewals
@@ -35,7 +35,6 @@ EXPIRES = 30.0  # seconds without one after which a process counts as dead
 SUSPECT = 120.0  # seconds since the last one, by the clocks of two machines, after which it is worth watching
 TURN = 120.0  # seconds to wait for one's turn, where processes do something one after the other
 _POLL = 1.0  # seconds between two looks at a process that is watched
-_ROUNDS = 50  # tries of two processes that claim the same at the same time, each withdrawing for the other
 
 
 @dataclass(frozen=True)
@@ -88,6 +87,8 @@ class Leases:
         experiment_id: the experiment that its runs go to.
         period, expires: seconds between two renewals, and without one until a process counts as dead.
         process: this one.
+        patiently: makes the calls that write what this process does.
+        on_dead: called with what a process has left that is dead; it has to end in `forget`, which it is by default.
     """
 
     client: MlflowClient
@@ -95,11 +96,16 @@ class Leases:
     period: float = PERIOD
     expires: float = EXPIRES
     process: Process = field(default_factory=Process.current)
+    patiently: Patiently = at_once
+    on_dead: Callable[[Presence], object] = field(init=False)
     _presence: Presence | None = None
     _lost: bool = False
     _changing: threading.RLock = field(default_factory=threading.RLock)
     _stopped: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
+
+    def __post_init__(self) -> None:
+        self.on_dead = self.forget
 
     @contextlib.contextmanager
     def hold(self, key: str, what: str, patience: float = 0.0) -> Iterator[None]:
@@ -114,25 +120,12 @@ class Leases:
             QuorumError: where another process holds it still.
         """
         deadline = time.monotonic() + patience
-        for _ in range(_ROUNDS):
-            self._write(lambda mine: {"work": {**mine.work, key: (what, False)}})
-            try:
-                others = self._others_at(key)
-                if not others:
-                    self._write(lambda mine: {"work": {**mine.work, key: (what, True)}})
-                    break
-                if self._take_over(others, what):
-                    continue
-            except BaseException:
-                self._withdraw(key)
-                raise
-            self._withdraw(key)
-            holders = [other for other in others if other.work[key][1]]
-            if holders and time.monotonic() >= deadline:
-                raise QuorumError(f"this {what} is being worked on by {holders[0].process}, since {holders[0].since}")
-            time.sleep(_POLL if holders else random.uniform(0.05, 0.5))
-        else:
-            raise QuorumError(f"other processes begin this {what} at the same time; run the command again")
+        while holders := self._claim(key, what):
+            holding = [holder for holder in holders if holder.work[key][1]]
+            if holding and time.monotonic() >= deadline:
+                raise QuorumError(f"this {what} is being worked on by {holding[0].process}, since {holding[0].since}")
+            # Two that claim the same withdraw for one another, and try again at different times.
+            time.sleep(_POLL if holding else random.uniform(0.05, 0.5))
         try:
             yield
         finally:
@@ -168,7 +161,7 @@ class Leases:
             tags = self.client.get_experiment(self._presence.experiment_id).tags
             self._lost = self._presence.tag not in tags
             if not self._lost:
-                self._write(lambda _mine: {})
+                self._put(self._presence)
 
     def dead(self) -> list[Presence]:
         """Processes that ended without a word. One of another machine that was not heard of for two minutes is watched
@@ -193,8 +186,27 @@ class Leases:
                 self.forget(self._presence)
             self._presence = None
 
+    def _claim(self, key: str, what: str) -> list[Presence]:
+        """Hold a piece of work, unless others claim or hold it: then they are returned, and it is not claimed."""
+        try:
+            self._write(lambda mine: {"work": {**mine.work, key: (what, False)}})
+            others = self._others_at(key)
+            while others and self._follow_dead(others, what):
+                others = self._others_at(key)
+            if not others:
+                self._write(lambda mine: {"work": {**mine.work, key: (what, True)}})
+                return []
+        except BaseException:
+            self._withdraw(key)
+            raise
+        self._withdraw(key)
+        return others
+
     def _withdraw(self, key: str) -> None:
-        self._write(lambda mine: {"work": {name: work for name, work in mine.work.items() if name != key}})
+        def without(mine: Presence) -> dict[str, Any]:
+            return {"work": {name: work for name, work in mine.work.items() if name != key}}
+
+        self._write(without, wait=False)
 
     def _others(self) -> list[Presence]:
         mine = self._presence.tag if self._presence else ""
@@ -203,15 +215,16 @@ class Leases:
     def _others_at(self, key: str) -> list[Presence]:
         return [other for other in self._others() if key in other.work]
 
-    def _take_over(self, others: list[Presence], what: str) -> bool:
-        """Remove processes that are dead. Whether there were any. Others of another machine are watched for that."""
+    def _follow_dead(self, others: list[Presence], what: str) -> bool:
+        """End what dead ones of these processes have left. Whether there were any. Those of another machine are watched
+        for that."""
         dead = [other for other in others if other.process.alive is False]
         unknown = [other for other in others if other.process.alive is None]
         if unknown:
             say(f"{unknown[0].process} was at work on this {what}; waiting up to {self.expires:g} s for a sign of it")
             dead += self._unchanged(unknown, self.expires)
         for other in dead:
-            self.forget(other)
+            self.on_dead(other)
         return bool(dead)
 
     def _unchanged(self, watched: list[Presence], seconds: float) -> list[Presence]:
@@ -224,18 +237,23 @@ class Leases:
             silent = [one for one in silent if (one.tag, one.beat) in now]
         return silent
 
-    def _write(self, change: Callable[[Presence], dict[str, Any]]) -> None:
-        """Write the tag with something changed; the first time, begin to renew it."""
+    def _write(self, change: Callable[[Presence], dict[str, Any]], *, wait: bool = True) -> None:
+        """Write the tag with something changed, waiting for a store that is away. The first time, begin to renew it."""
         with self._changing:
             self.check()
             mine = self._presence or self._first()
-            beat = {"beat": mine.beat + 1, "renewed": time.time()}
-            changed = dataclasses.replace(mine, **{**beat, **change(mine)})
-            self._presence = changed  # first: what could not be written is written with the next renewal
-            self.client.set_experiment_tag(changed.experiment_id, changed.tag, changed.data())
+            # First: what could not be written is written with the next renewal.
+            self._presence = dataclasses.replace(mine, **change(mine))
+            (self.patiently if wait else at_once)(lambda: self._put(self._presence))
             if self._thread is None:
                 self._thread = threading.Thread(target=self._renew, daemon=True, name="lease")
                 self._thread.start()
+
+    def _put(self, presence: Presence | None) -> None:
+        assert presence is not None
+        written = dataclasses.replace(presence, beat=presence.beat + 1, renewed=time.time())
+        self._presence = written
+        self.client.set_experiment_tag(written.experiment_id, written.tag, written.data())
 
     def _first(self) -> Presence:
         since, tag = time.strftime("%Y-%m-%dT%H:%M:%S%z"), f"{schema.PROCESS}{uuid.uuid4().hex[:12]}"
@@ -249,11 +267,11 @@ class Leases:
 
 
 def presences(client: MlflowClient) -> list[Presence]:
-    """What all processes say that use a store."""
+    """What all processes say that use a store, but for those in deleted experiments, which can no longer be changed."""
     found = []
     token = None
     while True:
-        page = client.search_experiments(ViewType.ALL, page_token=token)
+        page = client.search_experiments(page_token=token)
         for experiment in page:
             for tag, text in experiment.tags.items():
                 if tag.startswith(schema.PROCESS):

@@ -8,7 +8,7 @@ import random
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
@@ -21,8 +21,16 @@ from quorum.console import say
 
 LIMIT = 900.0  # seconds that a store may be away
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 15.0  # seconds between two tries
-# What a database says when waiting does not help, in words that drivers share.
-_PERMANENT = ("authentication", "does not exist", "no such table", "readonly", "read-only", "unable to open", "full")
+# What a server says when waiting does not help.
+_PERMANENT = (
+    "authentication",
+    "does not exist",
+    "permission denied",
+    "no pg_hba.conf entry",
+    "no space left",
+    "disk full",
+)
+_LOCKED = ("database is locked", "database table is locked")  # what passes of all that SQLite says
 # Calls that may be made twice: what they write is the same the second time. `log_batch` counts, because MLflow drops a
 # metric that has the same value, step and time.
 REPEATABLE = (
@@ -52,6 +60,18 @@ REPEATABLE = (
     "set_model_version_tag",
 )
 A = TypeVar("A")
+
+
+class Patiently(Protocol):
+    """Makes a call, and makes it again where what it is for is away for a while."""
+
+    def __call__(self, call: Callable[[], A], again: Callable[[], A] | None = None) -> A:
+        """The answer of `call`; after a first try of which it is not known whether it was done, that of `again`."""
+
+
+def at_once(call: Callable[[], A], again: Callable[[], A] | None = None) -> A:
+    """Patience that is none."""
+    return call()
 
 
 class PatientClient(MlflowClient):  # type: ignore[misc]  # MLflow has no types
@@ -133,18 +153,26 @@ for _name in REPEATABLE:
 def passing(error: BaseException) -> str:
     """Why a store cannot be reached now, if that may pass, else ""."""
     reason = lost(error)
+    if any(isinstance(getattr(one, "orig", one), sqlite3.Error) for one in _causes(error)):
+        return reason if any(words in reason for words in _LOCKED) else ""
     return "" if any(words in reason.lower() for words in _PERMANENT) else reason
 
 
 def lost(error: BaseException) -> str:
     """Why a store cannot be reached, if an error comes of that, else ""."""
-    found: BaseException | None = error
-    while found is not None:
+    for found in _causes(error):
         if isinstance(found, OperationalError | InterfaceError | sqlite3.OperationalError | RequestException):
             return " ".join(str(getattr(found, "orig", found)).split())[:160]
-        found = found.__cause__ or found.__context__
     if not isinstance(error, MlflowException):
         return ""
     text = " ".join(str(error).split())
     away = error.error_code == ErrorCode.Name(TEMPORARILY_UNAVAILABLE) or "failed with exception" in text
     return text[:160] if away or "failed with timeout" in text else ""
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """An error, and those that it comes of."""
+    found: BaseException | None = error
+    while found is not None:
+        yield found
+        found = found.__cause__ or found.__context__

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 import pandas as pd
+from mlflow.entities import LifecycleStage
 from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
@@ -137,9 +138,13 @@ def family(store: TrackingStore, sweep_run_id: str) -> dict[str, TrainingRecord]
     return {record.key: record for record in search(store, TrainingRecord, sweep_run_id=sweep_run_id)}
 
 
-def children(store: TrackingStore, run_id: str) -> Iterator[Record]:
-    """The runs right below a run."""
-    return search(store, Record, having=[f"tags.`{schema.PARENT}` = '{run_id}'"])
+def find_active(store: TrackingStore, run_id: str) -> Record | None:
+    """A run by id; None where there is none, or where it was deleted."""
+    try:
+        run = store.client.get_run(run_id)
+    except MlflowException:
+        return None
+    return Record.of(run) if run.info.lifecycle_stage == LifecycleStage.ACTIVE else None
 
 
 def get_training(store: TrackingStore, run_id: str) -> TrainingRecord:

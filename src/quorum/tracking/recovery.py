@@ -2,30 +2,39 @@
 
 from __future__ import annotations
 
+import functools
+
 from quorum.console import say
 from quorum.tracking import schema
-from quorum.tracking.leases import TURN
-from quorum.tracking.queries import children, get_record
+from quorum.tracking.leases import TURN, Presence, presences
+from quorum.tracking.queries import find_active, search
 from quorum.tracking.records import Record
 from quorum.tracking.runs import RunLog, end_run
 from quorum.tracking.store import TrackingStore
 
 
 def end_runs_of_dead_processes(store: TrackingStore) -> None:
-    """End as KILLED what dead processes were writing. Their commands, given again, go on in these runs."""
+    """End as KILLED what dead processes were writing, now and whenever one is found to be dead later. Their commands,
+    given again, go on in these runs."""
+    store.leases.on_dead = functools.partial(_end_runs, store)
     for presence in store.leases.dead():
-        with store.leases.hold(f"end {presence.tag}", "ending of runs", TURN):
-            if presence.tag not in {one.tag for one in store.leases.dead()}:
-                continue  # another process was faster, and may be going on in these runs
-            reason = f"{presence.process} ended without a word; the same command goes on from here"
-            for run_id in presence.runs:
-                _end(store, get_record(store, Record, run_id), reason)
-            store.leases.forget(presence)
+        _end_runs(store, presence)
+
+
+def _end_runs(store: TrackingStore, presence: Presence) -> None:
+    with store.leases.hold(f"end {presence.tag}", "ending of runs", TURN):
+        if presence.tag not in {one.tag for one in presences(store.leases.client)}:
+            return  # another process was faster, and may be going on in these runs
+        reason = f"{presence.process} ended without a word; the same command goes on from here"
+        for run_id in presence.runs:
+            if (run := find_active(store, run_id)) is not None:
+                _end(store, run, reason)
+        store.leases.forget(presence)
 
 
 def _end(store: TrackingStore, run: Record, reason: str) -> None:
     """End a run and those below it, as far as they are running."""
-    for child in children(store, run.run_id):
+    for child in search(store, Record, having=[f"tags.`{schema.PARENT}` = '{run.run_id}'"]):
         _end(store, child, reason)
     if run.status == schema.RUNNING:
         end_run(RunLog(store, run), schema.KILLED, reason)

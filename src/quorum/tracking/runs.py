@@ -263,7 +263,8 @@ def _reopen(store: TrackingStore, previous: Record) -> None:
 def close_run(log: RunLog, error: BaseException | None) -> None:
     """End a run with the status that is true of it.
 
-    FINISHED when its work was done; FAILED with the reason as its note; KILLED on Ctrl-C or SIGTERM.
+    FINISHED when its work was done; FAILED with the reason as its note; KILLED on Ctrl-C or SIGTERM, or where the store
+    was away for too long.
 
     Args:
         log: of the run.
@@ -272,8 +273,10 @@ def close_run(log: RunLog, error: BaseException | None) -> None:
     if error is None:
         log.flush()
         log.end(schema.FINISHED)
-    elif isinstance(error, KeyboardInterrupt):
-        end_run(log, schema.KILLED, "stopped before it was finished; the same command goes on from here")
+    elif isinstance(error, KeyboardInterrupt) or passing(error):
+        reason = "stopped before it was finished" if isinstance(error, KeyboardInterrupt) else "the store was away"
+        with log.store.client.once():  # nobody waits for it any more; the next command ends what is left
+            end_run(log, schema.KILLED, f"{reason}; the same command goes on from here")
     elif isinstance(error, QuorumError):
         end_run(log, schema.FAILED, str(error))
     else:

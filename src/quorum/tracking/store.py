@@ -102,7 +102,8 @@ def connect(adopted_run_id: str | None = None) -> TrackingStore:
             f"tracking store {masked(uri)}: its files belong in {gone}, which is gone; was that folder moved? "
             f"Move it back, or link its old place to the new one (ln -s)"
         )
-    return TrackingStore(client, uri, experiment_id, adopted, Leases(MlflowClient(uri), experiment_id))
+    leases = Leases(MlflowClient(uri), experiment_id, patiently=client.patiently)
+    return TrackingStore(client, uri, experiment_id, adopted, leases)
 
 
 def _moved(location: str) -> Path | None:
