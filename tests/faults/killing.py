@@ -30,9 +30,12 @@ STUDY = """\
 dataset: folder
 base: {model: scratch-simple, resize: 32, batch_size: 16, epochs: 2, lr: 0.05}
 stages:
-  - name: epochs
-    vary: {epochs: [1, 2]}
+  - name: short
+    vary: {epochs: [1]}
+  - name: long
+    vary: {epochs: [2]}
 """
+KEEP = 1  # the weights of the second trial take the place of the first's, which are deleted
 CLIENT = (
     "create_run",
     "log_batch",
@@ -151,7 +154,7 @@ def _sweep(folder: Path, images: Path, jobs: int = 1) -> int:
         (folder / "told.txt").open("a", buffering=1) as told,
         contextlib.redirect_stderr(told),
     ):
-        return main([*sweep_words(images, threads=1, jobs=jobs), "--json"])
+        return main([*sweep_words(images, threads=1, jobs=jobs, keep=KEEP), "--json"])
 
 
 def begin(folder: Path, store: Path) -> Path:

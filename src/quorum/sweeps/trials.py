@@ -89,7 +89,7 @@ class TrialRunner:
         for request in requests:
             trial = OpenTrial(request, self.preparer.prepare(request.config))
             if (stored := self.runs.stored_result(trial)) is not None:
-                self.weights.add(stored)
+                self.weights.add(stored, stored=True)
                 yield stored
                 continue
             trial.results = self.runs.stored_seeds(trial)

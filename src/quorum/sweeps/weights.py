@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from quorum.study.results import TrialResult, rank
-from quorum.tracking.logged_models import delete_model, is_registered
+from quorum.tracking.logged_models import delete_model, delete_models_of, is_registered
 from quorum.tracking.queries import get_record, get_training
 from quorum.tracking.records import TrialRecord
 from quorum.tracking.runs import RunLog
@@ -35,15 +35,21 @@ class KeptWeights:
     count: int
     _best: list[TrialResult] = field(default_factory=list)  # the best first
 
-    def add(self, trial: TrialResult) -> None:
-        """A trial has ended: keep its weights if it is among the best, and drop what it supersedes."""
+    def add(self, trial: TrialResult, *, stored: bool = False) -> None:
+        """A trial has ended: keep its weights if it is among the best, and drop what it supersedes.
+
+        Args:
+            trial: its result.
+            stored: whether it ended before this process began. Then the one before may have been killed while it
+                dropped something.
+        """
         if not trial.failed:
             ranked = rank([*self._best, trial])
             # A later stage repeats the best trial of the one before: trials that share their seeds' runs count once.
             kept = list(dict.fromkeys(one.best_seed.run_id for one in ranked))[: self.count]
             self._best = [one for one in ranked if one.best_seed.run_id in kept]
             for run_id in {one.best_seed.run_id for one in ranked} - set(kept):
-                self._drop(run_id, [one for one in ranked if one.best_seed.run_id == run_id])
+                self._drop(run_id, [one for one in ranked if one.best_seed.run_id == run_id], stored=stored)
         best = {one.best_seed.run_id for one in self._best}
         for seed in trial.seeds:
             if seed.run_id not in best:
@@ -66,12 +72,13 @@ class KeptWeights:
             log.set(model_id=model_id)
         return model_id
 
-    def _drop(self, run_id: str, trials: Sequence[TrialResult]) -> None:
+    def _drop(self, run_id: str, trials: Sequence[TrialResult], *, stored: bool = False) -> None:
         """Delete the weights of a training that are no longer among the best, if this sweep trained them.
 
         Args:
             run_id: of the training.
             trials: all whose best seed it is.
+            stored: whether models are looked for that no tag points at.
         """
         self.folders.bundle(run_id).discard()
         training = get_training(self.store, run_id)
@@ -83,6 +90,8 @@ class KeptWeights:
                 self._trial_log(trial).unset("model_id", "best_seed_run")
             RunLog(self.store, training).unset("model_id")
             delete_model(self.store, training.model_id)
+        elif stored and not training.model_id and training.sweep_run_id == self.sweep_run_id:
+            delete_models_of(self.store, run_id)
 
     def _trial_log(self, trial: TrialResult) -> RunLog:
         return RunLog(self.store, get_record(self.store, TrialRecord, trial.run_id))

@@ -100,8 +100,7 @@ def _log(
     kind: str,
 ) -> str:
     client = log.store.client
-    for left in client.search_logged_models([log.store.experiment_id], f"source_run_id = '{log.run_id}'"):
-        delete_model(log.store, left.model_id)  # of a process that was killed while it logged this
+    delete_models_of(log.store, log.run_id)  # of a process that was killed while it logged this
     model = client.create_logged_model(
         log.store.experiment_id,
         name="model",
@@ -190,6 +189,12 @@ def is_registered(store: TrackingStore, model_id: str, run_id: str) -> bool:
     """
     versions = store.client.search_model_versions(f"run_id = '{run_id}'")
     return any(version.source == f"models:/{model_id}" for version in versions)
+
+
+def delete_models_of(store: TrackingStore, run_id: str) -> None:
+    """Delete all logged models of a run, and their files."""
+    for model in store.client.search_logged_models(store.experiments, f"source_run_id = '{run_id}'"):
+        delete_model(store, model.model_id)
 
 
 def delete_model(store: TrackingStore, model_id: str) -> None:
