@@ -94,6 +94,7 @@ CASES: list[Case] = [
     ("studies -P dataset=digits/", "no dataset 'digits/' (did you mean 'digits'?)"),
     ("studies -P study=alexnet", "no setting 'study'"),
     ("report -P dataset=folder", "sweeps_dir: no study file in sweeps/folder/"),
+    ("report -P dataset=caltech101 -P path=absent", "path: absent: no such folder"),
     ("report -P dataset=mnist", "no dataset 'mnist'"),
     ("report -P study=alexnt", "study: no study 'alexnt' (did you mean 'alexnet'?)"),
     ("report -P study=../alexnet", "study: no study '../alexnet' (did you mean 'alexnet'?)"),

@@ -74,6 +74,8 @@ def report(dataset: str = "digits", **settings: Any) -> Report:
 def run_report(options: ReportOptions, store: TrackingStore) -> Report:
     """`report` with its options checked and its store open."""
     check_dataset(options, options.dataset)
+    if options.path is not None and not options.path.is_dir():  # images are opened only where a figure needs them
+        raise DataError(f"path: {options.path}: no such folder")
     if options.output.exists() and not options.output.is_dir():
         raise DataError(f"output: {options.output} is not a folder")
     sources, claims = _studies(options)
