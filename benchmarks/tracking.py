@@ -37,7 +37,8 @@ from quorum.metric_names import EPOCH_SECONDS, IMAGES_PER_SECOND, LR, split_metr
 from quorum.reporting import figures
 from quorum.tracking import logged_models, queries, schema
 from quorum.tracking.records import Record
-from quorum.tracking.runs import RunLog, begin_run
+from quorum.tracking.run_log import RunLog
+from quorum.tracking.runs import begin_run
 from quorum.tracking.store import connect
 from sandbox import quorum, sandbox, write_study
 

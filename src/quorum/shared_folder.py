@@ -54,9 +54,9 @@ class SharedFolder:
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[Path | None]:
-        """The folder as it was last written anywhere, for as long as it is read; None where there is none.
+        """The folder as it was last written anywhere, for as long as it is read; None if there is no such folder.
 
-        A damaged one is told, counts as none, and is removed from the storage.
+        A damaged folder is reported, removed from the storage, and treated as missing.
 
         Raises:
             StorageError: where the storage cannot be read.

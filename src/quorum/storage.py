@@ -72,12 +72,12 @@ class Storage:
         return cut(masked(self.url))
 
     def manifest(self, key: str) -> Manifest | None:
-        """What a stored folder holds; None where there is none. A damaged manifest is told and counts as none."""
+        """What a stored folder holds; None if there is no such folder. A damaged manifest is reported and ignored."""
         content = self._read(f"{key}/{MANIFEST}")
         try:
             return None if content is None else parse_manifest(content)
         except ValueError:
-            say(f"{self}/{key}: its manifest is damaged, so it is not used")
+            say(f"{self}/{key}: the manifest is damaged, so this folder is not used")
             return None
 
     def publish(self, key: str, files: Mapping[str, Path]) -> Manifest:

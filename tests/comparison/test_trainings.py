@@ -9,7 +9,8 @@ import pytest
 from quorum.comparison.trainings import find_trainings
 from quorum.config import TrialConfig
 from quorum.tracking.records import TrainingRecord, training_identity
-from quorum.tracking.runs import begin_run, end_run
+from quorum.tracking.run_log import end_run
+from quorum.tracking.runs import begin_run
 from quorum.tracking.store import TrackingStore, connect
 from quorum.training.resolve import protocol, resolve_static
 from tests.conftest import Quorum

@@ -13,8 +13,8 @@ import yaml
 from quorum.errors import ConfigError, QuorumError, StudyError
 from quorum.models import architecture, imagenet_file
 from quorum.study.file import load_study
-from quorum.study.model import canonical
 from quorum.study.plan import epochs_shared, epochs_written, plan
+from quorum.study.values import canonical
 from quorum.training.check import check_study
 from tests.conftest import ROOT
 

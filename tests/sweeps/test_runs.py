@@ -9,7 +9,8 @@ import pytest
 from quorum.study.results import SeedResult, TrialRequest
 from quorum.sweeps.runs import OpenTrial, SweepRuns, close_as_failed, describe, title
 from quorum.tracking.records import Record
-from quorum.tracking.runs import RunLog, begin_run, close_run
+from quorum.tracking.run_log import RunLog, close_run
+from quorum.tracking.runs import begin_run
 from quorum.training.prepare import Preparer
 from tests.training.conftest import CONFIG
 

@@ -18,7 +18,8 @@ from quorum.sweeps.weights import KeptWeights
 from quorum.tracking.logged_models import delete_model
 from quorum.tracking.queries import get_training
 from quorum.tracking.records import Record
-from quorum.tracking.runs import RunLog, begin_run
+from quorum.tracking.run_log import RunLog
+from quorum.tracking.runs import begin_run
 from quorum.training.folders import WorkFolders
 from quorum.training.job import Job, Trained, train
 from quorum.training.prepare import Preparer

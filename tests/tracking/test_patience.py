@@ -16,7 +16,8 @@ from quorum.engine.history import EpochRecord
 from quorum.tracking import patience
 from quorum.tracking.patience import REPEATABLE, PatientClient, passing
 from quorum.tracking.records import Record
-from quorum.tracking.runs import AWAY_SECONDS, begin_run
+from quorum.tracking.run_log import AWAY_SECONDS
+from quorum.tracking.runs import begin_run
 from quorum.tracking.store import TrackingStore, connect
 from tests.conftest import Quorum
 

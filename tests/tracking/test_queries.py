@@ -13,7 +13,8 @@ from quorum.engine.history import EpochRecord
 from quorum.tracking import schema
 from quorum.tracking.queries import artifact, finished_training, finished_trainings, history_frame, search
 from quorum.tracking.records import Record, TrainingRecord, TrialRecord
-from quorum.tracking.runs import begin_run, close_run
+from quorum.tracking.run_log import close_run
+from quorum.tracking.runs import begin_run
 from quorum.tracking.store import TrackingStore, connect
 from tests.conftest import Quorum
 

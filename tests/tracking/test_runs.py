@@ -13,7 +13,8 @@ from quorum.errors import DivergedError
 from quorum.tracking import schema
 from quorum.tracking.queries import get_record, search, unfinished
 from quorum.tracking.records import Record, TrialRecord
-from quorum.tracking.runs import begin_run, close_run
+from quorum.tracking.run_log import close_run
+from quorum.tracking.runs import begin_run
 from quorum.tracking.store import TrackingStore, connect
 from tests.conftest import Quorum
 

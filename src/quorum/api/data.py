@@ -24,7 +24,8 @@ from quorum.reporting import figures, tables
 from quorum.temporary import temporary_folder
 from quorum.tracking import schema
 from quorum.tracking.records import Record
-from quorum.tracking.runs import RunLog, begin_run
+from quorum.tracking.run_log import RunLog
+from quorum.tracking.runs import begin_run
 from quorum.tracking.store import TrackingStore
 
 

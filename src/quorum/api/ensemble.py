@@ -24,7 +24,8 @@ from quorum.tracking.leases import TURN
 from quorum.tracking.logged_models import fetch_bundles, log_vote
 from quorum.tracking.records import VersionRecord, VoteRecord
 from quorum.tracking.registry import best_members, model_name, register_vote, version_of, vote_name, vote_version
-from quorum.tracking.runs import RunLog, begin_run
+from quorum.tracking.run_log import RunLog
+from quorum.tracking.runs import begin_run
 from quorum.tracking.store import TrackingStore
 from quorum.voting import audit
 from quorum.voting.abstention import Abstention

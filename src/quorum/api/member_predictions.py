@@ -16,7 +16,7 @@ from quorum.data.images import Pixels, find_images
 from quorum.data.opened import OpenDataset, example_image
 from quorum.data.pixel_store import PixelStore
 from quorum.errors import DataError, ModelError
-from quorum.tracking.runs import RunLog
+from quorum.tracking.run_log import RunLog
 from quorum.voting.audit import Validation
 from quorum.voting.predict import Member, predict_files, predict_split
 from quorum.voting.vote import Probabilities

@@ -4,55 +4,14 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
+from quorum.api.option_types import Abstain, Boolean, Device, Paths, Reuse, Seeds, Texts
 from quorum.config import Closed
-from quorum.voting.abstention import Abstention
 
 WORK_DIR = Path(".quorum")
-TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
-
-
-def _boolean(value: object) -> object:
-    if isinstance(value, str):
-        if value.lower() not in TRUTH:
-            raise ValueError("must be true or false (or yes, no, 1, 0)")
-        return TRUTH[value.lower()]
-    return value
-
-
-def _divided(value: object) -> object:
-    """The parts of a list that is written with commas; empty text is the empty list."""
-    if not isinstance(value, str) or not value:
-        return () if value == "" else value
-    parts = [part.strip() for part in value.split(",")]
-    if not all(parts):
-        raise ValueError("has an empty entry; entries are separated by one comma")
-    return parts
-
-
-def _device(name: str) -> str:
-    if not re.fullmatch(r"auto|cpu|mps|cuda(:[0-9]{1,3})?", name):  # torch has others, such as meta, that do not train
-        raise ValueError("is not available here; auto, cpu or cuda")
-    return name
-
-
-def _boolean_or_any(value: object) -> object:
-    try:
-        return value if value == "any" else _boolean(value)
-    except ValueError as error:
-        raise ValueError("must be true, false or any") from error
-
-
-Boolean = Annotated[bool, BeforeValidator(_boolean)]
-Reuse = Annotated[bool | Literal["any"], BeforeValidator(_boolean_or_any)]
-Texts = Annotated[tuple[str, ...], BeforeValidator(_divided)]
-Paths = Annotated[tuple[Path, ...], BeforeValidator(_divided)]
-Abstain = Annotated[str, AfterValidator(lambda text: str(Abstention.parse(text)))]
-Device = Annotated[str, AfterValidator(_device)]
-Seeds = Annotated[tuple[Annotated[int, Field(ge=0, lt=2**31)], ...], BeforeValidator(_divided)]
 
 
 class Options(Closed):

@@ -34,7 +34,8 @@ from quorum.tracking import registry, schema
 from quorum.tracking.leases import TURN
 from quorum.tracking.records import Record, VersionRecord
 from quorum.tracking.registry import Promotion, model_name, version_of
-from quorum.tracking.runs import RunLog, begin_run
+from quorum.tracking.run_log import RunLog
+from quorum.tracking.runs import begin_run
 from quorum.tracking.store import TrackingStore
 from quorum.training.job import Job, Trained
 

@@ -25,7 +25,8 @@ from quorum.study.find import find_studies
 from quorum.temporary import temporary_folder
 from quorum.tracking import schema
 from quorum.tracking.records import Record
-from quorum.tracking.runs import RunLog, begin_run
+from quorum.tracking.run_log import RunLog
+from quorum.tracking.runs import begin_run
 from quorum.tracking.store import TrackingStore
 from quorum.training.check import check_study
 

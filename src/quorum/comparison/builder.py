@@ -31,9 +31,10 @@ from quorum.reporting.pages import ComparisonPage, Part, Picture, Section
 from quorum.reporting.tables import STD_NOTE, vote_confusions
 from quorum.study.claims import Claim, RowKey, row_key
 from quorum.study.file import StudyFile
-from quorum.study.model import PublishedRow, Study, canonical
+from quorum.study.model import PublishedRow, Study
 from quorum.study.plan import PlannedTrial, plan
 from quorum.study.results import SeedResult, best_seed
+from quorum.study.values import canonical
 from quorum.summary import best_of
 from quorum.tracking import schema
 from quorum.tracking.queries import artifact, history_frame, predictions

@@ -12,7 +12,7 @@ from quorum.promotion.recorded import best_training, config_of
 from quorum.study.results import TrialRequest
 from quorum.tracking.queries import get_training
 from quorum.tracking.records import TrainingRecord
-from quorum.tracking.runs import RunLog
+from quorum.tracking.run_log import RunLog
 from quorum.tracking.store import TrackingStore
 from quorum.versions import code_version
 

@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from quorum.config import Closed
 from quorum.errors import ConfigError, StudyError, cut, shown, unknown
 from quorum.study.file import StudyFile
-from quorum.study.model import Values, canonical
+from quorum.study.values import Values, canonical
 from quorum.study.yaml_file import Lines, Location, read_yaml
 
 EFFECTS = ("difference", "mean", "gain", "test_minus_validation", "vote_minus_best", "fails")

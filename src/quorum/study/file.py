@@ -12,20 +12,8 @@ from pydantic import ValidationError
 from quorum.config import EXPRESSIONS, Closed, TrialConfig, argument_value, check_name
 from quorum.errors import ConfigError, StudyError, cut, shown, unknown
 from quorum.expressions import parse_calls, with_argument
-from quorum.study.model import (
-    VARIABLE,
-    PublishedRow,
-    Range,
-    Scalar,
-    Settings,
-    Stage,
-    Study,
-    Trajectory,
-    Vote,
-    canonical,
-    canonical_value,
-    takes_integers,
-)
+from quorum.study.model import VARIABLE, PublishedRow, Stage, Study, Trajectory, Vote
+from quorum.study.values import Range, Scalar, Settings, canonical, canonical_value, takes_integers
 from quorum.study.yaml_file import Lines, Location, read_yaml
 
 

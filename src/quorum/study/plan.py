@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from quorum.config import TrialConfig
-from quorum.study.model import PublishedRow, Range, Settings, Stage, Study, canonical
+from quorum.study.model import PublishedRow, Stage, Study
 from quorum.study.prefix import TrainingPath
+from quorum.study.values import Range, Settings, canonical
 
 MAX_POSSIBLE = 500  # trials of one later stage that are taken into account before it is their turn
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from quorum.config import TrialConfig
 from quorum.inference import not_told_from_best
 from quorum.metric_names import BEST_EPOCH, BEST_VAL_ACCURACY, BEST_VAL_LOSS, TEST_ACCURACY
-from quorum.study.model import Settings, Stage
+from quorum.study.model import Stage
+from quorum.study.values import Settings
 from quorum.summary import Summary, best_of, summarize
 
 

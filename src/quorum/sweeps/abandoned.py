@@ -6,7 +6,7 @@ from quorum.console import say
 from quorum.tracking import schema
 from quorum.tracking.queries import family, search
 from quorum.tracking.records import SweepRecord
-from quorum.tracking.runs import RunLog, end_run
+from quorum.tracking.run_log import RunLog, end_run
 from quorum.tracking.store import TrackingStore
 from quorum.training.folders import WorkFolders
 

@@ -16,9 +16,10 @@ from optuna.trial import TrialState
 
 from quorum.config import TrialConfig
 from quorum.errors import StudyError
-from quorum.study.model import Range, Scalar, Settings, Stage, Study, canonical_value, takes_integers
+from quorum.study.model import Stage, Study
 from quorum.study.plan import possible
 from quorum.study.results import StageResult, TrialRequest, TrialResult
+from quorum.study.values import Range, Scalar, Settings, canonical_value, takes_integers
 from quorum.tracking.patience import Patiently, at_once
 
 OnBegin = Callable[[TrialRequest], None]

@@ -29,15 +29,15 @@ def storage_url(store: TrackingStore, work_dir: Path, given: str | None) -> str:
         given: what the user has said.
 
     Returns:
-        A database's URL: the given one; the store's own, if it is PostgreSQL; a file beside the store, if that is a
-        SQLite file; else a file in the working folder, of which the user is told.
+        The given URL, if there is one. Otherwise that of the store's own database, if it is PostgreSQL; of a file
+        beside the store, if the store is a SQLite file; or of a file in the working folder, which a line then reports.
     """
     if given:
         return given
     if server_of(store.uri) == POSTGRESQL:
         return store.uri
     if store.uri.startswith(SQLITE):
-        return f"{SQLITE}{store.folder / FILE}"
+        return f"{SQLITE}{Path(store.uri.removeprefix(SQLITE)).resolve().with_name(FILE)}"
     file = (work_dir / FILE).resolve()
     say(f"Optuna's studies are kept in {file}; optuna_storage= names another place, which other machines see too")
     return f"{SQLITE}{file}"

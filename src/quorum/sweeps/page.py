@@ -12,15 +12,16 @@ from quorum import metric_names
 from quorum.console import say
 from quorum.inference import plus_minus
 from quorum.reporting import figures, tables
-from quorum.study.model import Study, canonical
+from quorum.study.model import Study
 from quorum.study.results import StageResult, TrialResult, collapsed
+from quorum.study.values import canonical
 from quorum.sweeps.cost import Cost
 from quorum.sweeps.runs import title
 from quorum.sweeps.seed_votes import vote_table
 from quorum.temporary import temporary_folder
 from quorum.tracking import schema
 from quorum.tracking.queries import history_frame
-from quorum.tracking.runs import RunLog
+from quorum.tracking.run_log import RunLog
 from quorum.training.job import environment
 from quorum.voting.seed_votes import SeedVotes
 from quorum.voting.vote import VOTE_RULE

@@ -29,7 +29,8 @@ from quorum.sweeps.weights import KeptWeights
 from quorum.tracking import schema
 from quorum.tracking.queries import Reuse, unfinished
 from quorum.tracking.records import SweepRecord
-from quorum.tracking.runs import RunLog, begin_run
+from quorum.tracking.run_log import RunLog
+from quorum.tracking.runs import begin_run
 from quorum.training.check import check_trials
 from quorum.training.folders import WorkFolders
 from quorum.training.job import Job, Trained

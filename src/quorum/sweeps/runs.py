@@ -11,7 +11,8 @@ from quorum.study.results import SeedResult, TrialRequest, TrialResult
 from quorum.tracking import schema
 from quorum.tracking.queries import Reuse, family, finished_trainings, get_training
 from quorum.tracking.records import TrainingRecord, TrialRecord, training_identity, trial_identity
-from quorum.tracking.runs import RunLog, begin_run, close_run
+from quorum.tracking.run_log import RunLog, close_run
+from quorum.tracking.runs import begin_run
 from quorum.training.prepared import PreparedTraining
 from quorum.training.run import trial_metrics
 

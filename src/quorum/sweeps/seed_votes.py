@@ -14,7 +14,7 @@ from quorum.study.model import Study
 from quorum.study.results import StageResult
 from quorum.temporary import temporary_folder
 from quorum.tracking.queries import predictions
-from quorum.tracking.runs import RunLog
+from quorum.tracking.run_log import RunLog
 from quorum.tracking.store import TrackingStore
 from quorum.voting.seed_votes import SPLITS, VOTE, SeedVotes, VotingTrial, vote_by_seed
 from quorum.voting.vote import VOTE_RULE

@@ -20,7 +20,7 @@ from quorum.sweeps.runs import OpenTrial, SweepRuns, close_as_failed, title
 from quorum.sweeps.schedule import Running, Schedule
 from quorum.sweeps.weights import KeptWeights
 from quorum.tracking.records import TrainingRecord
-from quorum.tracking.runs import RunLog, close_run
+from quorum.tracking.run_log import RunLog, close_run
 from quorum.training.folders import WorkFolders
 from quorum.training.job import Job, Trained
 from quorum.training.prepare import Preparer

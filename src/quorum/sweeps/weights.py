@@ -9,7 +9,7 @@ from quorum.study.results import TrialResult, rank
 from quorum.tracking.logged_models import delete_model, delete_models_of, is_registered
 from quorum.tracking.queries import get_record, get_training
 from quorum.tracking.records import TrialRecord
-from quorum.tracking.runs import RunLog
+from quorum.tracking.run_log import RunLog
 from quorum.tracking.store import TrackingStore
 from quorum.training.folders import WorkFolders
 from quorum.training.prepare import Preparer

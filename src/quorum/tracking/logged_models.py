@@ -22,7 +22,7 @@ from mlflow.types.schema import Array
 from quorum.errors import RegistryError
 from quorum.temporary import temporary_folder
 from quorum.tracking import schema
-from quorum.tracking.runs import RunLog
+from quorum.tracking.run_log import RunLog
 from quorum.tracking.store import TrackingStore
 from quorum.voting.rules import VotingRule
 

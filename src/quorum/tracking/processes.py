@@ -20,7 +20,7 @@ class Process:
         host, user, pid: as people know it.
         machine: what its pid is unique in: the machine since its last start, and the namespace of pids; "" where that
             cannot be told.
-        started: when it started, in the machine's own count, so that a pid that is used anew is told apart.
+        started: start time in clock ticks since boot, which tells two processes with the same pid apart.
     """
 
     host: str
@@ -59,7 +59,7 @@ def _machine() -> str:
 
 
 def _started(pid: int) -> str:
-    """The start of a process of this machine, in ticks since the machine's; "" where there is none."""
+    """Start time of a process of this machine, in clock ticks since boot; "" if there is no such process."""
     try:
         text = (_PROC / str(pid) / "stat").read_text()
     except OSError:

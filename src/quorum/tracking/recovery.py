@@ -9,7 +9,7 @@ from quorum.tracking import schema
 from quorum.tracking.leases import TURN, Presence, presences
 from quorum.tracking.queries import find_active, search
 from quorum.tracking.records import Record
-from quorum.tracking.runs import RunLog, end_run
+from quorum.tracking.run_log import RunLog, end_run
 from quorum.tracking.store import TrackingStore
 
 

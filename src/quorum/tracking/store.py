@@ -66,11 +66,6 @@ class TrackingStore:
         found = (experiment.experiment_id for experiment in self.client.search_experiments())
         return list(dict.fromkeys([self.experiment_id, *found]))
 
-    @property
-    def folder(self) -> Path:
-        """The folder of a SQLite store; the working folder for any other."""
-        return Path(self.uri.removeprefix(SQLITE)).resolve().parent if self.uri.startswith(SQLITE) else Path.cwd()
-
     def patiently(self, call: Callable[[], A], again: Callable[[], A] | None = None) -> A:
         """See PatientClient: for calls that this store's database or server answers in another way."""
         return self.client.patiently(call, again)

@@ -12,7 +12,7 @@ from quorum.console import interactive, say
 from quorum.engine.history import EpochRecord
 from quorum.engine.training import Progress
 from quorum.metric_names import IMAGES_PER_SECOND
-from quorum.tracking.runs import RunLog
+from quorum.tracking.run_log import RunLog
 from quorum.training.job import Job
 
 

@@ -11,7 +11,7 @@ from quorum.errors import StorageError
 from quorum.study.results import SeedResult
 from quorum.summary import summarize
 from quorum.tracking.logged_models import log_classifier
-from quorum.tracking.runs import RunLog
+from quorum.tracking.run_log import RunLog
 from quorum.training.folders import WorkFolders
 from quorum.training.job import Job, Trained
 from quorum.training.prepared import PreparedTraining

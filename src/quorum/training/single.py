@@ -12,7 +12,8 @@ from quorum.study.results import SeedResult
 from quorum.tracking import schema
 from quorum.tracking.queries import Reuse, finished_training, unfinished
 from quorum.tracking.records import TrainingRecord, training_identity
-from quorum.tracking.runs import RunLog, begin_run, point_adopted
+from quorum.tracking.run_log import RunLog
+from quorum.tracking.runs import begin_run, point_adopted
 from quorum.training.folders import WorkFolders
 from quorum.training.job import Job, Trained, train
 from quorum.training.prepare import Preparer

@@ -6,12 +6,10 @@ a job whose worker died. Ray's own retries are off: they lose results, and know 
 
 from __future__ import annotations
 
-import queue
-import threading
 import time
 from collections.abc import Callable, Collection, Hashable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Generic, Literal
+from typing import Any, Generic
 
 import ray
 from ray.exceptions import ActorUnavailableError, ActorUnschedulableError, NodeDiedError, RayError, RayTaskError
@@ -21,7 +19,8 @@ from quorum.console import say
 from quorum.errors import QuorumError, cut
 from quorum.sweeps.executors import E, Failed, J, OnBatch, Work
 from quorum.sweeps.executors.ray_nodes import Nodes
-from quorum.sweeps.executors.serving import ATTEMPTS, Kind, do
+from quorum.sweeps.executors.ray_worker import Message, Worker
+from quorum.sweeps.executors.serving import ATTEMPTS
 
 MOVES = 20  # begins of a job on other nodes: that nodes go is nothing that the job has done
 STARTS = 10  # workers in a row that die before they are ready
@@ -30,74 +29,6 @@ STARTS = 10  # workers in a row that die before they are ready
 TRAININGS = 50
 WAIT_SECONDS = 1.0  # for messages, before it is looked for nodes again
 PATIENCE = 600.0  # seconds without any node that can hold a job
-
-
-@dataclass(frozen=True)
-class _Message:
-    """What a worker says.
-
-    Attributes:
-        order: which order it is about; 0 for none.
-        number: it has among what is said of the order, from 1.
-        kind, content: see `quorum.sweeps.executors.serving.Kind`; `ready` once the worker is set up.
-    """
-
-    order: int
-    number: int
-    kind: Kind | Literal["ready"]
-    content: Any
-
-
-class _Worker(Generic[J, E]):
-    """An actor. It works in a thread of its own, while another one waits to hand on what it says."""
-
-    def __init__(self, work: Work[J, E], set_up: Callable[[], object]) -> None:
-        self._orders: queue.SimpleQueue[tuple[int, bytes]] = queue.SimpleQueue()
-        self._said: queue.SimpleQueue[_Message] = queue.SimpleQueue()
-        threading.Thread(target=self._serve, args=(work, set_up), daemon=True).start()
-
-    def begin(self, order: int, pickled: bytes) -> None:
-        """Have a job done. It comes as bytes: what a job needs and this node lacks is fetched as it is unpickled, and
-        what goes wrong then has to be said like anything else."""
-        self._orders.put((order, pickled))
-
-    def listen(self) -> list[_Message]:
-        """Wait until there is something to say, and say it all."""
-        said = [self._said.get()]
-        while not self._said.empty():
-            said.append(self._said.get())
-        return said
-
-    def _serve(self, work: Work[J, E], set_up: Callable[[], object]) -> None:
-        """Set up, in the thread that works: torch's number of threads is that of a thread. Then job after job."""
-        try:
-            set_up()
-        except Exception as error:  # noqa: BLE001 (it is raised again in the process that is served)
-            self._said.put(_Message(0, 1, "raised", error))
-            return
-        self._said.put(_Message(0, 1, "ready", None))
-        while True:
-            order, pickled = self._orders.get()
-            speaker = _Speaker(order, self._said)
-            try:
-                job: J = ray.cloudpickle.loads(pickled)
-            except Exception as error:  # noqa: BLE001 (it is raised again in the process that is served)
-                speaker.say("raised", error)
-            else:
-                do(job, work, speaker.say)
-
-
-@dataclass
-class _Speaker:
-    """Numbers what is said about an order."""
-
-    order: int
-    said: queue.SimpleQueue[_Message]
-    number: int = 0
-
-    def say(self, kind: Kind, content: Any) -> None:
-        self.number += 1
-        self.said.put(_Message(self.order, self.number, kind, content))
 
 
 @dataclass(eq=False)
@@ -146,7 +77,7 @@ class RayCluster(Generic[J, E]):
 
     Attributes:
         work: does a job; has to be picklable, as jobs and events have to be.
-        count: of workers, at most; fewer where the nodes have no room for so many.
+        count: the largest number of workers; there are fewer where the nodes have no room for so many.
         set_up: called first in each of them.
         nodes: those that may be used.
         is_result: whether an event is a job's last one: then the job is done, whatever becomes of its worker.
@@ -170,7 +101,7 @@ class RayCluster(Generic[J, E]):
     _room_since: float = 0.0
 
     def __post_init__(self) -> None:
-        self._actor_class: Any = ray.remote(_Worker)
+        self._actor_class: Any = ray.remote(Worker)
         self._room = self.count
 
     def run(self, next_job: Callable[[], J | None], on_batch: OnBatch[J]) -> Iterator[tuple[J, E | Failed]]:
@@ -268,7 +199,7 @@ class RayCluster(Generic[J, E]):
             for message in messages:
                 yield from self._receive(slot, message, on_batch)
 
-    def _receive(self, slot: _Slot[J], message: _Message, on_batch: OnBatch[J]) -> Iterator[tuple[J, E | Failed]]:
+    def _receive(self, slot: _Slot[J], message: Message, on_batch: OnBatch[J]) -> Iterator[tuple[J, E | Failed]]:
         kind, content = message.kind, message.content
         if kind == "raised":
             raise content

@@ -99,7 +99,7 @@ def _connect(address: str | None) -> None:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, handler)  # Ray's own would end this process without a word
     # Reports of nodes and workers that died, with pages of their logs, are printed whatever log_to_driver says; this is
-    # the only switch for them. What they report is told by RayCluster.
+    # the only switch for them. RayCluster reports what matters of it.
     ray._private.worker._worker_logs_enabled = False
 
 
