@@ -18,11 +18,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+# Imported when a command is called or a store is opened, which would be once in each child.
+import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
 import optuna
 import torch
 from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
 from mlflow.tracking import MlflowClient
 
+import quorum.api.sweep  # noqa: F401
 from quorum.cli import main
 from tests.commands.studies import sweep_words
 
