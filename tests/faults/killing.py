@@ -18,14 +18,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-# Imported when a command is called or a store is opened, which would be once in each child.
-import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
+import mlflow.store.tracking.sqlalchemy_store  # noqa: F401 - opening a store imports it, which would be in each child
 import optuna
 import torch
 from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
 from mlflow.tracking import MlflowClient
 
-import quorum.api.sweep  # noqa: F401
+import quorum.api.sweep  # noqa: F401 - the command imports it when it is called
 from quorum.cli import main
 from tests.commands.studies import sweep_words
 
