@@ -131,7 +131,7 @@ def test_a_damaged_manifest_is_told_and_counts_as_none(
     storage.create("run")
     (tmp_path / "shared" / "run" / MANIFEST).write_text(text)
     assert storage.manifest("run") is None
-    assert "run: its manifest is damaged" in capfd.readouterr().err
+    assert "run: the manifest is damaged" in capfd.readouterr().err
 
 
 WRITES = ("put_file", "pipe_file", "rm_file", "rm")
