@@ -116,6 +116,15 @@ class TrialConfig(Closed):
     gamma: float = Field(0.1, gt=0, le=1, description="factor of each drop")
     loss: str = Field("cross_entropy", description="loss: cross_entropy or cross_entropy(label_smoothing=0.1)")
     phases: str = Field("all", description="parameter groups that train: all, classifier, or 1:classifier,31:all")
+    frozen_norm: Literal["follow", "fixed"] = Field(
+        "follow",
+        description="batch-norm layers whose weights do not train: follow the statistics of their batches, or fixed",
+    )
+    activations: Literal["auto", "stored", "computed"] = Field(
+        AUTO,
+        description="activations of a frozen beginning of the network: stored once for all epochs, or computed with "
+        "every batch; auto: stored where nothing before the first trained layer changes and activation_gb has room",
+    )
     precision: Literal["auto", "float32", "bf16"] = Field(
         AUTO, description="arithmetic of the network; auto: bf16 where the hardware has it"
     )

@@ -17,12 +17,15 @@ class Recipe:
         batch_size: images in a batch.
         augment: name of the augmentation policy.
         groups: names of the parameter groups that are trained.
+        activations: whether those of a frozen beginning of the network are stored or computed batch by batch, which may
+            differ in the last bits.
     """
 
     lr: float
     batch_size: int
     augment: str
     groups: tuple[str, ...]
+    activations: str = "computed"
 
 
 def recipe_of(config: TrialConfig, epoch: int) -> Recipe:
@@ -32,4 +35,6 @@ def recipe_of(config: TrialConfig, epoch: int) -> Recipe:
         ConfigError: for a schedule or a setting of it that is unknown.
     """
     phase = [phase for phase in parse_phases(config.phases) if phase.first_epoch <= epoch][-1]
-    return Recipe(config.lr * lr_factor(config, epoch), config.batch_size, config.augment, phase.groups)
+    # Where all groups train there is no frozen beginning, and what is augmented differs in every epoch.
+    activations = config.activations if phase.groups != ("all",) and config.augment == "none" else "computed"
+    return Recipe(config.lr * lr_factor(config, epoch), config.batch_size, config.augment, phase.groups, activations)

@@ -46,12 +46,23 @@ class MadeUpBatches:
     def training(
         self, *, seed: int, epoch: int, batch_size: int, augment: str, drop_last: bool = True
     ) -> Iterator[Batch]:
-        order = torch.randperm(40, generator=generator(seed, epoch, "order"))
-        for chosen in order.split(batch_size):
+        for chosen in self.order(seed=seed, epoch=epoch, batch_size=batch_size).split(batch_size):
             yield self.images[chosen], self.labels[chosen]
+
+    def order(self, *, seed: int, epoch: int, batch_size: int, drop_last: bool = True) -> torch.Tensor:
+        return torch.randperm(40, generator=generator(seed, epoch, "order"))
 
     def evaluation(self, split: str) -> Iterator[Batch]:
         yield self.images[40:], self.labels[40:]
+
+    def plain_training(self) -> Iterator[Batch]:
+        yield self.images[:40], self.labels[:40]
+
+    def labels_of(self, split: str) -> list[torch.Tensor]:
+        return [self.labels[:40] if split == "train" else self.labels[40:]]
+
+    def content(self, split: str) -> str:
+        return "made up"
 
 
 class WithDropout(nn.Sequential):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +13,11 @@ import torch
 from quorum.config import TrialConfig
 from quorum.data.batches import Batches
 from quorum.data.opened import OpenDataset
+from quorum.engine.activations import ActivationStore
 from quorum.errors import QuorumError
 from quorum.models import build, file_digest
 from quorum.study.file import load_study
+from quorum.storage import GIGABYTE
 from quorum.study.plan import plan
 from quorum.training import prepare
 from quorum.training.prepare import Preparer, digest_once
@@ -125,3 +128,50 @@ def test_weights_of_another_network_are_refused(preparer: Preparer, tmp_path: Pa
     torch.save(build("resnet18", 2, seed=0).state_dict(), tmp_path / "other.pt")
     with pytest.raises(QuorumError, match="is not for this model"):
         preparer.prepare(CONFIG.replace(weights=str(tmp_path / "other.pt")))
+
+
+FROZEN = CONFIG.replace(phases="classifier", frozen_norm="fixed", model="scratch-complex")
+
+
+def with_room(preparer: Preparer, gigabytes: float) -> Preparer:
+    room = gigabytes * GIGABYTE
+    return dataclasses.replace(preparer, activations=ActivationStore(preparer.data.stores / "kept", room), _resolved={})
+
+
+@pytest.mark.parametrize(
+    ("changes", "gigabytes", "resolved"),
+    [
+        ({}, 1, "stored"),
+        ({"frozen_norm": "follow"}, 1, "computed"),
+        ({"model": "scratch-simple", "frozen_norm": "follow"}, 1, "stored"),  # it has no batch-norm
+        ({"phases": "1:classifier,2:all"}, 1, "stored"),
+        ({"phases": "all"}, 1, "computed"),
+        ({"augment": "flip"}, 1, "computed"),
+        ({}, 0.0005, "computed"),  # 40 images of 16 kB
+        ({}, 0.0007, "stored"),
+        ({"activations": "computed"}, 1, "computed"),
+        ({"activations": "stored"}, 1, "stored"),
+    ],
+)
+def test_activations_are_stored_where_that_can_be_done(
+    preparer: Preparer, changes: dict[str, str], gigabytes: float, resolved: str
+) -> None:
+    config = FROZEN.replace(**changes)
+    assert with_room(preparer, gigabytes).prepare(config).config.activations == resolved
+    assert preparer.resolve(config.replace(activations="auto")).activations == "computed"  # where nothing is kept
+
+
+@pytest.mark.parametrize(
+    ("changes", "gigabytes", "reason"),
+    [
+        ({"augment": "flip"}, 1, "augment=flip makes other images in every epoch"),
+        ({"phases": "all"}, 1, "with phases=all no beginning of scratch-complex is frozen that stays the same"),
+        ({"frozen_norm": "follow"}, 1, "no beginning of scratch-complex"),
+        ({}, 0.0005, "they take 0.0007 GB, and activation_gb is 0.0005"),
+    ],
+)
+def test_activations_that_cannot_be_stored_are_refused(
+    preparer: Preparer, changes: dict[str, str], gigabytes: float, reason: str
+) -> None:
+    with pytest.raises(QuorumError, match=f"activations: cannot be stored: .*{reason}"):
+        with_room(preparer, gigabytes).prepare(FROZEN.replace(activations="stored", **changes))

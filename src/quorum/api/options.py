@@ -55,6 +55,12 @@ class TrainingOptions(ComputeOptions):
         description="path or URL (s3://BUCKET/PREFIX) by which machines that share no folder hand on states, weights, "
         "files and pixels; by default they stay in work_dir",
     )
+    activation_gb: float = Field(
+        20.0,
+        ge=0,
+        description="gigabytes of this machine's disk for activations of frozen beginnings of networks, which are then "
+        "computed once; 0: none",
+    )
     cache_gb: float = Field(
         20.0, ge=0, description="gigabytes of this machine's disk for copies of what lies in storage, as far as unused"
     )

@@ -17,10 +17,11 @@ from quorum.config import TrialConfig, describe
 from quorum.data import dataset
 from quorum.data.datasets import Dataset
 from quorum.data.opened import OpenDataset, open_dataset
+from quorum.engine.activations import ActivationStore
 from quorum.engine.device import Machine, use_device
 from quorum.errors import ConfigError, DataError, unknown
 from quorum.plugins import load_plugins
-from quorum.storage import Storage
+from quorum.storage import GIGABYTE, Storage
 from quorum.tracking.recovery import end_runs_of_dead_processes
 from quorum.tracking.store import TrackingStore, close, connect
 from quorum.training.folders import WorkFolders
@@ -97,7 +98,7 @@ def device_of(options: ComputeOptions) -> torch.device:
 
 
 def preparer_of(
-    options: DataOptions,
+    options: TrainingOptions,
     config: TrialConfig,
     store: TrackingStore,
     folders: WorkFolders,
@@ -108,7 +109,7 @@ def preparer_of(
     """What prepares trainings on the data set and split of a configuration.
 
     Args:
-        options: where data is.
+        options: where data is, and how much may be kept.
         config: the configuration.
         store: the tracking store.
         folders: where trainings keep what is not tracked yet.
@@ -116,7 +117,9 @@ def preparer_of(
         elsewhere: whether that may be another machine than this one.
     """
     data = open_data(options, config.dataset, config.split_seed, folders.storage)
-    return Preparer(data, machine, store, folders if elsewhere or folders.storage else None)
+    room = options.activation_gb * GIGABYTE
+    activations = ActivationStore(folders.activations(), room) if room else None
+    return Preparer(data, machine, store, folders if elsewhere or folders.storage else None, activations)
 
 
 def folders_of(options: TrainingOptions) -> WorkFolders:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -83,10 +83,8 @@ class Batches:
         """
         varied, size = policy(augment), self.preprocess.input_size
         count = self.images_per_epoch(batch_size, drop_last=drop_last)
-        positions = self.training_store.splits["train"]
-        order = torch.randperm(len(positions), generator=generator(seed, epoch, "order")).numpy()
         draws = generator(seed, epoch, "augment")
-        chosen = positions[order]
+        chosen = self.training_store.splits["train"][self._shuffled(seed, epoch).numpy()]
         cut = self._cut(chosen, varied.crop, draws)
         prepared = [drawn.to(self.device) for drawn in varied.draw(len(chosen), size, draws)]
 
@@ -95,9 +93,32 @@ class Batches:
 
         yield from self._batches(read, chosen[:count], batch_size)
 
+    def order(self, *, seed: int, epoch: int, batch_size: int, drop_last: bool = True) -> torch.Tensor:
+        """Places in the training split, int64 [m] on the CPU, of the images that `training` goes through."""
+        return self._shuffled(seed, epoch)[: self.images_per_epoch(batch_size, drop_last=drop_last)]
+
+    def _shuffled(self, seed: int, epoch: int) -> torch.Tensor:
+        return torch.randperm(len(self.store.splits["train"]), generator=generator(seed, epoch, "order"))
+
     def evaluation(self, split: str) -> Iterator[Batch]:
         """A split in its own order, center crop, not augmented."""
-        store, resize = self.store, self.preprocess.resize
+        return self._plain(self.store, self.preprocess.resize, split)
+
+    def plain_training(self) -> Iterator[Batch]:
+        """The training split in its own order, in evaluation's batches, as `training` gives it without augmentation."""
+        return self._plain(self.training_store, self.training_resize, "train")
+
+    def labels_of(self, split: str) -> Sequence[torch.Tensor]:
+        """The labels of each batch of a split in its own order, int64 [n] on the device."""
+        labels = torch.from_numpy(self.store.labels[self.store.splits[split]])
+        return upload(labels, self.device).split(EVALUATION_BATCH)
+
+    def content(self, split: str) -> str:
+        """All that the images of a split in its own order depend on: the data, and how it becomes input."""
+        resize = self.training_resize if split == "train" else self.preprocess.resize
+        return f"{self.store.digest} {self.preprocess} {resize}"
+
+    def _plain(self, store: PixelStore, resize: int, split: str) -> Iterator[Batch]:
         positions = store.splits[split]
         windows = self._windows(store, resize, positions)
         reader = reader_on(self.device, store)

@@ -58,6 +58,7 @@ def train_epoch(
     loss: Loss,
     precision: str,
     on_batch: Callable[[int], None] = ignore,
+    still: Iterable[nn.Module] = (),
 ) -> Pass:
     """Train on each batch once. Figures are summed on the device and read at the end, so no batch waits for them.
 
@@ -68,8 +69,11 @@ def train_epoch(
         loss: of logits float32 [n, classes] and labels, see `quorum.engine.losses`.
         precision: `float32` or `bf16`.
         on_batch: called with the number of images after each batch.
+        still: layers that stay in evaluation mode.
     """
     model.train()
+    for layer in still:
+        layer.eval()
     device = next(model.parameters()).device
     loss_sum = torch.zeros((), device=device)
     correct = torch.zeros((), dtype=torch.int64, device=device)

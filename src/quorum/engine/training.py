@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import torch
 from torch import nn
 
 from quorum.config import TrialConfig
-from quorum.engine.epoch import Batch, evaluate, ignore, train_epoch
+from quorum.engine.activations import ActivationStore
+from quorum.engine.cut_batches import BatchSource, CutBatches
+from quorum.engine.epoch import Evaluation, evaluate, ignore, train_epoch
+from quorum.engine.frozen import frozen_beginning, frozen_norms
 from quorum.engine.history import EpochRecord, History
 from quorum.engine.losses import check_loss, make_loss
 from quorum.engine.optimizers import check_optimizer, make_optimizer
@@ -26,18 +28,6 @@ from quorum.shared_folder import SharedFolder
 
 SAVING_SHARE = 0.05  # of the time, at most, goes into writing states
 FIRST_COST = 0.05  # seconds that writing one is taken to need, until one has been written
-
-
-class BatchSource(Protocol):
-    """Where batches come from (see quorum.data.batches)."""
-
-    def training(
-        self, *, seed: int, epoch: int, batch_size: int, augment: str, drop_last: bool = True
-    ) -> Iterator[Batch]:
-        """The training batches of an epoch."""
-
-    def evaluation(self, split: str) -> Iterator[Batch]:
-        """The batches of a split, in order."""
 
 
 @dataclass(frozen=True)
@@ -99,14 +89,18 @@ def check_groups(config: TrialConfig, groups: Groups) -> None:
                 raise ModelError(f"phases: {unknown('parameter group', name, groups, shown)}", setting="phases")
 
 
-def apply_recipe(recipe: Recipe, groups: Groups, optimizer: torch.optim.Optimizer) -> None:
-    """Set the learning rate and what is trained. Frozen batch-norm layers still follow their batches' statistics,
-    as they do where `requires_grad` is all that is switched off."""
-    trained = {id(parameter) for name in recipe.groups for parameter in groups[name]}
+def train_only(groups: Groups, names: Collection[str]) -> None:
+    """Have the parameters of some groups require gradients, and no others."""
+    trained = {id(parameter) for name in names for parameter in groups[name]}
     for parameter in groups["all"]:
         parameter.requires_grad_(id(parameter) in trained)
         if id(parameter) not in trained:
             parameter.grad = None
+
+
+def apply_recipe(recipe: Recipe, groups: Groups, optimizer: torch.optim.Optimizer) -> None:
+    """Set the learning rate and what is trained."""
+    train_only(groups, recipe.groups)
     for group in optimizer.param_groups:
         group["lr"] = recipe.lr
 
@@ -120,12 +114,14 @@ class Training:
         model: on the device; holds the weights after the last epoch of `history`.
         groups: its parameters by group.
         batches: its data.
+        store: where activations of a frozen beginning are kept; None keeps them in memory.
     """
 
     config: TrialConfig
     model: nn.Module
     groups: Groups
     batches: BatchSource
+    store: ActivationStore | None = None
 
     def __post_init__(self) -> None:
         check_groups(self.config, self.groups)
@@ -133,6 +129,9 @@ class Training:
         self.loss = make_loss(self.config.loss)
         self.history = History()
         self.best_weights: Weights = {}
+        self._training_groups: tuple[str, ...] = ()
+        self._still: list[nn.Module] = []
+        self._cut: CutBatches | None = None
 
     def run(self, states: States = States(), on_batch: Callable[[int], None] = ignore) -> Iterator[Progress]:
         """Train the epochs that are left, one a step. Then the network has the last epoch's weights.
@@ -161,25 +160,36 @@ class Training:
     def load_best(self) -> None:
         """Give the network the best epoch's weights."""
         self.model.load_state_dict(self.best_weights)
+        if self._cut is not None:
+            self._cut = self._cut.renewed()
+
+    def evaluate(self, split: str) -> Evaluation:
+        """Logits of a split, with the weights that the network has."""
+        if self._cut is not None and self._cut.has(split):
+            return evaluate(self._cut.network.rest, self._cut.evaluation(split), self.config.precision)
+        return evaluate(self.model, self.batches.evaluation(split), self.config.precision)
 
     def run_epoch(self, epoch: int, on_batch: Callable[[int], None]) -> EpochRecord:
         """Train and evaluate one epoch, counted from 1."""
         config, recipe = self.config, recipe_of(self.config, epoch)
         started = time.perf_counter()
-        apply_recipe(recipe, self.groups, self.optimizer)
+        self._begin(recipe)
+        network, source = self.model, self.batches
+        if self._cut is not None and recipe.activations == "stored":
+            network, source = self._cut.network.rest, self._cut
         seed_everything(config.seed, epoch, "dropout")
-        batches = self.batches.training(
+        batches = source.training(
             seed=config.seed,
             epoch=epoch,
             batch_size=recipe.batch_size,
             drop_last=config.drop_last,
             augment=recipe.augment,
         )
-        trained = train_epoch(self.model, batches, self.optimizer, self.loss, config.precision, on_batch)
+        trained = train_epoch(network, batches, self.optimizer, self.loss, config.precision, on_batch, self._still)
         trained_seconds = time.perf_counter() - started
         if not math.isfinite(trained.loss):
             raise DivergedError(f"the training loss is {trained.loss} in epoch {epoch} (lr {recipe.lr:g})")
-        validated = evaluate(self.model, self.batches.evaluation("val"), config.precision).metrics(self.loss)
+        validated = self.evaluate("val").metrics(self.loss)
         if not math.isfinite(validated["loss"]):
             raise DivergedError(f"the validation loss is {validated['loss']} in epoch {epoch} (lr {recipe.lr:g})")
         measured = {"train": {"loss": trained.loss, "accuracy": trained.accuracy}, "val": validated}
@@ -194,6 +204,17 @@ class Training:
         if self.history.best is record:
             self.best_weights = copy_weights(self.model.state_dict())
         return record
+
+    def _begin(self, recipe: Recipe) -> None:
+        """Make ready for an epoch: where other groups train than before, another beginning of the network is frozen."""
+        apply_recipe(recipe, self.groups, self.optimizer)
+        if recipe.groups != self._training_groups:
+            config, self._training_groups = self.config, recipe.groups
+            self._still = frozen_norms(self.model) if config.frozen_norm == "fixed" else []
+            size, device = int(config.input_size), next(self.model.parameters()).device
+            found = frozen_beginning(self.model, self._still, torch.zeros(2, 3, size, size, device=device))
+            what = f"{config.model} on {config.dataset}"
+            self._cut = CutBatches(found, self.batches, config.precision, self.store, what) if found else None
 
     def state(self) -> TrainingState:
         """The state after the last epoch; its tensors are the network's own."""

@@ -17,7 +17,7 @@ from quorum.config import TrialConfig
 from quorum.recipe import recipe_of
 
 # Settings that a recipe holds, epoch by epoch. Trainings that differ in another one share no epoch.
-IN_RECIPES = ("lr", "schedule", "gamma", "step_size", "batch_size", "augment", "phases", "epochs")
+IN_RECIPES = ("lr", "schedule", "gamma", "step_size", "batch_size", "augment", "phases", "epochs", "activations")
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,10 @@ class WorkFolders:
         """States that a sweep keeps for trainings to begin from."""
         return self._shared(f"kept/{sweep_run_id}")
 
+    def activations(self) -> Path:
+        """Activations of frozen beginnings of networks, on this machine."""
+        return self.work_dir / "activations"
+
     def first_weights(self, digest: str) -> SharedFolder:
         """The file with the weights that trainings start from, for machines that lack it."""
         return self._shared(f"first-weights/{digest}")

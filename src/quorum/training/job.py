@@ -14,7 +14,7 @@ import torch
 from quorum import metric_names
 from quorum.data.pixel_store import PixelStore
 from quorum.engine.device import determinism, numerics_class
-from quorum.engine.epoch import Evaluation, evaluate
+from quorum.engine.epoch import Evaluation
 from quorum.engine.history import History
 from quorum.engine.metrics import accuracy
 from quorum.engine.training import Progress, States, Training
@@ -79,14 +79,14 @@ def train(job: Job, on_batch: Callable[[int], None]) -> Iterator[Progress | Trai
     prepared, config, batches = job.prepared, job.prepared.config, job.prepared.batches
     with prepared.first_weights() as weights:
         model = build(config.model, len(prepared.classes), seed=config.seed, weights=weights).to(batches.device)
-    training = Training(config, model, parameter_groups(model), batches)
+    training = Training(config, model, parameter_groups(model), batches, prepared.activations)
     yield from training.run(job.states, on_batch)
     history = training.history
-    last = evaluate(model, batches.evaluation("test"), config.precision)
+    last = training.evaluate("test")
     training.load_best()
     scored = {
-        "val": evaluate(model, batches.evaluation("val"), config.precision),
-        "test": last if history.best is history.last else evaluate(model, batches.evaluation("test"), config.precision),
+        "val": training.evaluate("val"),
+        "test": last if history.best is history.last else training.evaluate("test"),
     }
     with job.artifacts.writing() as folder:
         _write_artifacts(folder, prepared, history, scored)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import functools
 import json
@@ -10,11 +11,13 @@ from pathlib import Path
 
 import torch
 
-from quorum.config import AUTO, TrialConfig
+from quorum.config import AUTO, TrialConfig, parse_phases
 from quorum.data.opened import OpenDataset
+from quorum.engine.activations import ActivationStore
 from quorum.engine.device import Machine
-from quorum.engine.training import check_groups
-from quorum.errors import ModelError
+from quorum.engine.frozen import frozen_beginning, frozen_norms
+from quorum.engine.training import check_groups, train_only
+from quorum.errors import ConfigError, ModelError
 from quorum.models import (
     architecture,
     build,
@@ -23,6 +26,7 @@ from quorum.models import (
     fetch_imagenet,
     file_digest,
     is_imagenet,
+    on_meta,
     parameter_groups,
 )
 from quorum.tracking.logged_models import FetchedModel, fetch_bundles
@@ -43,12 +47,14 @@ class Preparer:
         machine: that computes them.
         store: the tracking store, where models of ours are looked up.
         folders: by which the weights that they start from reach other machines; None where only this one computes.
+        activations: where those of frozen beginnings are kept; None computes them with every batch.
     """
 
     data: OpenDataset
     machine: Machine
     store: TrackingStore
     folders: WorkFolders | None = None
+    activations: ActivationStore | None = None
     _resolved: dict[TrialConfig, tuple[TrialConfig, FirstWeights | None]] = field(default_factory=dict)
     _prepared: dict[TrialConfig, PreparedTraining] = field(default_factory=dict)
     _fetched: dict[str, FetchedModel] = field(default_factory=dict)
@@ -70,7 +76,7 @@ class Preparer:
         if trial not in self._prepared:
             resolved, weights = self._resolve(trial)
             batches = self.data.batches(resolved, self.machine.device)
-            prepared = PreparedTraining(resolved, weights, batches, self.data.source, self.numerics)
+            prepared = PreparedTraining(resolved, weights, batches, self.data.source, self.numerics, self.activations)
             self._check(prepared)
             self._prepared[trial] = prepared
         return self._prepared[trial].with_seed(config.seed)
@@ -92,8 +98,38 @@ class Preparer:
                 precision=self.machine.precision(trial.precision),
                 weights_digest=weights.digest if weights else "",
             )
+            resolved = resolved.replace(activations=self._activations(resolved))
             self._resolved[trial] = resolved, weights
         return self._resolved[trial]
+
+    def _activations(self, config: TrialConfig) -> str:
+        """How the activations of a frozen beginning are come by.
+
+        Raises:
+            ConfigError: where they are to be stored and cannot be.
+        """
+        if config.activations == "computed":
+            return "computed"
+        reason = self._why_not_stored(config)
+        if reason and config.activations == "stored":
+            raise ConfigError(f"activations: cannot be stored: {reason}", setting="activations")
+        return "computed" if reason else "stored"
+
+    def _why_not_stored(self, config: TrialConfig) -> str:
+        """What keeps the activations of a frozen beginning from being stored, in words; "" if nothing does."""
+        if config.augment != "none":
+            return f"augment={config.augment:.40} makes other images in every epoch"
+        if self.activations is None:
+            return "activation_gb is 0"
+        images = sum(len(positions) for positions in self.data.catalogue.splits.values())
+        assert isinstance(config.input_size, int), "settings are not resolved"
+        phases = {phase.groups for phase in parse_phases(config.phases)}
+        sizes = [_activation_bytes(config.model, groups, config.frozen_norm, config.input_size) for groups in phases]
+        if not any(sizes):
+            return f"with phases={config.phases} no beginning of {config.model} is frozen that stays the same"
+        if (needed := sum(sizes) * images) > self.activations.max_bytes:
+            return f"they take {needed / 1e9:.2g} GB, and activation_gb is {self.activations.max_bytes / 1e9:g}"
+        return ""
 
     def _first_weights(self, config: TrialConfig) -> FirstWeights | None:
         if config.weights == "none":
@@ -159,6 +195,19 @@ def _normalization(config: TrialConfig, weights: FirstWeights | None) -> str:
     assert weights is not None and weights.origin is not None, "resolve_static leaves it open for models of ours alone"
     description = json.loads(weights.file.with_name(DESCRIPTION).read_text())
     return str(description["config"]["normalize"])
+
+
+@functools.lru_cache(maxsize=256)
+def _activation_bytes(model: str, groups: tuple[str, ...], frozen_norm: str, input_size: int) -> int:
+    """Bytes that the activations of an image take in float32, if such groups train; 0 where nothing is to be stored."""
+    network = copy.deepcopy(on_meta(model))
+    images = torch.empty(2, 3, input_size, input_size, device="meta")
+    by_group = parameter_groups(network)
+    if not set(groups) <= set(by_group):  # which is told when the groups are checked
+        return 0
+    train_only(by_group, groups)
+    found = frozen_beginning(network, frozen_norms(network) if frozen_norm == "fixed" else (), images)
+    return 0 if found is None else 4 * found.beginning(images)[0].numel()
 
 
 def digest_once(file: Path) -> str:

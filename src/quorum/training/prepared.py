@@ -15,6 +15,7 @@ from pathlib import Path
 from quorum.config import TrialConfig
 from quorum.data.batches import Batches
 from quorum.data.pixel_store import PixelStore
+from quorum.engine.activations import ActivationStore
 from quorum.errors import ModelError
 from quorum.models import file_digest
 from quorum.shared_folder import SharedFolder
@@ -77,6 +78,7 @@ class PreparedTraining:
         batches: its data, opened.
         source: where the images come from, for the record.
         numerics: class of the machine that computes it, see `quorum.engine.device.numerics_class`.
+        activations: where those of a frozen beginning of the network are kept.
     """
 
     config: TrialConfig
@@ -84,6 +86,7 @@ class PreparedTraining:
     batches: Batches
     source: str
     numerics: str
+    activations: ActivationStore | None = None
 
     @property
     def pixels(self) -> PixelStore:

@@ -12,7 +12,7 @@ from quorum.models import architecture, check_input, is_imagenet, usual_input
 
 OURS = ("models:/", "runs:/")  # beginnings of URIs of models of ours
 # What does not make another protocol of a training: seeds are repetitions, and the machine decides the others.
-_FREE = {"seed", "precision", "weights_digest"}
+_FREE = {"seed", "precision", "activations", "weights_digest"}
 
 
 def resolve_static(config: TrialConfig) -> TrialConfig:

@@ -1,0 +1,142 @@
+"""Kept activations: whole or not there, bounded, and shared by processes."""
+
+from __future__ import annotations
+
+import multiprocessing
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from quorum.engine.activations import META, VALUES, Activations, ActivationStore
+
+
+def made(images: int = 10, width: int = 3, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+    return torch.arange(images * width).view(images, width).to(dtype)
+
+
+def never() -> Iterator[torch.Tensor]:
+    raise AssertionError("computed again")
+    yield
+
+
+def get(store: ActivationStore, name: str, values: torch.Tensor) -> Activations | None:
+    return store.get(name, images=len(values), blocks=values.split(4), what=name)
+
+
+def whole(found: Activations | None) -> torch.Tensor:
+    assert found is not None
+    return found.part(0, len(found.packed), torch.device("cpu"))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("kind", ["flat", "channels last", "contiguous", "gaps"])
+def test_they_come_back_as_they_were_laid_out(tmp_path: Path, dtype: torch.dtype, kind: str) -> None:
+    values = torch.randn(10, 5, 4, 6).to(dtype)
+    if kind == "channels last":
+        values = values.to(memory_format=torch.channels_last)
+    elif kind == "flat":
+        values = values.flatten(1)
+    elif kind == "gaps":
+        values = values[:, 2]
+    store = ActivationStore(tmp_path, 1e9)
+    for _ in range(2):
+        found = get(store, "some", values)
+        assert torch.equal(whole(found), values)
+        assert whole(found).stride() == values.stride()
+        assert found is not None
+        picked = found.pick(torch.tensor([7, 2]), torch.device("cpu"))
+        assert torch.equal(picked, values[[7, 2]])
+        assert picked.stride() == values.stride()
+        picked.zero_()  # copies
+        store.get("some", images=10, blocks=never(), what="")
+
+
+def test_other_names_are_other_activations(tmp_path: Path) -> None:
+    store = ActivationStore(tmp_path, 1e9)
+    one, other = made(), made() + 1
+    assert torch.equal(whole(get(store, "one", one)), one)
+    assert torch.equal(whole(get(store, "other", other)), other)
+    assert torch.equal(whole(get(store, "one", one)), one)
+
+
+def test_what_was_not_used_for_the_longest_time_goes(tmp_path: Path) -> None:
+    values = made(10, 100)  # 4,000 bytes
+    store = ActivationStore(tmp_path, 9500)  # room for two with what describes them
+    for name in ("a", "b"):
+        get(store, name, values)
+    in_use = get(store, "a", values)
+    get(store, "c", values)
+    assert sum(file.stat().st_size for file in tmp_path.glob(f"*/{VALUES}")) == 8000
+    for name in ("a", "c"):
+        assert store.get(name, images=10, blocks=never(), what="") is not None
+    with pytest.raises(AssertionError, match="computed again"):
+        store.get("b", images=10, blocks=never(), what="")
+    get(store, "d", values)
+    get(store, "e", values)
+    assert torch.equal(whole(in_use), values)  # whoever has it open keeps it
+
+
+def test_what_is_too_large_is_not_kept(tmp_path: Path) -> None:
+    assert get(ActivationStore(tmp_path, 100), "large", made()) is None
+    assert not list(tmp_path.glob("*/*"))
+
+
+@pytest.mark.parametrize("damage", ["values", "short", "meta", "no values"])
+def test_a_damaged_one_is_told_and_computed_anew(
+    tmp_path: Path, damage: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    store = ActivationStore(tmp_path, 1e9)
+    get(store, "some", made())
+    file = next(tmp_path.glob(f"*/{META if damage == 'meta' else VALUES}"))
+    capfd.readouterr()
+    if damage == "no values":
+        file.unlink()
+    else:
+        content = bytearray(file.read_bytes())
+        content[5] ^= 0xFF
+        file.unlink()
+        file.write_bytes(content[:20] if damage == "short" else content)
+    assert torch.equal(whole(get(store, "some", made())), made())
+    assert ("are damaged" in capfd.readouterr().err) == (damage != "no values")
+    store.get("some", images=10, blocks=never(), what="")
+
+
+def test_a_pass_that_ends_early_leaves_nothing(tmp_path: Path) -> None:
+    def blocks() -> Iterator[torch.Tensor]:
+        yield made()[:4]
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        ActivationStore(tmp_path, 1e9).get("some", images=10, blocks=blocks(), what="some")
+    assert not [path for path in tmp_path.iterdir() if path.is_dir()]
+
+
+def _ask(folder: Path, counted: Path) -> None:
+    def blocks() -> Iterator[torch.Tensor]:
+        with counted.open("a") as file:
+            file.write("computed\n")
+        yield made()
+
+    found = ActivationStore(folder, 1e9).get("some", images=10, blocks=blocks(), what="some")
+    assert torch.equal(whole(found), made())
+
+
+def test_processes_that_ask_at_once_compute_it_once(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("fork")
+    processes = [context.Process(target=_ask, args=(tmp_path / "kept", tmp_path / "counted")) for _ in range(4)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+        assert process.exitcode == 0
+    assert (tmp_path / "counted").read_text() == "computed\n"
+
+
+def test_it_comes_back_where_its_folder_was_removed(tmp_path: Path) -> None:
+    store = ActivationStore(tmp_path / "kept", 1e9)
+    get(store, "some", made())
+    shutil.rmtree(tmp_path / "kept")
+    assert torch.equal(whole(get(store, "some", made())), made())
