@@ -13,7 +13,9 @@ from quorum.config import Phase, TrialConfig, parse_config, parse_phases
 from quorum.errors import ConfigError
 from quorum.recipe import recipe_of
 
-RESOLVED = TrialConfig(input_size=64, resize=64, eval_resize=64, normalize="half", precision="float32")
+RESOLVED = TrialConfig(
+    input_size=64, resize=64, eval_resize=64, normalize="half", activations="computed", precision="float32"
+)
 
 OTHER_VALUES: dict[str, Any] = {
     "dataset": "cifar10",
@@ -38,6 +40,8 @@ OTHER_VALUES: dict[str, Any] = {
     "step_size": 0,
     "gamma": 0.5,
     "phases": "classifier",
+    "frozen_norm": "fixed",
+    "activations": "stored",
     "precision": "bf16",
     "seed": 1,
 }
@@ -66,7 +70,7 @@ def test_trial_fingerprint_ignores_the_seed_alone() -> None:
 
 
 def test_an_open_setting_has_no_fingerprint() -> None:
-    with pytest.raises(ConfigError, match="input_size, resize, eval_resize, normalize, precision"):
+    with pytest.raises(ConfigError, match="input_size, resize, eval_resize, normalize, activations, precision"):
         TrialConfig().fingerprint()
 
 

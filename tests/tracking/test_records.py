@@ -14,7 +14,9 @@ from quorum.tracking.runs import begin_run
 from quorum.tracking.store import connect
 from tests.conftest import Quorum
 
-CONFIG = TrialConfig(input_size=32, resize=32, eval_resize=32, normalize="half", precision="float32", seed=3)
+CONFIG = TrialConfig(
+    input_size=32, resize=32, eval_resize=32, normalize="half", activations="computed", precision="float32", seed=3
+)
 
 RECORDS = [
     Record(kind="data", key="k", dataset="digits", data_digest="d", code_version="c"),
