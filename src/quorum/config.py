@@ -75,7 +75,9 @@ def parse_phases(text: str) -> tuple[Phase, ...]:
 class TrialConfig(Closed):
     """One training, seed included. Every field here can change the result and is part of the fingerprint."""
 
-    dataset: str = Field("digits", description="data set: digits, caltech101, cifar10 or folder")
+    dataset: str = Field(
+        "digits", description="data set: digits, caltech101, cifar10, folder, one of docs/data-sets.md or a plugin's"
+    )
     split_seed: int = Field(
         0, ge=0, lt=2**32, description="seed of the split, where the data set has no split of its own"
     )

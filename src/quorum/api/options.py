@@ -279,7 +279,10 @@ class EnsembleOptions(SplitOptions, ComputeOptions):
 class PrepareOptions(SplitOptions):
     """Options of `data`."""
 
-    dataset: str = Field("digits", description="data set: digits, caltech101, cifar10, folder or a plugin's")
+    dataset: str = Field(
+        "digits",
+        description="data set: digits, caltech101, cifar10, folder, one of docs/data-sets.md or a plugin's",
+    )
     archive: Paths = Field((), description="archives to unpack, separated by commas")
     max_gb: float = Field(50.0, gt=0, description="gigabytes that archives may unpack to, together")
     download: Boolean = Field(False, description="download the official files with torchvision, checksums verified")

@@ -11,6 +11,7 @@ from quorum.errors import DataError
 from quorum.registry import Registry
 
 Lister = Callable[[Path, int], Catalogue]  # the data set in a folder, split by a seed where it has no split of its own
+Fetcher = Callable[[Path], None]  # puts a data set's files into a folder
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Dataset:
         one_size: whether all its images have the same size.
         needs_folder: whether it has to be downloaded, unpacked or pointed at.
         source: where its images come from, where it needs no folder.
-        download: where it can be had, if it can.
+        download: its archive, or a function that fetches it into a folder, if it can be had.
     """
 
     catalogue: Lister
@@ -46,7 +47,12 @@ class Dataset:
     one_size: bool = False
     needs_folder: bool = True
     source: str = ""
-    download: Download | None = None
+    download: Download | Fetcher | None = None
+
+
+def imagenet_resize(size: int) -> int:
+    """The shorter side before the crop in the usual evaluation on ImageNet: 256 for an input of 224."""
+    return round(size * 256 / 224)
 
 
 DATASETS: Registry[Dataset] = Registry("dataset", "dataset", DataError)
@@ -60,7 +66,7 @@ def register_dataset(
     one_size: bool = False,
     needs_folder: bool = True,
     source: str = "",
-    download: Download | None = None,
+    download: Download | Fetcher | None = None,
 ) -> Callable[[Lister], Lister]:
     """A decorator for a function (root, split_seed) that lists a data set.
 
@@ -71,7 +77,7 @@ def register_dataset(
         one_size: whether all its images have the same size; they are then resized batch by batch.
         needs_folder: whether there has to be a folder.
         source: where the images come from, for the record; the function itself unless given.
-        download: where its archive can be had, if it can.
+        download: its archive, or a function that fetches it into the empty folder that it is given, if it can be had.
 
     Raises:
         ConfigError: where the name is taken.

@@ -11,7 +11,8 @@ import pytest
 from quorum.data import load_catalogue
 from quorum.data.pixel_store import open_store
 from quorum.data.sources import cifar10
-from quorum.data.sources.cifar10 import OFFICIAL, _read_batch
+from quorum.data.sources.cifar10 import OFFICIAL
+from quorum.data.sources.cifar_files import read_images
 from quorum.errors import DataError
 
 
@@ -69,7 +70,7 @@ def test_an_official_file_cannot_run_code(tmp_path: Path) -> None:
 
     (tmp_path / "data_batch_1").write_bytes(pickle.dumps({"data": Evil(), "labels": []}))
     with pytest.raises(DataError, match="which no CIFAR-10 file does"):
-        _read_batch(tmp_path / "data_batch_1")
+        read_images(tmp_path / "data_batch_1", "CIFAR-10", "labels", 10)
     assert not (tmp_path / "ran").exists()
 
 
@@ -83,4 +84,4 @@ def test_an_official_file_cannot_run_code(tmp_path: Path) -> None:
 def test_an_official_file_that_asks_for_terabytes(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "data_batch_1").write_bytes(content)
     with pytest.raises(DataError, match="not an official CIFAR-10 file"):
-        _read_batch(tmp_path / "data_batch_1")
+        read_images(tmp_path / "data_batch_1", "CIFAR-10", "labels", 10)

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from quorum.data import DATASETS, Catalogue, load_catalogue
-from quorum.data.sources import caltech101, cifar10
+from quorum.data.sources import caltech101, cifar10, cifar100
 from tests.conftest import make_image
+from tests.data.sources.made_up import WRITERS
 from tests.data.sources.test_cifar10 import write_official
 
 
@@ -33,7 +34,18 @@ def few_of_a_folder(folder: Path, _monkeypatch: pytest.MonkeyPatch) -> None:
             make_image(folder / name / f"{i}.png", i, (20 + i, 24))
 
 
+def few_of_torchvision(write: Callable[[Path], None]) -> Callable[[Path, pytest.MonkeyPatch], None]:
+    def few(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        folder.mkdir()
+        write(folder)
+        monkeypatch.setattr("torchvision.datasets.utils.check_md5", lambda *_args: True)
+        monkeypatch.setattr(cifar100, "COUNTS", {"train": 1000, "test": 1000})
+
+    return few
+
+
 MADE_UP: dict[str, Callable[[Path, pytest.MonkeyPatch], None]] = {
+    **{name: few_of_torchvision(write) for name, write in WRITERS.items()},
     "caltech101": few_caltech101,
     "cifar10": few_cifar10,
     "folder": few_of_a_folder,

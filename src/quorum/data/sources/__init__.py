@@ -1,5 +1,5 @@
-"""The data sets of this package, one a file. Importing them fills `quorum.data.DATASETS`."""
+"""The data sets of this package, one a file, and torchvision's. Importing them fills `quorum.data.DATASETS`."""
 
-from quorum.data.sources import caltech101, cifar10, digits, folder
+from quorum.data.sources import caltech101, caltech256, cifar10, cifar100, digits, folder, torchvision_sets
 
-__all__ = ["caltech101", "cifar10", "digits", "folder"]
+__all__ = ["caltech101", "caltech256", "cifar10", "cifar100", "digits", "folder", "torchvision_sets"]

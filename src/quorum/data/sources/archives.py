@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import lzma
 import math
 import stat
@@ -10,14 +11,18 @@ import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
+from http.client import HTTPException
 from pathlib import Path, PurePosixPath
 
-from quorum.data.datasets import Download
+from quorum.data.datasets import Download, Fetcher
 from quorum.errors import DataError, cut
 
 # The official Caltech-101 download is a zip that holds this tar.
 NESTED = "101_ObjectCategories.tar.gz"
 BAD_STREAM = (zlib.error, lzma.LZMAError)
+BAD_ARCHIVE = (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError, RuntimeError, *BAD_STREAM)
+# Python before 3.11.4 has no filters; the modes that they mend are all that our own unpacking leaves to them
+data_filter = getattr(tarfile, "data_filter", None)
 
 
 def check_archives(archives: Sequence[Path]) -> None:
@@ -58,22 +63,48 @@ def unpack(archives: Sequence[Path], target: Path, max_gb: float = math.inf) -> 
         nested.unlink()
 
 
-def fetch(name: str, download: Download, target: Path, max_gb: float = math.inf) -> None:
-    """Download a data set's archive and unpack it into a folder, see `unpack`.
+def fetch(name: str, download: Download | Fetcher, target: Path, max_gb: float = math.inf) -> None:
+    """Download a data set into a folder.
+
+    Args:
+        name: of the data set, for messages.
+        download: its archive, which is unpacked as `unpack` does and not kept; or a function that fetches it. What that
+            function unpacks with `tarfile` has to be plain files below the folder.
+        target: the folder.
+        max_gb: gigabytes that an archive may unpack to.
 
     Raises:
         DataError: where it cannot be had, is not the one that is expected, or cannot be unpacked.
     """
+    try:
+        if isinstance(download, Download):
+            _fetch_archive(download, target, max_gb)
+        else:
+            with _plain_members_only():
+                download(target)
+    except (ValueError, HTTPException, *BAD_ARCHIVE) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise DataError(f"download: {name} cannot be fetched ({reason})") from error
+
+
+def _fetch_archive(download: Download, target: Path, max_gb: float) -> None:
     from torchvision.datasets.utils import download_url
 
     with tempfile.TemporaryDirectory(dir=target) as folder:
         archive = Path(folder) / PurePosixPath(download.url).name
-        try:
-            download_url(download.url, folder, archive.name, download.md5)
-        except (OSError, RuntimeError) as error:
-            reason = " ".join(str(error).split())[:200]
-            raise DataError(f"download: {name} cannot be fetched ({reason})") from error
+        download_url(download.url, folder, archive.name, download.md5)
         unpack([archive], target, max_gb)
+
+
+@contextlib.contextmanager
+def _plain_members_only() -> Iterator[None]:
+    """While others unpack tars: nothing lands outside their folder, and there are no devices (PEP 706)."""
+    before = vars(tarfile.TarFile).get("extraction_filter")
+    tarfile.TarFile.extraction_filter = staticmethod(data_filter) if data_filter else None
+    try:
+        yield
+    finally:
+        tarfile.TarFile.extraction_filter = before
 
 
 def _extract(archive: Path, target: Path, room: float) -> int:
@@ -92,15 +123,14 @@ def _extract(archive: Path, target: Path, room: float) -> int:
                     raise DataError(f"{archive}: {cut(name)} is a link or a device, which is refused")
             opened.extractall(target)
             return size
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError, RuntimeError, *BAD_STREAM) as error:
+    except BAD_ARCHIVE as error:
         raise DataError(f"{archive}: cannot be unpacked ({cut(' '.join(str(error).split()), 140)})") from error
 
 
 def _members(opened: zipfile.ZipFile | tarfile.TarFile) -> Iterator[tuple[str, bool, int]]:
     """The name of each member, whether it is a file or a folder, and its size in bytes."""
     if isinstance(opened, tarfile.TarFile):
-        # Python before 3.11.4 has no filters; the modes that they mend are all that is left to them here
-        opened.extraction_filter = getattr(tarfile, "data_filter", None)
+        opened.extraction_filter = data_filter
         yield from ((member.name, member.isfile() or member.isdir(), member.size) for member in opened)
     else:
         plain = (0, stat.S_IFREG, stat.S_IFDIR)

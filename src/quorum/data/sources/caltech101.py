@@ -13,6 +13,7 @@ import numpy as np
 
 from quorum.data.catalogue import Catalogue, build_catalogue
 from quorum.data.datasets import Download, register_dataset
+from quorum.data.sources.trees import find_tree
 from quorum.errors import DataError
 
 TREE = "101_ObjectCategories"
@@ -51,7 +52,7 @@ def catalogue(folder: Path, _split_seed: int) -> Catalogue:
     Raises:
         DataError: where the tree is missing or not complete.
     """
-    tree = find_tree(folder)
+    tree = find_tree(folder, TREE)
     # The background holds a file named `tmp`, which is no image and counts in the rule all the same.
     paths = {path.relative_to(tree).as_posix(): path for path in tree.glob("*/[!.]*") if path.is_file()}
     names = sorted(paths)
@@ -72,14 +73,6 @@ def catalogue(folder: Path, _split_seed: int) -> Catalogue:
         classes=sorted(set(labels), key=str.lower),
         splits={split: np.arange(bounds[i], bounds[i + 1]) for i, split in enumerate(splits)},
     )
-
-
-def find_tree(folder: Path) -> Path:
-    """The folder `101_ObjectCategories` at or one level below `folder`."""
-    for tree in (folder, folder / TREE, *sorted(folder.glob(f"*/{TREE}"))):
-        if tree.name == TREE and tree.is_dir():
-            return tree
-    raise DataError(f"{folder}: no {TREE}/ in it")
 
 
 def _class_of(name: str) -> str:

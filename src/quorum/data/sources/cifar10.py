@@ -6,17 +6,14 @@ torchvision downloads (`cifar-10-batches-py/`).
 
 from __future__ import annotations
 
-import io
-import pickle
-import pickletools
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from quorum.data.catalogue import Catalogue, build_catalogue, stratified
 from quorum.data.datasets import Download, register_dataset
-from quorum.data.images import ArrayImage, FileImage, ImageSource, is_image
+from quorum.data.images import FileImage, is_image
+from quorum.data.sources.cifar_files import Labeled, read_images
 from quorum.errors import DataError
 
 SPLIT_SEED = 0
@@ -48,9 +45,6 @@ def catalogue(folder: Path, _split_seed: int) -> Catalogue:
         if (base / "train").is_dir() and (base / "test").is_dir():
             return _assemble(base, _image_folders(base))
     raise DataError(f"{folder}: neither train/ and test/ with the ten classes nor {OFFICIAL}/ in it")
-
-
-Labeled = list[tuple[ImageSource, int]]
 
 
 def _assemble(base: Path, parts: dict[str, Labeled]) -> Catalogue:
@@ -88,74 +82,7 @@ def _image_folders(base: Path) -> dict[str, Labeled]:
 
 
 def _official(batches: Path) -> dict[str, Labeled]:
-    parts: dict[str, Labeled] = {}
-    for part, files in OFFICIAL_FILES.items():
-        parts[part] = []
-        for file in files:
-            batch = _read_batch(batches / file)
-            pixels = batch["data"].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
-            parts[part] += [
-                (ArrayImage(f"{file}/{i:05d}", np.ascontiguousarray(image)), int(label))
-                for i, (image, label) in enumerate(zip(pixels, batch["labels"], strict=True))
-            ]
-    return parts
-
-
-MAX_MEMO = 10**6  # places in the table of a pickle's objects; an official file has some ten thousand
-
-
-class _ArraysOnly(pickle.Unpickler):
-    """Reads the official files, which are pickles, without letting them name anything but NumPy arrays.
-
-    torchvision's reader checks an md5 and then unpickles whatever the file names.
-    """
-
-    ALLOWED = frozenset(
-        {
-            ("numpy.core.multiarray", "_reconstruct"),
-            ("numpy._core.multiarray", "_reconstruct"),
-            ("numpy", "ndarray"),
-            ("numpy", "dtype"),
-            ("_codecs", "encode"),
-        }
-    )
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in self.ALLOWED:
-            raise pickle.UnpicklingError(f"it names {module}.{name}, which no CIFAR-10 file does")
-        return super().find_class(module.replace("numpy.core", "numpy._core"), name)
-
-
-def _refuse_large_memo(content: bytes) -> None:
-    """Raise UnpicklingError for a pickle of a few bytes that has a table of billions of places made."""
-    for opcode, argument, _ in pickletools.genops(content):
-        if opcode.name.endswith("PUT") and argument is not None and int(argument) > MAX_MEMO:
-            raise pickle.UnpicklingError(f"it asks for a table of {argument} places")
-
-
-def _read_batch(path: Path) -> dict[str, Any]:
-    """One official file: `data` uint8 [n, 3072] (channels first), `labels` n integers from 0 to 9."""
-    try:
-        if not path.is_file():  # reading a pipe would wait for a writer
-            raise OSError("no such file")
-        content = path.read_bytes()
-        _refuse_large_memo(content)
-        batch = _ArraysOnly(io.BytesIO(content), encoding="latin1").load()
-        if batch["data"].shape != (len(batch["labels"]), 3072) or batch["data"].dtype != np.uint8:
-            raise ValueError(f"its data is {batch['data'].dtype} {batch['data'].shape}")
-        if not all(isinstance(label, int) and 0 <= label < len(CLASSES) for label in batch["labels"]):
-            raise ValueError(f"its labels are not all numbers from 0 to {len(CLASSES) - 1}")
-    except (
-        OSError,
-        pickle.UnpicklingError,
-        EOFError,
-        ValueError,
-        KeyError,
-        AttributeError,
-        TypeError,
-        IndexError,
-        MemoryError,  # it asks for terabytes
-        OverflowError,
-    ) as error:
-        raise DataError(f"{path}: not an official CIFAR-10 file ({' '.join(str(error).split())})") from error
-    return dict(batch)
+    return {
+        part: [pair for file in files for pair in read_images(batches / file, "CIFAR-10", "labels", len(CLASSES))]
+        for part, files in OFFICIAL_FILES.items()
+    }

@@ -11,13 +11,12 @@ from pathlib import Path
 import numpy as np
 
 from quorum.data.catalogue import SPLITS, Catalogue, Indices, build_catalogue
-from quorum.data.datasets import register_dataset
+from quorum.data.datasets import imagenet_resize, register_dataset
 from quorum.data.images import is_image
 from quorum.errors import DataError
 
 
-# The usual ImageNet evaluation: the shorter side to 256 for a crop of 224.
-@register_dataset("folder", input_size=224, resize=lambda size: round(size * 256 / 224))
+@register_dataset("folder", input_size=224, resize=imagenet_resize)
 def catalogue(folder: Path, split_seed: int) -> Catalogue:
     """The data set in `folder`.
 
