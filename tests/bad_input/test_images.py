@@ -147,6 +147,21 @@ CASES: list[Case] = [
     ("data -P dataset=cifar10 -P data_dir=images/file", "cifar10 is not in images/file/cifar10"),
     ("data -P dataset=cifar10 -P path=images/good", "images/good: neither train/ and test/ with the ten classes"),
     ("data -P dataset=caltech101 -P path=images/good", "images/good: no 101_ObjectCategories/ in it"),
+    ("data -P dataset=cifar100 -P path=images/good", "images/good: no cifar-100-python/ in it"),
+    ("data -P dataset=caltech256 -P path=images/good", "images/good: no 256_ObjectCategories/ in it"),
+    ("data -P dataset=mnist", "mnist is not in data/mnist: `quorum data -P dataset=mnist -P archive="),
+    (
+        "data -P dataset=flowers102 -P path=images/good",
+        "images/good: not flowers102 as torchvision.datasets.Flowers102 reads it (Dataset not found or corrupted.); "
+        "`quorum data -P dataset=flowers102 -P download=true` fetches it",
+    ),
+    (
+        "train -P dataset=usps -P path=images/good",
+        "([Errno 2] No such file or directory: 'images/good/usps.bz2')",
+    ),
+    ("data -P dataset=stanford_cars -P path=images/good", "StanfordCars reads it (Dataset not found.)"),
+    ("data -P dataset=stanford_cars -P download=true", "there is nothing to download for stanford_cars"),
+    ("data -P dataset=fashionmnist", "no dataset 'fashionmnist' (did you mean 'fashion_mnist'?)"),
     ("data -P path=images/good", "path: digits reads no folder: its images come from sklearn"),
     ("train -P path=images/good", "path: digits reads no folder: its images come from sklearn"),
     ("sweep -P path=images/good", "path: digits reads no folder: its images come from sklearn"),

@@ -1,4 +1,4 @@
-"""CIFAR-10's official files and state files, which are pickles: of other things, broken, hostile."""
+"""CIFAR's official files and state files, which are pickles: of other things, broken, hostile."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from quorum.data.sources import cifar100
 from quorum.data.sources.cifar10 import OFFICIAL, OFFICIAL_FILES
 from quorum.models import build
 from tests.bad_input.contract import LONG, Case, Place, one_line
@@ -157,6 +158,9 @@ def _files(place: Place) -> None:
         folder.mkdir(parents=True)
         for file in (*OFFICIAL_FILES["train"], *OFFICIAL_FILES["test"]):
             (folder / file).write_bytes(content)
+    folder = place.folder / "cifar" / "hostile-100" / cifar100.OFFICIAL
+    folder.mkdir(parents=True)
+    (folder / "meta").write_bytes(pickle.dumps({"fine_label_names": Hostile()}))
     for name in ("no-files", "pipes"):
         (place.folder / "cifar" / name / OFFICIAL).mkdir(parents=True)
     os.mkfifo(place.folder / "cifar" / "pipes" / OFFICIAL / "data_batch_1")
@@ -191,6 +195,7 @@ def _write_weights(folder: Path) -> None:
 TRAIN = "train -P model=scratch-simple -P epochs=1 -P weights=weights"
 CASES: list[Case] = [
     *((f"data -P dataset=cifar10 -P path=cifar/{name}", line) for name, (_, line) in BATCHES.items()),
+    ("data -P dataset=cifar100 -P path=cifar/hostile-100", "it names posix.system, which no CIFAR-100 file does"),
     ("data -P dataset=cifar10 -P path=cifar/no-files", "not an official CIFAR-10 file (no such file)"),
     ("data -P dataset=cifar10 -P path=cifar/pipes", "not an official CIFAR-10 file (no such file)"),
     (

@@ -149,9 +149,7 @@ def write_food101(root: Path) -> None:
     (folder / "meta").mkdir(parents=True)
     for part in ("train", "test"):
         files: dict[str, list[str]] = {}
-        for name, _ in write_tree(
-            folder / "images", [f"{dish}/{part}" for dish in ("beignets", "apple_pie", "waffles")]
-        ):
+        for name, _ in write_tree(folder / "images", [f"{dish}/{part}" for dish in ("donuts", "pho", "waffles")]):
             files.setdefault(name.partition("/")[0], []).append(name)
         (folder / "meta" / f"{part}.json").write_text(json.dumps(files))
 

@@ -7,6 +7,7 @@ own.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -127,7 +128,8 @@ ROWS: dict[str, Row] = {
 def _open(row: Row, split: str, root: Path, *, download: bool = False) -> Part:
     from torchvision import datasets  # not before somebody wants one of them
 
-    return getattr(datasets, row.reader)(root, **row.parts[split], download=download)
+    with warnings.catch_warnings(action="ignore"):  # what is wrong with a file is said as an error
+        return getattr(datasets, row.reader)(root, **row.parts[split], download=download)
 
 
 def _read(row: Row, split: str, root: Path) -> tuple[list[ImageSource], list[str], tuple[str, ...]]:
