@@ -10,7 +10,8 @@ import pytest
 
 from quorum.data import DATASETS, Catalogue, load_catalogue
 from quorum.data.sources import caltech101, cifar10, cifar100
-from tests.conftest import make_image
+from quorum.data.sources.torchvision_sets import ROWS
+from tests.conftest import ROOT, make_image
 from tests.data.sources.made_up import WRITERS
 from tests.data.sources.test_cifar10 import write_official
 
@@ -92,3 +93,14 @@ def test_images_decode_to_rgb_bytes(catalogue: Catalogue) -> None:
         assert pixels.dtype == np.uint8
         assert pixels.ndim == 3
         assert pixels.shape[2] == 3
+
+
+def test_the_page_of_data_sets_lists_each_with_its_input_and_what_is_drawn() -> None:
+    lines = [line for line in (ROOT / "docs" / "data-sets.md").read_text().splitlines() if line.startswith("| `")]
+    cells = {name.strip("` "): rest for _, name, *rest in (line.split("|")[:-1] for line in lines)}
+    assert set(cells) == set(DATASETS) - {"folder"}
+    for name, (_, _, val, test, size) in cells.items():
+        assert int(size) == DATASETS[name].input_size, name
+        if name in ROWS:
+            drawn = {split for split, cell in (("val", val), ("test", test)) if cell.strip() == "drawn"}
+            assert drawn == {"val", "test"} - set(ROWS[name].parts), name
