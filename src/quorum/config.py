@@ -81,10 +81,10 @@ class TrialConfig(Closed):
     split_seed: int = Field(
         0, ge=0, lt=2**32, description="seed of the split, where the data set has no split of its own"
     )
-    model: str = Field("alexnet", description="network: one of the reports' or any classifier of torchvision's")
+    model: str = Field("alexnet", description="network: one of the reports', any classifier of torchvision's, or timm/NAME for one of timm's")
     weights: str = Field(
         "none",
-        description="first weights: none, imagenet (torchvision's default), one version of them such as imagenet1k_v1, "
+        description="first weights: none, imagenet (torchvision's or timm's default), a version such as imagenet1k_v1, "
         "a state file, models:/NAME/VERSION or runs:/RUN/model",
     )
     weights_digest: str = Field("", description="digest of those weights; filled in when they are resolved")
@@ -97,9 +97,9 @@ class TrialConfig(Closed):
     eval_resize: Annotated[int, Field(ge=0, le=2048)] | Auto = Field(
         AUTO, description="the same for images that are not trained on; auto: as resize"
     )
-    normalize: Literal["auto", "half", "imagenet", "cifar10"] = Field(
+    normalize: Literal["auto", "half", "imagenet", "cifar10", "clip", "dpn", "satellite", "none"] = Field(
         AUTO,
-        description="channel mean and std; half is 0.5 and 0.5; auto: imagenet with ImageNet weights, else half",
+        description="channel mean and std; half is 0.5 and 0.5; auto: with ImageNet weights what they are for, else half",
     )
     augment: str = Field("none", description="augmentation policy of the training images")
     optimizer: str = Field(

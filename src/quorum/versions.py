@@ -41,18 +41,30 @@ EXCLUDED = {
     "versions": "names results",
 }
 COMPUTING_PACKAGES = ("torch", "torchvision", "numpy", "pillow")
-REPORTED = ("torch", "torchvision", "mlflow", "optuna", "numpy", "pandas", "scikit-learn", "pillow")
+# Packages that compute only in networks whose names begin so.
+NETWORK_PACKAGES = {"timm/": "timm"}
+REPORTED = ("torch", "torchvision", "timm", "mlflow", "optuna", "numpy", "pandas", "scikit-learn", "pillow")
 
 
-def code_version() -> str:
+def code_version(*models: str) -> str:
     """Hash (16 hex digits) of all code that a training computes with: quorum's, its packages', that of loaded plugins,
-    and that of scripts and notebook cells that have registered something."""
-    return _code_version(plugin_sources(), interactive_sources())
+    and that of scripts and notebook cells that have registered something.
+
+    Args:
+        models: names of the networks that are trained; the packages that they are from count too.
+    """
+    return _code_version(plugin_sources(), interactive_sources(), (*COMPUTING_PACKAGES, *network_packages(models)))
+
+
+def network_packages(models: Iterable[str]) -> tuple[str, ...]:
+    """The packages that some networks, given by name, are from, beside those that all need."""
+    names = tuple(models)
+    return tuple(package for start, package in NETWORK_PACKAGES.items() if any(name.startswith(start) for name in names))
 
 
 @functools.cache
-def _code_version(plugins: tuple[Path, ...], interactive: tuple[str, ...]) -> str:
-    version = digest_code(PACKAGE, plugins, {name: package_versions()[name] for name in COMPUTING_PACKAGES})
+def _code_version(plugins: tuple[Path, ...], interactive: tuple[str, ...], packages: tuple[str, ...]) -> str:
+    version = digest_code(PACKAGE, plugins, {name: package_versions()[name] for name in packages})
     return digest_of([version, *interactive]) if interactive else version
 
 

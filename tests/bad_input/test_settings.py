@@ -188,7 +188,7 @@ WRONG: dict[tuple[str, str], tuple[tuple[str, str], ...]] = {
         ("2", "must be true, false or any"),
     ),
     ("train", "normalize"): (
-        ("imagnet", "must be 'auto', 'half', 'imagenet' or 'cifar10'"),
+        ("imagnet", "must be 'auto', 'half', 'imagenet', 'cifar10', 'clip', 'dpn', 'satellite' or 'none'"),
         ("0.5", "must be 'auto'"),
         ("HALF", "must be 'auto'"),
     ),

@@ -25,7 +25,7 @@ from quorum.models import (
     register_model,
     usual_input,
 )
-from quorum.models.parts import head_name, last_layer
+from quorum.models.parts import head_names, is_within, last_layers
 from quorum.models.weights import check_digest, imagenet_file, load_into, read_state
 
 NAMES = sorted(ARCHITECTURES)
@@ -53,8 +53,9 @@ def test_it_builds_without_weights_and_its_head_is_found(name: str) -> None:
     meta, model = on_meta(name), build(name, 2, seed=0)
     assert {parameter.device.type for parameter in meta.parameters()} == {"meta"}
     assert [(n, p.shape) for n, p in meta.named_parameters()] == [(n, p.shape) for n, p in model.named_parameters()]
-    assert head_name(meta) == head_name(model)
-    last = model.get_submodule(last_layer(model))
+    assert head_names(meta) == head_names(model)
+    (layer,) = last_layers(model)
+    last = model.get_submodule(layer)
     assert isinstance(last, torch.nn.Linear | torch.nn.Conv2d)
     assert last.weight.shape[0] == 2
 
@@ -96,7 +97,7 @@ def test_a_network_of_ones_own_with_a_head_that_is_named(registered: Callable[..
     torch.save(model.state_dict(), tmp_path / "state.pt")
     other = build("nested-named", 7, seed=1, weights=tmp_path / "state.pt")
     assert torch.equal(other.get_parameter("stem.weight"), model.get_parameter("stem.weight"))
-    assert head_name(copy.deepcopy(model)) == "body.answer"
+    assert head_names(copy.deepcopy(model)) == ("body.answer",)
 
 
 def test_a_head_without_a_usual_name_is_one_line_that_says_how_to_name_it(registered: Callable[..., None]) -> None:
@@ -214,7 +215,8 @@ def test_every_classifier_of_torchvisions_has_what_a_study_needs(name: str) -> N
     assert kind.imagenet
     size = usual_input(kind, 64)
     check_input(kind, size)
-    last = model.get_submodule(last_layer(model))
+    (layer,) = last_layers(model)
+    last = model.get_submodule(layer)
     assert isinstance(last, torch.nn.Linear | torch.nn.Conv2d)
     assert last.weight.shape[0] == 2
     groups = parameter_groups(model)
@@ -229,7 +231,7 @@ def test_every_classifiers_state_loads_for_other_classes(name: str) -> None:
     """On the meta device: which tensors go where, and not what is in them."""
     kind, target = architecture(name), on_meta(name)
     state = copy.deepcopy(target).state_dict()
-    last = f"{last_layer(target)}.weight"
+    last = f"{last_layers(target)[0]}.weight"
     assert load_into(target, state, "here", kind)
     state[last] = torch.empty(9, *state[last].shape[1:], device="meta")
     assert not load_into(target, state, "here", kind)
@@ -319,9 +321,9 @@ def test_imagenet_weights_load_from_torchs_cache_under_their_real_name(
     torch.save(made.state_dict(), file)
     assert fetch_imagenet(kind) == file
     model = build(name, 5, seed=0, weights=file)
-    head = head_name(model) if kind.own_head else last_layer(model)
+    heads = head_names(model) if kind.own_head else last_layers(model)
     for key, parameter in model.named_parameters():
-        assert (parameter == 0.25).all() != key.startswith(f"{head}."), key
+        assert (parameter == 0.25).all() != is_within(key, heads), key
 
 
 @pytest.mark.parametrize(
@@ -391,6 +393,7 @@ def test_a_state_of_the_same_classes_is_loaded_whole(tmp_path: Path) -> None:
 def test_weights_that_cannot_be_used(tmp_path: Path) -> None:
     (tmp_path / "text.pt").write_text("no state")
     torch.save([1, 2], tmp_path / "list.pt")
+    (tmp_path / "text.safetensors").write_text("no state")
     torch.save({"features.0.weight": torch.zeros(1)}, tmp_path / "other.pt")
     torch.save(build("scratch-simple", 4, seed=0), tmp_path / "pickled.pt")
     torch.save({1: torch.zeros(1)}, tmp_path / "numbered.pt")
@@ -400,6 +403,7 @@ def test_weights_that_cannot_be_used(tmp_path: Path) -> None:
     for file, message in (
         ("absent.pt", "no file"),
         ("text.pt", "not a state file"),
+        ("text.safetensors", "not a state file"),
         ("list.pt", "not hold a state dict"),
         ("pickled.pt", "not a state file that loads with weights_only"),
         ("numbered.pt", "1 is no text, as the name of a tensor is"),

@@ -172,7 +172,7 @@ class ReportBuilder:
         published: Sequence[PublishedRow | None] = trial.published or (None,)
         for row in trial.published:
             self.known[row_key(row.id, row.at)] = Known(study, row, stored)
-        notes, interval = origins(self.store, stored), test_interval(self.store, stored)
+        notes, interval = origins(self.store, stored, trial.config.model), test_interval(self.store, stored)
         rows = [trial_row(row, trial, stored, study, notes) for row in published]
         return [dataclasses.replace(row, near_best=near_best, test_interval=interval) for row in rows]
 

@@ -16,10 +16,11 @@ from quorum.tracking.store import TrackingStore
 from quorum.versions import code_version
 
 
-def origins(store: TrackingStore, stored: StoredTrainings) -> str:
-    """Whether a row's trainings were made by other code than the present, and which others were left out."""
+def origins(store: TrackingStore, stored: StoredTrainings, model: str) -> str:
+    """Whether a row's trainings, of a network by name, were made by other code than the present, and which others were
+    left out."""
     notes = []
-    if stored.finished and stored.origin.code_version != code_version():
+    if stored.finished and stored.origin.code_version != code_version(model):
         run_id = next(iter(stored.finished.values())).run_id
         notes.append(f"made by other code than the present{_commit(store, run_id)}")
     for origin, (count, run_id) in stored.left_out.items():

@@ -17,14 +17,39 @@ from quorum.data.crop import center_starts, gather
 from quorum.data.device import upload
 from quorum.data.images import Pixels
 from quorum.data.resize import resize_shorter_side
+from quorum.errors import ModelError
 
 # Channel means and standard deviations by name, for values 0..1. ImageNet's are torchvision's; CIFAR-10's are the
-# usual ones of its 50,000 training images.
-NORMALIZATIONS = {
+# usual ones of its 50,000 training images. The last four are what some of timm's networks were trained with
+# (timm/data/constants.py; satellite: timm/models/eva.py).
+NORMALIZATIONS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
     "half": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
     "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
     "cifar10": ((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)),
+    "clip": ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)),
+    "dpn": ((124 / 255, 117 / 255, 104 / 255), (1 / (0.0167 * 255),) * 3),
+    "satellite": ((0.43, 0.411, 0.296), (0.213, 0.156, 0.143)),
+    "none": ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
 }
+
+
+def normalization_named(mean: tuple[float, ...], std: tuple[float, ...]) -> str:
+    """The name of a normalization.
+
+    Args:
+        mean, std: of the channels, for values 0..1.
+
+    Raises:
+        ModelError: where it has none.
+    """
+    for name, known in NORMALIZATIONS.items():
+        if np.allclose(known, (mean, std)):
+            return name
+    raise ModelError(
+        f"normalize: mean {mean} and std {std}, which the network's weights are for, have no name here; choose from "
+        f"{', '.join(NORMALIZATIONS)}",
+        setting="normalize",
+    )
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from quorum.models import scratch as scratch  # registers its networks
 from quorum.models.architectures import (
     ARCHITECTURES,
     TORCHVISION,
+    Architecture,
     architecture,
     check_input,
     is_imagenet,
@@ -26,6 +27,7 @@ from quorum.randomness import seed_everything
 __all__ = [
     "ARCHITECTURES",
     "TORCHVISION",
+    "Architecture",
     "architecture",
     "build",
     "check_digest",

@@ -1,9 +1,9 @@
-"""Architectures by name: the reports' own, and every classifier that torchvision has."""
+"""Architectures by name: the reports' own, and every classifier that torchvision or timm has."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +13,8 @@ from torch import nn
 from torchvision.models import WeightsEnum
 
 from quorum.errors import ConfigError, ModelError, unknown
-from quorum.models.parts import head_name, name_head
+from quorum.models.parts import head_names, name_heads
+from quorum.models.weights_files import UrlFile, WeightsFile
 from quorum.registry import Registry
 
 # Sides of inputs that networks are usually made for, the most usual first.
@@ -22,6 +23,7 @@ SMALLEST_INPUT, LARGEST_INPUT = 8, 1024
 
 
 Build = Callable[[int], nn.Module]
+State = Mapping[str, torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -31,17 +33,25 @@ class Architecture:
     Attributes:
         name: as given in settings.
         build: a network with random weights for a number of classes.
-        imagenet: torchvision's weights by what settings call them: `imagenet` for its default, and each version by
-            its name in small letters, such as `imagenet1k_v1`. Empty where there are none.
+        imagenet: pretrained weights by what settings call them: `imagenet` for the default, and each version of
+            torchvision's by its name in small letters, such as `imagenet1k_v1`. Each is a list of files that hold
+            them, of which the first that is on this machine is taken, or else the last is downloaded. Empty where
+            there are none.
         own_head: whether its classifier is not the one that those weights have, so that it is always drawn anew.
         ignored: beginnings of the names that those weights hold and the network does not.
+        input_size: side in pixels of the input that those weights are for; 0 where the data set decides.
+        mean_std: channel means and standard deviations of that input; None for ImageNet's.
+        convert: makes a state that does not fit one for the network, which it is given; None where it cannot.
     """
 
     name: str
     build: Build
-    imagenet: Mapping[str, WeightsEnum] = field(default_factory=dict)
+    imagenet: Mapping[str, Sequence[WeightsFile]] = field(default_factory=dict)
     own_head: bool = False
     ignored: tuple[str, ...] = ()
+    input_size: int = 0
+    mean_std: tuple[tuple[float, ...], tuple[float, ...]] | None = None
+    convert: Callable[[State, nn.Module], State | None] | None = None
 
 
 # Both have classifiers beside the trunk that only serve a loss of their own; their ImageNet weights are for inputs
@@ -51,17 +61,20 @@ _OPTIONS: dict[str, Mapping[str, Any]] = {"googlenet": _WITHOUT_AUXILIARIES, "in
 
 
 IMAGENET = "imagenet"
+TIMM = "timm/"  # beginning of the names of timm's networks
 
 
 def is_imagenet(weights: str) -> bool:
-    """Whether a setting names ImageNet weights: torchvision's default, or one version of them."""
+    """Whether a setting names ImageNet weights: the default, or one version of torchvision's."""
     return weights == IMAGENET or weights.startswith("imagenet1k_")
 
 
-def _versions(weights: type[WeightsEnum]) -> dict[str, WeightsEnum]:
-    return {IMAGENET: weights["DEFAULT"], **{member.name.lower(): member for member in weights}}
+def _versions(weights: type[WeightsEnum]) -> dict[str, Sequence[WeightsFile]]:
+    named = {IMAGENET: weights["DEFAULT"], **{member.name.lower(): member for member in weights}}
+    return {name: [UrlFile(member.url)] for name, member in named.items()}
 
 
+@functools.cache
 def _torchvision(name: str) -> Architecture:
     options = _OPTIONS.get(name, {})
     return Architecture(
@@ -97,9 +110,10 @@ def register_model(
     """
 
     def register(build: Build) -> Build:
-        if name in TORCHVISION:
-            raise ConfigError(f"model {name!r}: is the name of a network of torchvision's")
-        with_head = (lambda classes: name_head(build(classes), head)) if head else build
+        if name in TORCHVISION or name.startswith(TIMM):
+            owner = "timm" if name.startswith(TIMM) else "torchvision"
+            raise ConfigError(f"model {name!r}: is the name of a network of {owner}'s")
+        with_head = (lambda classes: name_heads(build(classes), head)) if head else build
         ARCHITECTURES.add(name, Architecture(name, with_head, _versions(imagenet) if imagenet else {}, own_head))
         return build
 
@@ -125,18 +139,23 @@ def architecture(name: str) -> Architecture:
         return ARCHITECTURES[name]
     if name in TORCHVISION:
         return _torchvision(name)
-    others = f"or any other of torchvision's {len(TORCHVISION)} classifiers"
+    if name.startswith(TIMM):
+        from quorum.models.timm_networks import timm_network  # which imports this module
+
+        return timm_network(name)
+    others = f"any other of torchvision's {len(TORCHVISION)} classifiers, or timm/NAME for one of timm's"
     message = unknown("model", name, {*ARCHITECTURES, *TORCHVISION}, shown=[*ARCHITECTURES, others])
     raise ModelError(message, setting="model")
 
 
 def usual_input(kind: Architecture, preferred: int) -> int:
-    """The preferred side of the input, in pixels, or the most usual one that the network can take.
+    """The side of the input that a network's weights are for, in pixels; else the preferred one, or the most usual one
+    that the network can take.
 
     Raises:
         ModelError: where it takes none of them.
     """
-    for size in (preferred, *USUAL_INPUTS):
+    for size in filter(None, (kind.input_size, preferred, *USUAL_INPUTS)):
         if takes(kind.name, size):
             return size
     raise ModelError(f"model: {kind.name} takes no square input of a usual size", setting="model")
@@ -182,7 +201,7 @@ def on_meta(name: str) -> nn.Module:
     except NotImplementedError:  # RegNets compute their widths with tensors
         with torch.device("cpu"):
             model = kind.build(2).to("meta")
-    head_name(model)
+    head_names(model)
     return model
 
 

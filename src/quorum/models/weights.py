@@ -1,29 +1,28 @@
-"""First weights: from torchvision's ImageNet files or from a state file."""
+"""First weights: from files of ImageNet weights or from a state file."""
 
 from __future__ import annotations
 
 import copy
 import hashlib
+import importlib.util
 import pickle
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
-from urllib.error import URLError
-from urllib.parse import urlparse
 
 import torch
 from torch import nn
-from torchvision.models import WeightsEnum
 
 from quorum.errors import ModelError, cut, unknown
-from quorum.models.architectures import IMAGENET, Architecture
-from quorum.models.parts import head_name, last_layer
-
-State = Mapping[str, torch.Tensor]
+from quorum.models.architectures import IMAGENET, Architecture, State
+from quorum.models.parts import head_names, is_within, last_layers
+from quorum.models.weights_files import WeightsFile
 
 # Names such as denselayer1.norm.1.weight, as the files of DenseNets still have them; torchvision renames them too.
 OLD_DENSENET = re.compile(r"^(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\.\w+)$")
+
+WRAPPERS = ("state_dict", "model")  # keys under which checkpoints hold the state, beside what else they hold
 
 _COLORS = re.compile(r"\x1b\[[0-9;]*m")  # that torch writes some of its messages in
 
@@ -42,19 +41,20 @@ _UNREADABLE = (
 
 
 def imagenet_file(kind: Architecture, version: str = IMAGENET) -> Path:
-    """Where torch keeps (or would keep) the ImageNet weights of an architecture.
+    """Where the ImageNet weights of an architecture are on this machine, or would be.
 
     Args:
         kind: the architecture.
         version: one of `kind.imagenet`.
 
     Raises:
-        ModelError: where torchvision has no such weights.
+        ModelError: where there are no such weights.
     """
-    return Path(torch.hub.get_dir()) / "checkpoints" / _file_name(_imagenet(kind, version))
+    paths = [file.path for file in _imagenet(kind, version)]
+    return next((path for path in paths if path.is_file()), paths[-1])
 
 
-def _imagenet(kind: Architecture, version: str) -> WeightsEnum:
+def _imagenet(kind: Architecture, version: str) -> Sequence[WeightsFile]:
     if not kind.imagenet:
         raise ModelError(f"weights: there are no ImageNet weights of {kind.name}", setting="weights")
     if version not in kind.imagenet:
@@ -65,31 +65,25 @@ def _imagenet(kind: Architecture, version: str) -> WeightsEnum:
     return kind.imagenet[version]
 
 
-def _file_name(weights: WeightsEnum) -> str:
-    return Path(urlparse(weights.url).path).name
-
-
 def fetch_imagenet(kind: Architecture, version: str = IMAGENET) -> Path:
-    """The file of ImageNet weights, downloaded and checked by torch unless it is in its cache.
+    """The file of ImageNet weights, downloaded unless it is on this machine.
 
     Raises:
-        ModelError: where there are no such weights, or they are not in the cache and cannot be downloaded; the message
-            names the file.
+        ModelError: where there are no such weights, or they are not here and cannot be downloaded; the message says
+            how to come by them.
     """
-    file = imagenet_file(kind, version)
-    if not file.is_file():
-        file.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            torch.hub.download_url_to_file(
-                _imagenet(kind, version).url, str(file), hash_prefix=_hash_prefix(file), progress=False
-            )
-        except (URLError, OSError, RuntimeError) as error:
-            raise ModelError(
-                f"weights: the ImageNet weights of {kind.name} cannot be downloaded "
-                f"({' '.join(str(error).split())}); put them at {file}",
-                setting="weights",
-            ) from error
-    return file
+    file, files = imagenet_file(kind, version), _imagenet(kind, version)
+    if file.is_file():
+        return file
+    try:
+        files[-1].download()
+    except OSError as error:
+        raise ModelError(
+            f"weights: the ImageNet weights of {kind.name} cannot be downloaded "
+            f"({' '.join(str(error).split())[:200]}); {', or '.join(one.advice for one in files)}",
+            setting="weights",
+        ) from error
+    return files[-1].path
 
 
 def read_state(file: Path) -> State:
@@ -101,8 +95,7 @@ def read_state(file: Path) -> State:
     if not file.is_file():
         raise ModelError(f"weights: no file {file}", setting="weights")
     try:
-        with warnings.catch_warnings(action="ignore"):  # of kinds of tensors that are refused below
-            state = torch.load(file, map_location="cpu", weights_only=True)
+        state = _load(file)
     except _UNREADABLE as error:
         text = _COLORS.sub("", str(error)).strip()
         reason = text.splitlines()[0] if text else type(error).__name__
@@ -110,12 +103,30 @@ def read_state(file: Path) -> State:
             f"weights: {file} is not a state file that loads with weights_only ({reason[:120]})",
             setting="weights",
         ) from error
+    for wrapper in WRAPPERS:
+        if isinstance(state, dict) and isinstance(state.get(wrapper), dict):
+            state = state[wrapper]
     if not isinstance(state, dict) or not state or not all(isinstance(v, torch.Tensor) for v in state.values()):
         raise ModelError(f"weights: {file} does not hold a state dict (tensors by name)", setting="weights")
     for name, tensor in state.items():
         if problem := _problem(name, tensor):
             raise ModelError(f"weights: {file}: {cut(repr(name))} {problem}", setting="weights")
     return state
+
+
+def _load(file: Path) -> object:
+    if file.suffix == ".safetensors":
+        if importlib.util.find_spec("safetensors") is None:
+            raise ModelError(f"weights: {file} needs the package safetensors; pip install safetensors")
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        try:
+            return load_file(file)
+        except SafetensorError as error:
+            raise ValueError(str(error)) from error
+    with warnings.catch_warnings(action="ignore"):  # of kinds of tensors that are refused later
+        return torch.load(file, map_location="cpu", weights_only=True)
 
 
 def _problem(name: object, tensor: torch.Tensor) -> str:
@@ -143,28 +154,22 @@ def file_digest(file: Path) -> str:
 
 
 def check_digest(file: Path, digest: str, kind: Architecture) -> None:
-    """Raise ModelError where a file has the name of one of torchvision's and not its content.
+    """Raise ModelError where a file has the name of one of the ImageNet weights of an architecture and not its content.
 
-    torchvision's names end in the first digits of the file's SHA-256. Other files' names may only look like that.
+    Those names end in the first digits of the file's SHA-256. Other files' names may only look like that.
 
     Args:
         file: a state file.
         digest: of its content, from `file_digest`.
         kind: the architecture that it is for.
     """
-    if file.name not in map(_file_name, kind.imagenet.values()):
-        return
-    if not digest.startswith(prefix := _hash_prefix(file)):
-        raise ModelError(
-            f"weights: {file} is damaged or another file: its SHA-256 begins with {digest[: len(prefix)]}, "
-            f"not with {prefix} as its name says; delete it to have it downloaded again",
-            setting="weights",
-        )
-
-
-def _hash_prefix(file: Path) -> str:
-    """The hexadecimal digits between the last dash and the ending: `resnet50-0676ba61.pth`."""
-    return file.stem.rpartition("-")[2]
+    for known in (source for sources in kind.imagenet.values() for source in sources):
+        if file.name == known.path.name and not digest.startswith(known.sha256):
+            raise ModelError(
+                f"weights: {file} is damaged or another file: its SHA-256 begins with {digest[: len(known.sha256)]}, "
+                f"not with {known.sha256} as its name says; {known.mend}",
+                setting="weights",
+            )
 
 
 def load_into(model: nn.Module, state: State, origin: str, kind: Architecture) -> bool:
@@ -183,12 +188,27 @@ def load_into(model: nn.Module, state: State, origin: str, kind: Architecture) -
     Raises:
         ModelError: where the state is that of another network.
     """
-    given = _given(state, kind)
+    wrong, fits = _load_what_fits(model, _given(state, kind), kind)
+    if wrong and kind.convert is not None:
+        converted = kind.convert(state, model)
+        if converted is not None:
+            wrong, fits = _load_what_fits(model, dict(converted), kind)
+    if wrong:
+        more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
+        raise ModelError(
+            f"weights: {origin} is not for this model: {', '.join(wrong[:3])}{more} do not fit", setting="weights"
+        )
+    return fits
+
+
+def _load_what_fits(
+    model: nn.Module, given: dict[str, torch.Tensor], kind: Architecture
+) -> tuple[Sequence[str], bool]:
+    """Names that keep a state from being this network's, and whether the last layer is loaded too."""
     own = model.state_dict()
-    last, head = last_layer(model), head_name(model)
-    redrawn = {name for name in own if name.startswith(f"{last}.")}
+    redrawn = {name for name in own if is_within(name, last_layers(model))}
     if kind.own_head and not redrawn <= set(given):
-        redrawn = {name for name in {*own, *given} if name.startswith(f"{head}.")}
+        redrawn = {name for name in {*own, *given} if is_within(name, head_names(model))}
     fits = all(name in given and name in own and given[name].shape == own[name].shape for name in redrawn)
     misshapen = {name for name in own if name in given and given[name].shape != own[name].shape}
     for name in misshapen | (set() if fits else redrawn & set(given)):
@@ -196,13 +216,7 @@ def load_into(model: nn.Module, state: State, origin: str, kind: Architecture) -
     outcome = model.load_state_dict(given, strict=False)
     # Files older than batch-norm's batch counter lack it; it plays no part with a fixed momentum.
     missing = {name for name in outcome.missing_keys if not name.endswith("num_batches_tracked")}
-    wrong = sorted((missing if fits else missing - redrawn) | set(outcome.unexpected_keys))
-    if wrong:
-        more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
-        raise ModelError(
-            f"weights: {origin} is not for this model: {', '.join(wrong[:3])}{more} do not fit", setting="weights"
-        )
-    return fits
+    return sorted((missing if fits else missing - redrawn) | set(outcome.unexpected_keys)), fits
 
 
 def _given(state: State, kind: Architecture) -> dict[str, torch.Tensor]:

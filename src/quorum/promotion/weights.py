@@ -39,13 +39,15 @@ def train_again(store: TrackingStore, candidate: Candidate, numerics: str, run_t
     before = best_training(store, trial)
     assert before is not None, "a candidate has a mean"
     name = f"trial {trial.name!r} (run {trial.run_id}) kept no weights"
-    for what, then, now in (("code", before.code_version, code_version()), ("machines", before.numerics, numerics)):
+    config = config_of(store, trial).replace(seed=0)
+    code = code_version(config.model)
+    for what, then, now in (("code", before.code_version, code), ("machines", before.numerics, numerics)):
         if then != now:
             raise RegistryError(
                 f"{name}, and they cannot be had again exactly: it was made by other {what} ({then}, here {now}); run "
                 "its sweep again with a higher keep="
             )
-    request = TrialRequest(STAGE, 0, {"again": trial.run_id[:8]}, config_of(store, trial).replace(seed=0))
+    request = TrialRequest(STAGE, 0, {"again": trial.run_id[:8]}, config)
     result = run_trials([request], (before.seed,))[0]
     again = get_training(store, result.best_seed.run_id)
     if changed := _differing(before, again):

@@ -11,7 +11,7 @@ import torch
 from quorum.engine.device import Machine, resolve_device
 from quorum.errors import ConfigError
 from quorum.sweeps.worker import set_up_worker
-from quorum.versions import COMPUTING_PACKAGES, code_version, package_versions
+from quorum.versions import COMPUTING_PACKAGES, NETWORK_PACKAGES, code_version, package_versions
 
 MIXED = "mixed"  # numerics class of a sweep whose trainings are computed by machines of several
 
@@ -55,7 +55,7 @@ def report_node(device: str, threads: int, tuned: bool, plugins: Sequence[str], 
 
 def computing_packages() -> dict[str, str]:
     """Versions by name of the packages that compute."""
-    return {name: package_versions()[name] for name in COMPUTING_PACKAGES}
+    return {name: package_versions()[name] for name in (*COMPUTING_PACKAGES, *NETWORK_PACKAGES.values())}
 
 
 def check_node(name: str, report: NodeReport, *, shared: bool) -> None:

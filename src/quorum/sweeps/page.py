@@ -112,8 +112,9 @@ def log_end(study: Study, results: Sequence[StageResult], log: RunLog) -> None:
     runs = {title(trial.request): trial.best_seed.run_id for trial in trials}
     histories = {name: history_frame(log.store, run_id, figures.CURVES) for name, run_id in runs.items()}
     drawn = {name: history for name, history in histories.items() if len(history)}
+    models = {trial.request.config.model for trial in trials}
     with temporary_folder() as folder:
-        (folder / schema.ENVIRONMENT).write_text(json.dumps(environment(), indent=2))
+        (folder / schema.ENVIRONMENT).write_text(json.dumps(environment(*models), indent=2))
         figure = figures.curves(drawn, f"{study.dataset}: every trial's best seed")
         figures.save(figure, folder / "curves.png")
         log.artifacts(folder)

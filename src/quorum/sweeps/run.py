@@ -105,14 +105,15 @@ def run_sweep(
     planned = plan(source.study, first)
     check_trials(source, planned, preparer.prepare, overrides)
     study, prepared = _as_run(source.study, planned, overrides), preparer.prepare(planned[0].config)
+    code = code_version(*(trial.config.model for trial in planned))
     identity = [study.model_dump(mode="json"), first.model_dump(), settings.seeds, settings.keep, settings.reuse]
     record = SweepRecord(
         kind=schema.SWEEP_KIND,
         study_key=digest_of(identity),
-        key=digest_of([*identity, prepared.data_digest, code_version(), prepared.numerics]),
+        key=digest_of([*identity, prepared.data_digest, code, prepared.numerics]),
         dataset=study.dataset,
         data_digest=prepared.data_digest,
-        code_version=code_version(),
+        code_version=code,
         numerics=prepared.numerics,
     )
     name, store = source.file.stem, preparer.store

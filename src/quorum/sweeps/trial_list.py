@@ -47,13 +47,14 @@ def run_trials(
     """
     prepared, *_ = [preparer.prepare(request.config) for request in requests]
     identity = [request.config.trial_fingerprint() for request in requests]
+    code = code_version(*(request.config.model for request in requests))
     asked = [name, identity, settings.seeds, settings.keep, settings.reuse]
     record = Record(
         kind=schema.CONFIRM_KIND,
-        key=digest_of([*asked, prepared.data_digest, code_version(), prepared.numerics]),
+        key=digest_of([*asked, prepared.data_digest, code, prepared.numerics]),
         dataset=prepared.config.dataset,
         data_digest=prepared.data_digest,
-        code_version=code_version(),
+        code_version=code,
         numerics=prepared.numerics,
     )
     store = preparer.store

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
@@ -24,6 +25,8 @@ from quorum.temporary import temporary_folder
 from quorum.tracking import schema
 from quorum.tracking.run_log import RunLog
 from quorum.tracking.store import TrackingStore
+from quorum.versions import network_packages
+from quorum.voting.classifier import DESCRIPTION
 from quorum.voting.rules import VotingRule
 
 PACKAGE = Path(__file__).parents[1]
@@ -78,7 +81,8 @@ def log_classifier(log: RunLog, bundle: Path, example: bytes, params: Mapping[st
     Returns:
         The logged model's id; its URI is `models:/ID`.
     """
-    return _log(log, "served_classifier.py", {"bundle": bundle}, CLASSIFIER, example, params, "classifier")
+    artifacts = {"bundle": bundle}
+    return _log(log, "served_classifier.py", artifacts, [bundle], CLASSIFIER, example, params, "classifier")
 
 
 def log_vote(log: RunLog, bundles: Sequence[Path], rule: VotingRule, example: bytes, params: Mapping[str, Any]) -> str:
@@ -87,13 +91,14 @@ def log_vote(log: RunLog, bundles: Sequence[Path], rule: VotingRule, example: by
     with temporary_folder() as folder:
         file = folder / schema.VOTING_RULE
         file.write_text(rule.data())
-        return _log(log, "served_vote.py", {**artifacts, "rule": file}, VOTE, example, params, "vote")
+        return _log(log, "served_vote.py", {**artifacts, "rule": file}, bundles, VOTE, example, params, "vote")
 
 
 def _log(
     log: RunLog,
     script: str,
     artifacts: Mapping[str, Path],
+    bundles: Sequence[Path],
     signature: ModelSignature,
     example: bytes,
     params: Mapping[str, Any],
@@ -117,7 +122,7 @@ def _log(
             code_paths=[str(PACKAGE)],
             signature=signature,
             input_example=pd.DataFrame({"image": [example]}),
-            pip_requirements=[f"{name}=={metadata.version(name).partition('+')[0]}" for name in NEEDED],
+            pip_requirements=[f"{name}=={metadata.version(name).partition('+')[0]}" for name in _needed(bundles)],
             mlflow_model=Model(
                 artifact_path=model.artifact_location,
                 model_uuid=model.model_id,
@@ -129,6 +134,12 @@ def _log(
     client.finalize_logged_model(model.model_id, "READY")
     client.log_outputs(log.run_id, [LoggedModelOutput(model.model_id, step=0)])
     return str(model.model_id)
+
+
+def _needed(bundles: Sequence[Path]) -> tuple[str, ...]:
+    """The packages that networks need to predict."""
+    models = [json.loads((bundle / DESCRIPTION).read_text())["config"]["model"] for bundle in bundles]
+    return NEEDED + network_packages(models)
 
 
 @dataclass(frozen=True)

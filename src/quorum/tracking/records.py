@@ -198,7 +198,7 @@ def trial_identity(config: TrialConfig, data_digest: str, numerics: str) -> dict
     return {
         "dataset": config.dataset,
         "data_digest": data_digest,
-        "code_version": code_version(),
+        "code_version": code_version(config.model),
         "numerics": numerics,
         "trial_fingerprint": config.trial_fingerprint(),
     }

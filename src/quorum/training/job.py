@@ -107,10 +107,10 @@ def _final_metrics(history: History, tested: Mapping[str, float], last_tested: M
     }
 
 
-def environment() -> dict[str, Any]:
-    """Code, packages and machine that a training is made with."""
+def environment(*models: str) -> dict[str, Any]:
+    """Code, packages and machine that networks are trained with, which are given by name."""
     return {
-        "code_version": code_version(),
+        "code_version": code_version(*models),
         "git_commit": git_commit(),
         "packages": package_versions(),
         "determinism": determinism(),
@@ -131,7 +131,7 @@ def _write_artifacts(
     labels, predictions = tested.labels.numpy(), tested.predictions.numpy()
     confusion = tables.confusion_table(labels, predictions, classes)
     (folder / schema.CONFIG).write_text(json.dumps(config.model_dump(), indent=2))
-    (folder / schema.ENVIRONMENT).write_text(json.dumps(environment(), indent=2))
+    (folder / schema.ENVIRONMENT).write_text(json.dumps(environment(config.model), indent=2))
     frame.to_csv(folder / schema.CURVES, index=False)
     title = f"{config.model} on {config.dataset}, seed {config.seed}"
     figures.save(figures.curves({"": frame}, title), folder / "curves.png")

@@ -7,8 +7,9 @@ import json
 from quorum.config import AUTO, TrialConfig
 from quorum.data import dataset
 from quorum.data.augment.policies import policy
+from quorum.data.preprocess import normalization_named
 from quorum.engine.training import check_choices
-from quorum.models import architecture, check_input, is_imagenet, usual_input
+from quorum.models import Architecture, architecture, check_input, is_imagenet, usual_input
 
 OURS = ("models:/", "runs:/")  # beginnings of URIs of models of ours
 # What does not make another protocol of a training: seeds are repetitions, and the machine decides the others.
@@ -31,13 +32,18 @@ def resolve_static(config: TrialConfig) -> TrialConfig:
     resize = config.resize if config.resize != AUTO else data.resize(size)
     normalize = config.normalize
     if normalize == AUTO and not config.weights.startswith(OURS):
-        normalize = "imagenet" if is_imagenet(config.weights) else "half"
+        normalize = _usual_normalization(kind) if is_imagenet(config.weights) else "half"
     return config.replace(
         input_size=size,
         resize=resize,
         eval_resize=config.eval_resize if config.eval_resize != AUTO else resize,
         normalize=normalize,
     )
+
+
+def _usual_normalization(kind: Architecture) -> str:
+    """The normalization of the input that a network's ImageNet weights are for."""
+    return "imagenet" if kind.mean_std is None else normalization_named(*kind.mean_std)
 
 
 def protocol(config: TrialConfig) -> str:
