@@ -131,6 +131,19 @@ def test_each_package_that_computes_counts(monkeypatch: pytest.MonkeyPatch) -> N
     assert len(found) == 5
 
 
+def test_the_package_of_a_network_counts_for_that_network_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = versions.package_versions()
+    before = [code_version(*models) for models in ((), ("alexnet",), ("timm/resnet18",), ("alexnet", "timm/vgg11"))]
+    monkeypatch.setattr(versions, "package_versions", lambda: {**real, "timm": "0"})
+    versions._code_version.cache_clear()
+    after = [code_version(*models) for models in ((), ("alexnet",), ("timm/resnet18",), ("alexnet", "timm/vgg11"))]
+    monkeypatch.undo()
+    versions._code_version.cache_clear()
+    assert before[0] == before[1] == after[0] == after[1]
+    assert before[2] == before[3]
+    assert after[2] == after[3] != before[2] != before[0]
+
+
 def test_plugins_change_it_by_their_code(tmp_path: Path, before: str) -> None:
     files = [tmp_path / "a" / "mine.py", tmp_path / "b" / "other.py"]
     for number, file in enumerate(files):

@@ -81,7 +81,10 @@ class TrialConfig(Closed):
     split_seed: int = Field(
         0, ge=0, lt=2**32, description="seed of the split, where the data set has no split of its own"
     )
-    model: str = Field("alexnet", description="network: one of the reports', any classifier of torchvision's, or timm/NAME for one of timm's")
+    model: str = Field(
+        "alexnet",
+        description="network: one of the reports', any classifier of torchvision's, or timm/NAME for one of timm's",
+    )
     weights: str = Field(
         "none",
         description="first weights: none, imagenet (torchvision's or timm's default), a version such as imagenet1k_v1, "

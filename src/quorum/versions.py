@@ -59,7 +59,9 @@ def code_version(*models: str) -> str:
 def network_packages(models: Iterable[str]) -> tuple[str, ...]:
     """The packages that some networks, given by name, are from, beside those that all need."""
     names = tuple(models)
-    return tuple(package for start, package in NETWORK_PACKAGES.items() if any(name.startswith(start) for name in names))
+    return tuple(
+        package for start, package in NETWORK_PACKAGES.items() if any(name.startswith(start) for name in names)
+    )
 
 
 @functools.cache

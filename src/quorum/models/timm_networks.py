@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import functools
+import importlib
 import inspect
 import sys
 from typing import Any
@@ -43,9 +44,16 @@ def timm_network(name: str) -> Architecture:
     Raises:
         ModelError: where timm is not installed or has no such network or tag.
     """
+    try:
+        importlib.import_module("timm")
+    except ImportError as error:
+        raise ModelError(
+            f"model: {name} is a network of timm's, which cannot be imported ({error}); pip install timm",
+            setting="model",
+        ) from error
     base, _, tag = name.removeprefix(TIMM).partition(".")
     config = _pretrained_config(base, tag)
-    channels, height, width = config.input_size
+    _channels, height, width = config.input_size
     return Architecture(
         name=name,
         build=functools.partial(_build, name),
@@ -56,20 +64,10 @@ def timm_network(name: str) -> Architecture:
     )
 
 
-def _timm() -> Any:
-    try:
-        import timm
-    except ImportError as error:
-        raise ModelError(
-            f"model: {TIMM}... is a network of timm's, which cannot be imported ({error}); pip install timm",
-            setting="model",
-        ) from error
-    return timm
-
-
 def _pretrained_config(base: str, tag: str) -> Any:
     """timm's `PretrainedCfg` of a network, that of the tag which timm prefers where none is given."""
-    timm = _timm()
+    import timm
+
     if base not in (names := timm.list_models()):
         near = difflib.get_close_matches(base, names, n=NEAREST)
         listed = [*(TIMM + name for name in near), f"any other of timm's {len(names)} networks (timm.list_models())"]
@@ -93,21 +91,26 @@ def _files(base: str, config: Any) -> list[WeightsFile]:
 
 
 def _build(name: str, classes: int) -> nn.Module:
-    model = _timm().create_model(name.removeprefix(TIMM), num_classes=classes)
-    heads = model.pretrained_cfg["classifier"]
-    if not heads:
+    import timm
+
+    model = timm.create_model(name.removeprefix(TIMM), num_classes=classes)
+    named = model.pretrained_cfg["classifier"] or ()
+    heads = (named,) if isinstance(named, str) else named
+    if not heads or not {*heads} <= {path for path, _ in model.named_modules()}:
         raise ModelError(f"model: {name} is no classifier", setting="model")
-    return name_heads(model, *([heads] if isinstance(heads, str) else heads))
+    return name_heads(model, *heads)
 
 
 def _converted(base: str, state: State, model: nn.Module) -> State | None:
     """A state with the names and shapes that a network has, or None where it is not known how to make it."""
+    import timm
+
     if base in PACKAGED and FIRST_PACKAGED in state:
         return _in_order(state, model)
-    module = sys.modules[_timm().models.model_entrypoint(base).__module__]
+    module = sys.modules[timm.models.model_entrypoint(base).__module__]
     for name in FILTERS:
         if (convert := getattr(module, name, None)) is not None:
-            needed = [state, model] if "model" in inspect.signature(convert).parameters else [state]
+            needed = [dict(state), model] if "model" in inspect.signature(convert).parameters else [dict(state)]
             with contextlib.suppress(*_UNFIT):
                 converted: State = convert(*needed)
                 return converted

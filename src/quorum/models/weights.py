@@ -201,14 +201,12 @@ def load_into(model: nn.Module, state: State, origin: str, kind: Architecture) -
     return fits
 
 
-def _load_what_fits(
-    model: nn.Module, given: dict[str, torch.Tensor], kind: Architecture
-) -> tuple[Sequence[str], bool]:
+def _load_what_fits(model: nn.Module, given: dict[str, torch.Tensor], kind: Architecture) -> tuple[Sequence[str], bool]:
     """Names that keep a state from being this network's, and whether the last layer is loaded too."""
-    own = model.state_dict()
-    redrawn = {name for name in own if is_within(name, last_layers(model))}
+    own, last, heads = model.state_dict(), last_layers(model), head_names(model)
+    redrawn = {name for name in own if is_within(name, last)}
     if kind.own_head and not redrawn <= set(given):
-        redrawn = {name for name in {*own, *given} if is_within(name, head_names(model))}
+        redrawn = {name for name in {*own, *given} if is_within(name, heads)}
     fits = all(name in given and name in own and given[name].shape == own[name].shape for name in redrawn)
     misshapen = {name for name in own if name in given and given[name].shape != own[name].shape}
     for name in misshapen | (set() if fits else redrawn & set(given)):
