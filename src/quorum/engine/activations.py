@@ -1,9 +1,10 @@
 """Activations of a frozen beginning: computed once, kept in a memory-mapped file, and trained on from there.
 
-They are always computed in the same batches: the images of a split in its own order, as many at once as evaluation
-takes. So an image's activations do not depend on the training that asks for them, and one file serves every epoch, seed and
-trial with the same beginning, input and machine class. A file is written beside its place and renamed. The least
-recently used ones go when there is no more room, and are computed anew, with the same bits, when they are asked for.
+They are always computed in the same batches: the images of a split in its own order, in evaluation mode, as many at
+once as evaluation takes. So an image's activations do not depend on the training that asks for them, and one file
+serves every epoch, seed and trial with the same beginning, input and machine class. A file is written beside its place
+and renamed. The least recently used ones go when there is no more room, and are computed anew, with the same bits, when
+they are asked for.
 """
 
 from __future__ import annotations
