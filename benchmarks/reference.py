@@ -23,7 +23,9 @@ from torchvision.datasets import ImageFolder
 
 from quorum.config import TrialConfig
 from quorum.data.preprocess import NORMALIZATIONS
+from quorum.engine.frozen import frozen_norms
 from quorum.models import architecture
+from quorum.models.parts import head_name
 
 Transform = Callable[[Any], Any]
 
@@ -94,12 +96,17 @@ class ReferenceLoop:
         self.val = DataLoader(ImageFolder(str(tree / "val"), _transform(config, training=False)), **loader)
         classes = len(self.train.dataset.classes)  # type: ignore[attr-defined]
         self.model = architecture(config.model).build(classes).to(self.device)
+        if config.phases == "classifier":
+            self.model.requires_grad_(False)
+            self.model.get_submodule(head_name(self.model)).requires_grad_(True)
+        self.still = frozen_norms(self.model) if config.frozen_norm == "fixed" else []
+        parameters = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
         self.optimizer: torch.optim.Optimizer = (
             torch.optim.SGD(
-                self.model.parameters(), config.lr, momentum=config.momentum, weight_decay=config.weight_decay
+                parameters, config.lr, momentum=config.momentum, weight_decay=config.weight_decay
             )
             if config.optimizer == "sgd"
-            else torch.optim.Adam(self.model.parameters(), config.lr, weight_decay=config.weight_decay)
+            else torch.optim.Adam(parameters, config.lr, weight_decay=config.weight_decay)
         )
         self.criterion = nn.CrossEntropyLoss()
 
@@ -107,6 +114,8 @@ class ReferenceLoop:
         """Train and evaluate one epoch. Returns its wall time in seconds."""
         started = time.perf_counter()
         self.model.train()
+        for layer in self.still:
+            layer.eval()
         loss_sum, correct, images = 0.0, 0, 0
         for inputs, labels in self.train:
             inputs, labels = inputs.to(self.device), labels.to(self.device)
