@@ -31,6 +31,7 @@ OTHER_VALUES: dict[str, Any] = {
     "optimizer": "adam",
     "schedule": "cosine",
     "loss": "cross_entropy(label_smoothing=0.1)",
+    "average": "ema",
     "lr": 0.0010001,
     "momentum": 0.8,
     "weight_decay": 0.0,

@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 
+from quorum.averages import AVERAGES
 from quorum.cli import parse
 from quorum.data import DATASETS
 from quorum.data.augment.operation import OPERATIONS
@@ -139,7 +140,16 @@ def test_the_commands_of_the_readme_that_need_no_images_run(trained: Quorum) -> 
             assert answer.status == 0, f"{' '.join(words)}: {answer.err}"
 
 
-REGISTRIES: tuple[Registry[Any], ...] = (ARCHITECTURES, DATASETS, OPERATIONS, OPTIMIZERS, SCHEDULES, LOSSES, METRICS)
+REGISTRIES: tuple[Registry[Any], ...] = (
+    ARCHITECTURES,
+    DATASETS,
+    OPERATIONS,
+    OPTIMIZERS,
+    SCHEDULES,
+    LOSSES,
+    AVERAGES,
+    METRICS,
+)
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "src" / "quorum"
 BASE = {
+    "averages",
     "choices",
     "config",
     "console",
@@ -85,7 +86,7 @@ def test_the_base_imports_no_part() -> None:
 
 
 def test_configuration_knows_neither_torch_nor_mlflow() -> None:
-    for name in ("choices", "config", "errors", "expressions", "recipe", "registry", "schedules"):
+    for name in ("averages", "choices", "config", "errors", "expressions", "recipe", "registry", "schedules"):
         assert not {m.split(".")[0] for m in imports(PACKAGE / f"{name}.py")} & {"torch", "mlflow", "torchvision"}
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from quorum.api.results import results
     from quorum.api.sweep import SweepRun, sweep
     from quorum.api.train import TrainedRun, train
+    from quorum.averages import register_average
     from quorum.data.augment.operation import register_operation
     from quorum.data.datasets import register_dataset
     from quorum.engine.losses import register_loss
@@ -41,6 +42,7 @@ _PLACES = {
     "load": "quorum.api.load",
     "prepare": "quorum.api.data",
     "promote": "quorum.api.promote",
+    "register_average": "quorum.averages",
     "register_dataset": "quorum.data.datasets",
     "register_loss": "quorum.engine.losses",
     "register_metric": "quorum.engine.metrics",
@@ -63,6 +65,7 @@ __all__ = [
     "load",
     "prepare",
     "promote",
+    "register_average",
     "register_dataset",
     "register_loss",
     "register_metric",

@@ -24,7 +24,7 @@ Auto = Literal["auto"]
 AUTO: Auto = "auto"
 
 # Settings that are expressions; `augment.rotate.degrees` is the argument `degrees` of `rotate(...)` in `augment`.
-EXPRESSIONS = ("augment", "optimizer", "schedule", "loss")
+EXPRESSIONS = ("augment", "optimizer", "schedule", "loss", "average")
 
 
 C = TypeVar("C", bound="Closed")
@@ -120,6 +120,9 @@ class TrialConfig(Closed):
     step_size: int = Field(20, ge=0, description="epochs between drops of the schedule step; 0: never")
     gamma: float = Field(0.1, gt=0, le=1, description="factor of each drop")
     loss: str = Field("cross_entropy", description="loss: cross_entropy or cross_entropy(label_smoothing=0.1)")
+    average: str = Field(
+        "none", description="average of the weights: none, ema, swa, or with settings: ema(decay=0.99), swa(start=0.5)"
+    )
     phases: str = Field("all", description="parameter groups that train: all, classifier, or 1:classifier,31:all")
     frozen_norm: Literal["follow", "fixed"] = Field(
         "follow",
@@ -141,7 +144,7 @@ class TrialConfig(Closed):
         parse_phases(text)
         return text.replace(" ", "")
 
-    @field_validator("optimizer", "schedule", "loss")
+    @field_validator("optimizer", "schedule", "loss", "average")
     @classmethod
     def _is_one_call(cls, text: str, info: ValidationInfo) -> str:
         return str(parse_call(text, str(info.field_name)))

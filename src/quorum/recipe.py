@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from quorum.averages import Averaging, averaging
 from quorum.config import TrialConfig, parse_phases
 from quorum.schedules import lr_factor
 
@@ -19,12 +20,14 @@ class Recipe:
         groups: names of the parameter groups that are trained.
         activations: whether those of a frozen beginning of the network are stored or computed batch by batch, which may
             differ in the last bits.
+        averaging: how its weights enter the average; None where they do not, so that it is the same path until then.
     """
 
     lr: float
     batch_size: int
     augment: str
     groups: tuple[str, ...]
+    averaging: Averaging | None = None
     activations: str = "computed"
 
 
@@ -32,9 +35,16 @@ def recipe_of(config: TrialConfig, epoch: int) -> Recipe:
     """The recipe of an epoch, counted from 1.
 
     Raises:
-        ConfigError: for a schedule or a setting of it that is unknown.
+        ConfigError: for a schedule, an average or a setting of one that is unknown.
     """
     phase = [phase for phase in parse_phases(config.phases) if phase.first_epoch <= epoch][-1]
     # Where all groups train there is no frozen beginning, and what is augmented differs in every epoch.
     activations = config.activations if phase.groups != ("all",) and config.augment == "none" else "computed"
-    return Recipe(config.lr * lr_factor(config, epoch), config.batch_size, config.augment, phase.groups, activations)
+    return Recipe(
+        lr=config.lr * lr_factor(config, epoch),
+        batch_size=config.batch_size,
+        augment=config.augment,
+        groups=phase.groups,
+        averaging=averaging(config, epoch),
+        activations=activations,
+    )

@@ -1,4 +1,5 @@
-"""Things that have a name: networks, data sets, augmentation operations, optimizers, schedules, losses, metrics.
+"""Things that have a name: networks, data sets, augmentation operations, optimizers, schedules, losses, averages of
+weights, metrics.
 
 Every kind is one `Registry`. The package fills it with one decorator a thing, and so does a user's own file (see
 `quorum.plugins`).

@@ -328,6 +328,12 @@ OTHERS: list[Case] = [
         "train -P loss=cross_entropy(label_smoothing=2)",
         "loss: 'cross_entropy(label_smoothing=2)': label_smoothing must be",
     ),
+    ("train -P average=emma", "no average 'emma' (did you mean 'ema'?)"),
+    ("train -P average=ema(decay=1.5)", "average: 'ema(decay=1.5)': decay is 1.5; it has to be at least 0"),
+    ("train -P average=ema(decay='x')", "average: \"ema(decay='x')\": "),
+    ("train -P average=swa(begin=0.5)", "no setting of swa 'begin'; choose from start"),
+    ("train -P average=swa(start=-1)", "average: 'swa(start=-1)': start is -1; it is a fraction of the epochs"),
+    ("train -P average=ema|swa", "takes one of them, not several joined by |"),
     # Ray, storage, Optuna's database
     ("sweep -P engine=spark", "engine: 'spark' must be 'local' or 'ray'"),
     ("sweep -P ray_address=auto", "ray_address: 'auto' is of no use without engine=ray"),

@@ -32,12 +32,13 @@ Make = Callable[[TrialConfig], Training]
 
 
 def finish(trained: Training, states: States) -> tuple[list[EpochRecord], dict[str, Any], int]:
-    """Train to the end. The history without times, all weights and averages, and the epochs trained now."""
+    """Train to the end. The history without times, all weights, averages and momenta, and the epochs trained now."""
     told = list(trained.run(states))
     times = {"epoch_seconds": 0.0, "images_per_second": 0.0}
     records = [replace(record, values={**record.values, **times}) for record in trained.history.records]
     moved = {str(key): value for key, value in trained.optimizer.state_dict()["state"].items()}
-    return records, {**trained.model.state_dict(), **moved}, sum(not one.restored for one in told)
+    average = {"average": dict(trained.network.state_dict()), "best": dict(trained.best_weights)}
+    return records, {**trained.model.state_dict(), **average, **moved}, sum(not one.restored for one in told)
 
 
 def as_tree(make: Make, configs: Sequence[TrialConfig], folder: Path) -> tuple[dict[TrialConfig, Any], int, int]:
@@ -87,6 +88,7 @@ configurations = st.builds(
     phases=st.sampled_from(["all", "1:classifier,2:all", "1:all,3:classifier"]),
     optimizer=st.sampled_from(["sgd", "adam", "adamw(amsgrad=True)"]),
     schedule=st.sampled_from(["step", "constant", "cosine"]),
+    average=st.sampled_from(["none", "ema(decay=0.9)", "swa(start=0.5)", "swa(start=0.25)"]),
     seed=st.integers(0, 1),
 )
 

@@ -99,12 +99,21 @@ def run(trained: Training, states: States | None = None, stop_after: int = 0) ->
 
 
 def same_weights(one: Training, other: Training) -> bool:
-    states = one.model.state_dict(), other.model.state_dict()
-    return all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+    """Whether the networks, their averages and the best epochs' weights are equal bit for bit."""
+    states = [(t.model.state_dict(), t.network.state_dict(), t.best_weights) for t in (one, other)]
+    pairs = zip(*states, strict=True)
+    return all(a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a) for a, b in pairs)
 
 
 @pytest.mark.parametrize(
-    "changes", [{}, {"optimizer": "adamw(amsgrad=True)", "schedule": "cosine"}, {"phases": "1:classifier,3:all"}]
+    "changes",
+    [
+        {},
+        {"optimizer": "adamw(amsgrad=True)", "schedule": "cosine"},
+        {"phases": "1:classifier,3:all"},
+        {"average": "ema(decay=0.9)"},
+        {"average": "swa(start=0.4)"},
+    ],
 )
 @pytest.mark.parametrize("stop_after", [1, 2, 4])
 @pytest.mark.parametrize("share", [0.05, 1e9])  # of the time that goes into writing states
@@ -128,7 +137,16 @@ def test_an_interrupted_training_goes_on_bit_for_bit(
     assert same_weights(second, whole)
 
 
-@pytest.mark.parametrize("changes", [{}, {"optimizer": "adam", "lr": 0.001}, {"phases": "1:classifier,3:all"}])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"optimizer": "adam", "lr": 0.001},
+        {"phases": "1:classifier,3:all"},
+        {"average": "ema(decay=0.9)"},
+        {"average": "swa(start=0.6)"},
+    ],
+)
 def test_a_training_begins_bit_for_bit_from_the_state_of_another_one(tmp_path: Path, changes: dict[str, Any]) -> None:
     short = CONFIG.replace(**changes)
     long = short.replace(epochs=7, step_size=3, gamma=0.5)

@@ -22,6 +22,7 @@ configs = st.builds(
     step_size=st.integers(0, 4),
     batch_size=st.sampled_from([8, 16]),
     phases=st.sampled_from(["all", "classifier", "1:classifier,3:all"]),
+    average=st.sampled_from(["none", "ema", "ema(decay=0.9)", "swa", "swa(start=0.2)"]),
     momentum=st.sampled_from([0.0, 0.9]),
     seed=st.integers(0, 1),
 )
@@ -48,6 +49,15 @@ def test_paths_share_the_epochs_that_are_alike(one: TrialConfig, other: TrialCon
 def test_a_fork_is_where_another_leaves_or_ends() -> None:
     others = [BASE.replace(step_size=4), BASE.replace(epochs=6), BASE.replace(epochs=20), BASE.replace(lr=1.0)]
     assert forks(TrainingPath(BASE), [TrainingPath(other) for other in others]) == {4, 6, 10}
+
+
+def test_a_mean_of_epochs_begins_where_its_training_is_long_enough() -> None:
+    """The same start is another epoch of a longer training; until the first of both they are the training without."""
+    short, long = (TrainingPath(BASE.replace(epochs=epochs, average="swa(start=0.5)")) for epochs in (10, 20))
+    without = TrainingPath(BASE.replace(epochs=20))
+    assert short.shared(long) == short.shared(without) == 5
+    assert long.shared(without) == 10
+    assert TrainingPath(BASE.replace(average="ema")).shared(without) == 0
 
 
 @pytest.mark.parametrize(("number", "distinct"), [(0, 9), (1, 5), (2, 0)])

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from quorum.config import TrialConfig
 from quorum.shared_folder import SharedFolder
-from quorum.sweeps.checkpoints import RUN, Checkpoints
+from quorum.sweeps.checkpoints import RUN, Checkpoints, state_bytes
 
 CONFIG = TrialConfig(model="scratch-simple")
 PLENTY = 1e12
@@ -73,3 +73,8 @@ def test_the_peak_is_known_to_a_sweep_that_goes_on(tmp_path: Path) -> None:
     again = Checkpoints(SharedFolder(tmp_path, "kept"), PLENTY)
     assert again.peak == first.peak >= 500
     assert again.nodes == {"b"}
+
+
+def test_an_average_takes_as_much_room_as_the_network() -> None:
+    sizes = [state_bytes(CONFIG.replace(average=average)) for average in ("none", "ema")]
+    assert sizes[1] - sizes[0] == sizes[0] // 3  # weights, the best epoch's, momenta

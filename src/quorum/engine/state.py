@@ -1,6 +1,7 @@
 """The state after an epoch, kept so that training goes on from it exactly.
 
-Because randomness is addressed by epoch, the state is the network, the optimizer, the epoch and what was measured.
+Because randomness is addressed by epoch, the state is the network, the average of its weights
+if there is one, the optimizer, the epoch and what was measured.
 It is two files: `last.pt`, and `best-E.pt` with the weights of the best epoch so far. Each is written beside its
 place and renamed; `last.pt` names the best epoch it belongs to and is written after it, so a kill at any moment
 leaves a state that can be used.
@@ -38,19 +39,34 @@ Weights = dict[str, torch.Tensor]
 
 
 @dataclass
+class AverageState:
+    """An average of weights.
+
+    Attributes:
+        weights: its state dict.
+        count: how many times weights were added to it.
+    """
+
+    weights: Weights
+    count: int
+
+
+@dataclass
 class TrainingState:
     """Everything that the next epoch depends on.
 
     Attributes:
         model, optimizer: their state dicts.
         history: the epochs that were trained; the last one's number is the state's.
-        best_weights: the network's state dict after the best of them.
+        best_weights: the state dict after the best of them, the average's where there is one.
+        average: of the network's weights; None where nothing has been averaged.
     """
 
     model: Weights
     optimizer: dict[str, Any]
     history: History
     best_weights: Weights
+    average: AverageState | None = None
 
 
 def copy_weights(weights: Weights) -> Weights:
@@ -71,10 +87,10 @@ def save_state(state: TrainingState, folder: Path) -> None:
     best = folder / _best_name(state.history)
     if not best.is_file():
         save_atomically(state.best_weights, best)
-    save_atomically(
-        {"model": state.model, "optimizer": state.optimizer, "history": state.history.rows()},
-        folder / "last.pt",
-    )
+    last = {"model": state.model, "optimizer": state.optimizer, "history": state.history.rows()}
+    if state.average is not None:
+        last["average"] = vars(state.average)
+    save_atomically(last, folder / "last.pt")
     for other in folder.glob("best-*.pt"):
         if other != best:
             other.unlink()
@@ -88,7 +104,8 @@ def load_state(folder: Path) -> TrainingState | None:
         last = _load(folder / "last.pt")
         history = History.from_rows(last["history"])
         best = _load(folder / _best_name(history))
-        return TrainingState(last["model"], last["optimizer"], history, best)
+        average = AverageState(**last["average"]) if "average" in last else None
+        return TrainingState(last["model"], last["optimizer"], history, best, average)
     except _DAMAGES as error:
         say(f"{folder}: this state is damaged ({' '.join(str(error).split())[:80]}), so its epochs are trained again")
         return None

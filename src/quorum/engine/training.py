@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -10,17 +11,19 @@ from dataclasses import dataclass, field
 import torch
 from torch import nn
 
+from quorum.averages import Averaging, check_average
 from quorum.config import TrialConfig
 from quorum.engine.activations import ActivationStore
+from quorum.engine.averaging import WeightAverage
 from quorum.engine.cut_batches import BatchSource, CutBatches
-from quorum.engine.epoch import Evaluation, evaluate, ignore, train_epoch
+from quorum.engine.epoch import Batch, Evaluation, evaluate, ignore, train_epoch
 from quorum.engine.frozen import frozen_beginning, frozen_norms
 from quorum.engine.history import EpochRecord, History
 from quorum.engine.losses import check_loss, make_loss
 from quorum.engine.optimizers import check_optimizer, make_optimizer
 from quorum.engine.state import TrainingState, Weights, copy_weights, load_state, save_state
 from quorum.errors import DivergedError, ModelError, unknown
-from quorum.metric_names import EPOCH_SECONDS, IMAGES_PER_SECOND, LR, split_metric
+from quorum.metric_names import EPOCH_SECONDS, IMAGES_PER_SECOND, LR, VAL_NETWORK, split_metric
 from quorum.randomness import seed_everything
 from quorum.recipe import Recipe, recipe_of
 from quorum.schedules import check_schedule
@@ -74,10 +77,11 @@ Groups = Mapping[str, Sequence[nn.Parameter]]
 
 
 def check_choices(config: TrialConfig) -> None:
-    """Raise ConfigError where the optimizer, the schedule or the loss is unknown or does not work as it is set."""
+    """Raise ConfigError where the optimizer, schedule, loss or average is unknown or does not work as it is set."""
     check_schedule(config)
     check_optimizer(config)
     check_loss(config.loss)
+    check_average(config)
 
 
 def check_groups(config: TrialConfig, groups: Groups) -> None:
@@ -112,6 +116,7 @@ class Training:
     Attributes:
         config: resolved settings.
         model: on the device; holds the weights after the last epoch of `history`.
+        average: of its weights; None where nothing has been averaged.
         groups: its parameters by group.
         batches: its data.
         store: where activations of a frozen beginning are kept; None keeps them in memory.
@@ -129,6 +134,7 @@ class Training:
         self.loss = make_loss(self.config.loss)
         self.history = History()
         self.best_weights: Weights = {}
+        self.average: WeightAverage | None = None
         self._training_groups: tuple[str, ...] = ()
         self._still: list[nn.Module] = []
         self._cut: CutBatches | None = None
@@ -157,17 +163,24 @@ class Training:
                 saver.maybe_save(self.state)
             yield Progress((record,), kept=kept)
 
+    @property
+    def network(self) -> nn.Module:
+        """The network to use after the last epoch: that with the averaged weights where there is one."""
+        return self.model if self.average is None else self.average.network
+
     def load_best(self) -> None:
-        """Give the network the best epoch's weights."""
+        """Give the network the best epoch's weights, averaged where they were then."""
         self.model.load_state_dict(self.best_weights)
+        self.average = None  # that of the last epoch
         if self._cut is not None:
             self._cut = self._cut.renewed()
 
-    def evaluate(self, split: str) -> Evaluation:
-        """Logits of a split, with the weights that the network has."""
-        if self._cut is not None and self._cut.has(split):
+    def evaluate(self, split: str, network: nn.Module | None = None) -> Evaluation:
+        """Logits of a split, of the network to use unless another is given."""
+        network = network or self.network
+        if network is self.model and self._cut is not None and self._cut.has(split):
             return evaluate(self._cut.network.rest, self._cut.evaluation(split), self.config.precision)
-        return evaluate(self.model, self.batches.evaluation(split), self.config.precision)
+        return evaluate(network, self.batches.evaluation(split), self.config.precision)
 
     def run_epoch(self, epoch: int, on_batch: Callable[[int], None]) -> EpochRecord:
         """Train and evaluate one epoch, counted from 1."""
@@ -178,21 +191,24 @@ class Training:
         if self._cut is not None and recipe.activations == "stored":
             network, source = self._cut.network.rest, self._cut
         seed_everything(config.seed, epoch, "dropout")
-        batches = source.training(
-            seed=config.seed,
-            epoch=epoch,
-            batch_size=recipe.batch_size,
-            drop_last=config.drop_last,
-            augment=recipe.augment,
-        )
-        trained = train_epoch(network, batches, self.optimizer, self.loss, config.precision, on_batch, self._still)
+        how = recipe.averaging
+        if how is not None and self.average is None:
+            self.average = WeightAverage(self.model)
+        with self._adding_steps(how):
+            batches = self._training_batches(source, epoch, recipe)
+            trained = train_epoch(network, batches, self.optimizer, self.loss, config.precision, on_batch, self._still)
         trained_seconds = time.perf_counter() - started
         if not math.isfinite(trained.loss):
             raise DivergedError(f"the training loss is {trained.loss} in epoch {epoch} (lr {recipe.lr:g})")
+        if self.average is not None and how is not None and how.every == "epoch":
+            seed_everything(config.seed, epoch, "batch-norm")
+            self.average.add_epoch(how.decay, self._training_batches(self.batches, epoch, recipe), config.precision)
         validated = self.evaluate("val").metrics(self.loss)
         if not math.isfinite(validated["loss"]):
             raise DivergedError(f"the validation loss is {validated['loss']} in epoch {epoch} (lr {recipe.lr:g})")
         measured = {"train": {"loss": trained.loss, "accuracy": trained.accuracy}, "val": validated}
+        if self.average is not None:
+            measured[VAL_NETWORK] = self.evaluate("val", self.model).metrics(self.loss)
         values = {split_metric(split, name): value for split in measured for name, value in measured[split].items()}
         values |= {
             LR: recipe.lr,
@@ -202,7 +218,7 @@ class Training:
         record = EpochRecord(epoch, values)
         self.history.records.append(record)
         if self.history.best is record:
-            self.best_weights = copy_weights(self.model.state_dict())
+            self.best_weights = copy_weights(self.network.state_dict())
         return record
 
     def _begin(self, recipe: Recipe) -> None:
@@ -216,15 +232,34 @@ class Training:
             what = f"{config.model} on {config.dataset}"
             self._cut = CutBatches(found, self.batches, config.precision, self.store, what) if found else None
 
+    def _training_batches(self, source: BatchSource, epoch: int, recipe: Recipe) -> Iterator[Batch]:
+        return source.training(
+            seed=self.config.seed,
+            epoch=epoch,
+            batch_size=recipe.batch_size,
+            drop_last=self.config.drop_last,
+            augment=recipe.augment,
+        )
+
+    def _adding_steps(self, how: Averaging | None) -> contextlib.AbstractContextManager[None]:
+        """In it, weights are added to the average after each step of the optimizer, if an epoch asks for that."""
+        if self.average is None or how is None or how.every != "step":
+            return contextlib.nullcontext()
+        return self.average.adding_steps(self.optimizer, how.decay)
+
     def state(self) -> TrainingState:
         """The state after the last epoch; its tensors are the network's own."""
-        return TrainingState(self.model.state_dict(), self.optimizer.state_dict(), self.history, self.best_weights)
+        average = None if self.average is None else self.average.state()
+        return TrainingState(
+            self.model.state_dict(), self.optimizer.state_dict(), self.history, self.best_weights, average
+        )
 
     def restore(self, state: TrainingState) -> None:
         """Go on from a state."""
         self.model.load_state_dict(state.model)
         self.optimizer.load_state_dict(state.optimizer)
         self.history, self.best_weights = state.history, state.best_weights
+        self.average = None if state.average is None else WeightAverage(self.model, state.average)
 
 
 class _Saver:

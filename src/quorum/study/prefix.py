@@ -17,7 +17,18 @@ from quorum.config import TrialConfig
 from quorum.recipe import recipe_of
 
 # Settings that a recipe holds, epoch by epoch. Trainings that differ in another one share no epoch.
-IN_RECIPES = ("lr", "schedule", "gamma", "step_size", "batch_size", "augment", "phases", "epochs", "activations")
+IN_RECIPES = (
+    "lr",
+    "schedule",
+    "gamma",
+    "step_size",
+    "batch_size",
+    "augment",
+    "phases",
+    "average",
+    "epochs",
+    "activations",
+)
 
 
 @dataclass(frozen=True)

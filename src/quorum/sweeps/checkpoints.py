@@ -93,6 +93,7 @@ class Checkpoints:
 
 
 def state_bytes(config: TrialConfig) -> int:
-    """Size of a training's state, nearly: weights, the best epoch's weights, and what the optimizer holds."""
+    """Size of a training's state, nearly: weights, the best epoch's, their average if there is one, and what the
+    optimizer holds."""
     weights = sum(tensor.numel() * tensor.element_size() for tensor in on_meta(config.model).parameters())
-    return (2 + state_tensors(config)) * weights
+    return (2 + (config.average != "none") + state_tensors(config)) * weights

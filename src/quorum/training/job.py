@@ -55,6 +55,7 @@ class Trained:
     Attributes:
         metrics: by the names that are tracked: `best/epoch` and, for the loss and every metric, `best/val_METRIC` and
             `test/METRIC` of the best epoch's weights, `last/val_METRIC` and `last/test_METRIC` of the last epoch's.
+            Where weights are averaged, all of them are of the average, and `last/val_network_METRIC` of the network.
         numerics: class of the machine that trained its last epochs.
     """
 
@@ -102,6 +103,7 @@ def _final_metrics(history: History, tested: Mapping[str, float], last_tested: M
         metric_names.BEST_EPOCH: best.epoch,
         **{metric_names.BEST + name: value for name, value in best.of("val").items()},
         **{metric_names.LAST + name: value for name, value in last.of("val").items()},
+        **{metric_names.LAST_NETWORK + name: value for name, value in last.of(metric_names.VAL_NETWORK).items()},
         **{metric_names.TEST + name: value for name, value in tested.items()},
         **{metric_names.LAST_TEST + name: value for name, value in last_tested.items()},
     }
