@@ -32,6 +32,7 @@ OTHER_VALUES: dict[str, Any] = {
     "schedule": "cosine",
     "loss": "cross_entropy(label_smoothing=0.1)",
     "average": "ema",
+    "folds": 5,
     "lr": 0.0010001,
     "momentum": 0.8,
     "weight_decay": 0.0,

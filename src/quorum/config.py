@@ -81,6 +81,12 @@ class TrialConfig(Closed):
     split_seed: int = Field(
         0, ge=0, lt=2**32, description="seed of the split, where the data set has no split of its own"
     )
+    folds: int = Field(
+        0,
+        ge=0,
+        description="parts of a stratified k-fold, of which the seed chooses the one to validate on; 0: the data set's "
+        "own validation split",
+    )
     model: str = Field(
         "alexnet",
         description="network: one of the reports', any classifier of torchvision's, or timm/NAME for one of timm's",
@@ -143,6 +149,13 @@ class TrialConfig(Closed):
     def _phases_parse(cls, text: str) -> str:
         parse_phases(text)
         return text.replace(" ", "")
+
+    @field_validator("folds")
+    @classmethod
+    def _folds_are_several(cls, folds: int) -> int:
+        if folds == 1:
+            raise ValueError("leaves nothing to train on; 2 and more, or 0 for the data set's own validation split")
+        return folds
 
     @field_validator("optimizer", "schedule", "loss", "average")
     @classmethod

@@ -141,6 +141,13 @@ WRONG: dict[tuple[str, str], tuple[tuple[str, str], ...]] = {
         ("true", "must be a valid integer"),
         ("0.5", "must be a valid integer"),
     ),
+    ("train", "folds"): (
+        ("1", "leaves nothing to train on; 2 and more, or 0 for the data set's own validation split"),
+        ("-1", "must be greater than or equal to 0"),
+        ("abc", "must be a valid integer"),
+        ("2.5", "must be a valid integer"),
+        ("true", "must be a valid integer"),
+    ),
     ("train report data ensemble", "split_seed"): (
         ("-1", "must be greater than or equal to 0"),
         ("4294967296", "must be less than 4294967296"),
@@ -328,6 +335,9 @@ OTHERS: list[Case] = [
         "train -P loss=cross_entropy(label_smoothing=2)",
         "loss: 'cross_entropy(label_smoothing=2)': label_smoothing must be",
     ),
+    ("train -P folds=500", "folds: 500 is more than the 148 training and validation images of 8, the smallest class"),
+    (("train", "-P", f"folds={10**30}"), "is more than the 148 training and validation images of 8, the smallest"),
+    ("train -P folds=5 -P batch_size=1223", "batch_size: 1223 is more than the 1221 training images of digits"),
     ("train -P average=emma", "no average 'emma' (did you mean 'ema'?)"),
     ("train -P average=ema(decay=1.5)", "average: 'ema(decay=1.5)': decay is 1.5; it has to be at least 0"),
     ("train -P average=ema(decay='x')", "average: \"ema(decay='x')\": "),

@@ -196,6 +196,12 @@ STUDIES: dict[str, tuple[str, str]] = {
         stage("{name: a, vary: {dataset: [digits, cifar10]}}"),
         "4: no setting 'dataset'; choose from augment, batch_size,",
     ),
+    "vary_folds": (stage("{name: a, vary: {folds: [0,5]}}"), "4: folds is the same in all of a study, so base sets it"),
+    "set_folds": (
+        stage("{name: a, set: {folds: 5}, vary: {lr: [0.1]}}"),
+        "4: folds is the same in all of a study, so base sets it",
+    ),
+    "base_folds": (base("{folds: 1}"), "2: folds: 1 leaves nothing to train on; 2 and more, or 0"),
     "vary_seed": (
         stage("{name: a, vary: {seed: [1,2]}}"),
         "4: no setting 'seed'; choose from augment, batch_size, drop_last,",

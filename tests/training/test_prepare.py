@@ -7,11 +7,13 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from quorum.config import TrialConfig
 from quorum.data.batches import Batches
+from quorum.data.folds import fold_of
 from quorum.data.opened import OpenDataset
 from quorum.engine.activations import ActivationStore
 from quorum.errors import QuorumError
@@ -128,6 +130,30 @@ def test_weights_of_another_network_are_refused(preparer: Preparer, tmp_path: Pa
     torch.save(build("resnet18", 2, seed=0).state_dict(), tmp_path / "other.pt")
     with pytest.raises(QuorumError, match="is not for this model"):
         preparer.prepare(CONFIG.replace(weights=str(tmp_path / "other.pt")))
+
+
+def test_the_seed_chooses_the_fold(counted: tuple[Preparer, Counted]) -> None:
+    preparer, data = counted
+    folded = CONFIG.replace(folds=4)
+    trainings = [preparer.prepare(folded.replace(seed=seed)) for seed in range(5)]
+    assert data.opened == 1
+    assert len({one.data_digest for one in trainings}) == 1
+    assert trainings[0].data_digest != preparer.prepare(CONFIG).data_digest
+    for seed, one in enumerate(trainings):
+        again = trainings[2].with_seed(seed)
+        for store in (one.pixels, one.batches.training_store, again.pixels):
+            assert np.array_equal(store.splits["val"], fold_of(data.pixels(32), 4, seed).splits["val"])
+        assert dict(one.counts) == {"train": 24, "val": 8, "test": 8}
+
+
+def test_a_batch_has_to_fit_every_fold(preparer: Preparer) -> None:
+    """Of the 32 images that 3 folds divide, one fold trains on 20 and the others on 22."""
+    sizes = {preparer.prepare(CONFIG.replace(folds=3, seed=seed)).counts["train"] for seed in range(3)}
+    least, *_, most = sorted(sizes)
+    assert least < most
+    with pytest.raises(QuorumError, match=f"batch_size: {most} is more than the {least} training images"):
+        preparer.prepare(CONFIG.replace(folds=3, batch_size=most))
+    preparer.prepare(CONFIG.replace(folds=3, batch_size=least))
 
 
 FROZEN = CONFIG.replace(phases="classifier", frozen_norm="fixed", model="scratch-complex")

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from quorum.api.options import EnsembleOptions
 from quorum.api.session import open_data
 from quorum.console import say
+from quorum.data.folds import fold_of
 from quorum.data.images import Pixels, find_images
 from quorum.data.opened import OpenDataset, example_image
 from quorum.data.pixel_store import PixelStore
@@ -85,7 +86,12 @@ def _predict_test(
         raise _cannot_be_fitted(elsewhere[0])
     for member in elsewhere:
         say(f"warning: {member.uri} was trained on another {data.catalogue.name} and may have seen these test images")
-    pixels = stores[0]
+    together = _validate_together(stores)
+    if fitted and not together:
+        raise _different_folds()
+    if not together:
+        say("voting rules are not compared: no validation images are new to all members, which were trained in folds")
+    pixels = stores[0].whole
     test = pixels.splits["test"]
     log.dataset(pixels.name, pixels.digest, data.source, pixels.counts(), "testing")
     log.set(data_digest=pixels.digest)
@@ -93,7 +99,7 @@ def _predict_test(
         files=[pixels.files[i] for i in test],
         probabilities=_of_split(members, stores, "test", device),
         labels=pixels.labels[test],
-        validation=None if elsewhere else _validation(members, stores, device),
+        validation=None if elsewhere or not together else _validation(members, stores, device),
         example=example_image(pixels),
         picture=lambda place: pixels.image(int(test[place])),
     )
@@ -110,19 +116,36 @@ def _validation_beside(options: EnsembleOptions, members: Sequence[Member], devi
     for member, pixels in zip(members, stores, strict=True):
         if _is_foreign(member, pixels):
             raise _cannot_be_fitted(member)
+    if not _validate_together(stores):
+        raise _different_folds()
     return _validation(members, stores, device)
 
 
 def _pixels(data: OpenDataset, member: Member) -> PixelStore:
-    pixels = data.pixels(member.classifier.preprocess.resize)
-    if pixels.classes != member.classifier.classes:
+    """The data set as a member's training saw it: resized, and in its fold if it had one."""
+    classifier = member.classifier
+    pixels = data.pixels(classifier.preprocess.resize)
+    if pixels.classes != classifier.classes:
         raise ModelError(f"{member.uri} does not know the classes of {pixels.name}")
-    return pixels
+    return fold_of(pixels, classifier.config.folds, classifier.config.seed)
 
 
 def _is_foreign(member: Member, pixels: PixelStore) -> bool:
     """Whether a member was trained on other data than these, or divided in another way."""
     return pixels.digest != member.classifier.data_digest
+
+
+def _validate_together(stores: Sequence[PixelStore]) -> bool:
+    """Whether the members have the same validation images. Those of one may be another's training images otherwise."""
+    first, *others = (store.splits["val"] for store in stores)
+    return all(np.array_equal(first, other) for other in others)
+
+
+def _different_folds() -> ModelError:
+    return ModelError(
+        "the members were trained in different folds, so no validation images are new to all of them and nothing can "
+        "be fitted; vote=majority and, for soft votes, calibrate=none need nothing fitted"
+    )
 
 
 def _cannot_be_fitted(member: Member) -> ModelError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from quorum.api.options import SweepOptions
 from quorum.api.session import divide, documented, folders_of, preparer_of, tracking
 from quorum.api.train import TrainedRun
 from quorum.config import TrialConfig
+from quorum.console import say
 from quorum.engine.training import Progress
 from quorum.errors import ConfigError
 from quorum.study.file import StudyFile
@@ -171,6 +172,7 @@ def run_study_file(
     source = find_study(options.sweeps_dir, options.study, overrides)
     given = {key: value for key, value in overrides.items() if key != "dataset"}
     first = _check(source, given)
+    _tell_missing_folds(first.folds, options.seeds)
     settings = SweepSettings(options.seeds, options.keep, options.reuse, options.state_gb, options.optuna_storage)
     options = placed(options)
     folders = folders_of(options)
@@ -178,6 +180,13 @@ def run_study_file(
         preparer = preparer_of(options, first, store, folders, engine.machine, elsewhere=engine.elsewhere)
         make_executor = make_executor or engine.make_executor
         return SweepRun.of(store, run_sweep(source, given, settings, preparer, folders, make_executor))
+
+
+def _tell_missing_folds(folds: int, seeds: Sequence[int]) -> None:
+    """Say where seeds leave some folds of a partition out."""
+    parts = folds * len({seed // folds for seed in seeds}) if folds else 0
+    if len(seeds) < parts:
+        say(f"folds={folds}: these seeds validate on {len(seeds)} of {parts} parts; seeds 0 to {folds - 1} are a whole")
 
 
 def _check(source: StudyFile, overrides: Mapping[str, Any]) -> TrialConfig:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Self
@@ -14,6 +16,7 @@ from quorum.data.augment.policies import policy, to_float
 from quorum.data.catalogue import Indices
 from quorum.data.crop import center_starts, random_boxes, random_starts
 from quorum.data.device import upload
+from quorum.data.folds import fold_of
 from quorum.data.pixel_store import PixelStore
 from quorum.data.preprocess import Preprocess
 from quorum.data.resize import resized_shape
@@ -52,6 +55,11 @@ class Batches:
     def alike(cls, store: PixelStore, preprocess: Preprocess, device: torch.device) -> Self:
         """Batches whose training images are resized as those of the other splits."""
         return cls(store, preprocess, device, store, preprocess.resize)
+
+    def of_fold(self, folds: int, seed: int) -> Self:
+        """The same with the splits of a fold, see `fold_of`."""
+        stores = {"store": self.store, "training_store": self.training_store}
+        return dataclasses.replace(self, **{name: fold_of(store, folds, seed) for name, store in stores.items()})
 
     def images_per_epoch(self, batch_size: int, *, drop_last: bool = True) -> int:
         """Images that an epoch trains on.
@@ -116,7 +124,8 @@ class Batches:
     def content(self, split: str) -> str:
         """All that the images of a split in its own order depend on: the data, and how it becomes input."""
         resize = self.training_resize if split == "train" else self.preprocess.resize
-        return f"{self.store.digest} {self.preprocess} {resize}"
+        positions = hashlib.sha256(self.store.splits[split].tobytes()).hexdigest()  # a fold has the digest of its data
+        return f"{self.store.digest} {positions} {self.preprocess} {resize}"
 
     def _plain(self, store: PixelStore, resize: int, split: str) -> Iterator[Batch]:
         positions = store.splits[split]

@@ -59,7 +59,8 @@ class OpenDataset:
         """Batches for resolved settings."""
         preprocess = preprocess_of(config)
         assert isinstance(config.resize, int), "settings are not resolved"
-        return Batches(self.pixels(preprocess.resize), preprocess, device, self.pixels(config.resize), config.resize)
+        stores = self.pixels(preprocess.resize), self.pixels(config.resize)
+        return Batches(stores[0], preprocess, device, stores[1], config.resize).of_fold(config.folds, config.seed)
 
     def _open(self, resize: int) -> PixelStore:
         if resize not in self._opened:

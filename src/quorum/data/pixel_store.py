@@ -76,6 +76,11 @@ class PixelStore:
         self.folder.offer()
         return _opened, (self.folder,)
 
+    @property
+    def whole(self) -> PixelStore:
+        """The store that holds the pixels: itself, unless it is a view of another one."""
+        return self
+
     @functools.cached_property
     def size(self) -> tuple[int, int] | None:
         """Common (height, width) of all images, or None where they differ."""

@@ -208,7 +208,7 @@ def reader_on(device: torch.device, store: PixelStore) -> WindowReader:
     if device.type != "cuda":
         return HostReader(store, device)
     with _placing:
-        resident = _resident.setdefault(store, {})
+        resident = _resident.setdefault(store.whole, {})
         if device not in resident and len(store.pixels) <= RESIDENT_SHARE * torch.cuda.mem_get_info(device)[0]:
             resident[device] = DeviceReader.of(store, device)
         return resident.get(device) or HostReader(store, device)

@@ -43,7 +43,7 @@ class Selection:
     Attributes:
         chosen: the candidates, best first.
         seeds: of each of them.
-        on_other_data: better trials that saw other data.
+        on_other_data: better trials that saw other data, or the same in other folds.
         of_other_seeds: better trials of another number of seeds.
         answering_alike: better trials that answer every image as one that is chosen does.
     """
@@ -57,7 +57,7 @@ class Selection:
     def notes(self) -> list[str]:
         """What was left out, a line each."""
         lines = {
-            "other data than the newest one's": self.on_other_data,
+            "other data or folds than the newest one's": self.on_other_data,
             f"another number of seeds than {self.seeds}": self.of_other_seeds,
             "the same answer to every image as a better one": self.answering_alike,
         }

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from quorum.config import EXPRESSIONS, Closed, TrialConfig, argument_value, check_name
 from quorum.errors import ConfigError, StudyError, cut, shown, unknown
 from quorum.expressions import parse_calls, with_argument
-from quorum.study.model import VARIABLE, PublishedRow, Stage, Study, Trajectory, Vote
+from quorum.study.model import OF_STUDY, VARIABLE, PublishedRow, Stage, Study, Trajectory, Vote
 from quorum.study.values import Range, Scalar, Settings, canonical, canonical_value, takes_integers
 from quorum.study.yaml_file import Lines, Location, read_yaml
 
@@ -114,7 +114,12 @@ def _message(problem: Any) -> str:
 
 
 def _check_stage(source: StudyFile, stage: Stage, at: Location) -> None:
-    """Check that every setting of a stage exists and takes its values, and its published rows."""
+    """Check that every setting of a stage exists, is one of a stage and takes its values, and its published rows."""
+    for part, names in (("set", stage.set), ("vary", stage.vary), ("ranges", stage.ranges)):
+        for name in OF_STUDY:
+            if name in names:
+                where = source.at((*at, part, name))
+                raise StudyError(f"{where}: {name} is the same in all of a study, so base sets it")
     _check_values(source, stage.set, (*at, "set"))
     for name, values in stage.vary.items():
         _check_choices(source, name, values, (*at, "vary", name))

@@ -16,7 +16,8 @@ from quorum.study.values import RangeOrChoices, Scalar, Settings, Value, Values,
 from quorum.summary import Summary
 
 MAX_TRIALS = 10_000  # of all stages of a study
-FIXED = ("dataset", "seed", "weights_digest")  # a stage cannot vary these
+FIXED = ("dataset", "seed", "weights_digest")  # a study file cannot set these
+OF_STUDY = ("folds",)  # that the base alone sets: trials of a study are compared, and vote, on the same images
 VARIABLE = tuple(name for name in TrialConfig.model_fields if name not in FIXED)
 
 

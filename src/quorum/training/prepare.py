@@ -169,16 +169,8 @@ class Preparer:
     def _check(self, prepared: PreparedTraining) -> None:
         """Raise a QuorumError for settings that could not be trained: batch size, weights, parameter groups."""
         config, weights = prepared.config, prepared.weights
-        images, kind = prepared.images_per_epoch, architecture(config.model)
-        if images % config.batch_size == 1:  # only a last batch that is kept though it is not full
-            try:
-                check_input(kind, prepared.batches.preprocess.input_size, 1)
-            except ModelError as error:
-                raise ModelError(
-                    f"batch_size: {config.batch_size} leaves a last batch of one image, which the batch-norm of "
-                    f"{kind.name} cannot train on; drop_last=true leaves it out",
-                    setting="batch_size",
-                ) from error
+        for seed in range(max(config.folds, 1)):  # folds differ in size, partitions do not
+            _check_last_batch(prepared.with_seed(seed))
         key = (config.model, config.weights_digest, len(prepared.classes))
         # Without weights to try, the network's shape is enough.
         file = weights.file if weights and key not in self._fitting else None
@@ -186,6 +178,22 @@ class Preparer:
             model = build(config.model, len(prepared.classes), seed=config.seed, weights=file)
         self._fitting.add(key)
         check_groups(config, parameter_groups(model))
+
+
+def _check_last_batch(prepared: PreparedTraining) -> None:
+    """Raise a QuorumError where the images are too few for a batch, or a last batch that is not full cannot be
+    trained on."""
+    config, kind = prepared.config, architecture(prepared.config.model)
+    if prepared.images_per_epoch % config.batch_size != 1:
+        return
+    try:
+        check_input(kind, prepared.batches.preprocess.input_size, 1)
+    except ModelError as error:
+        raise ModelError(
+            f"batch_size: {config.batch_size} leaves a last batch of one image, which the batch-norm of "
+            f"{kind.name} cannot train on; drop_last=true leaves it out",
+            setting="batch_size",
+        ) from error
 
 
 def _normalization(config: TrialConfig, weights: FirstWeights | None) -> str:

@@ -95,7 +95,7 @@ class PreparedTraining:
 
     @property
     def data_digest(self) -> str:
-        """Of images, labels and splits."""
+        """Of images, labels and splits; the same for all folds of a trial."""
         return self.pixels.digest
 
     @property
@@ -123,5 +123,6 @@ class PreparedTraining:
         return self.batches.images_per_epoch(self.config.batch_size, drop_last=self.config.drop_last)
 
     def with_seed(self, seed: int) -> PreparedTraining:
-        """The same trial's training with another seed."""
-        return dataclasses.replace(self, config=self.config.replace(seed=seed))
+        """The same trial's training with another seed, and with the fold that this chooses if the trial has folds."""
+        batches = self.batches.of_fold(self.config.folds, seed) if self.config.folds else self.batches
+        return dataclasses.replace(self, config=self.config.replace(seed=seed), batches=batches)
