@@ -58,8 +58,8 @@ class Batches:
 
     def of_fold(self, folds: int, seed: int) -> Self:
         """The same with the splits of a fold, see `fold_of`."""
-        stores = {"store": self.store, "training_store": self.training_store}
-        return dataclasses.replace(self, **{name: fold_of(store, folds, seed) for name, store in stores.items()})
+        store, training_store = (fold_of(one, folds, seed) for one in (self.store, self.training_store))
+        return dataclasses.replace(self, store=store, training_store=training_store)
 
     def images_per_epoch(self, batch_size: int, *, drop_last: bool = True) -> int:
         """Images that an epoch trains on.

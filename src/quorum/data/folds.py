@@ -9,6 +9,7 @@ import functools
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from sklearn.model_selection import StratifiedKFold
@@ -37,7 +38,7 @@ class Fold(PixelStore):
     folds: int
     seed: int
 
-    def __reduce__(self) -> tuple[Callable[[PixelStore, int, int], PixelStore], tuple[PixelStore, int, int]]:
+    def __reduce__(self) -> tuple[Callable[..., PixelStore], tuple[Any, ...]]:
         """Pickled, a fold is its store and what chooses it."""
         return fold_of, (self.parent, self.folds, self.seed)
 

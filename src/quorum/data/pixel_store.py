@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from filelock import FileLock
@@ -69,7 +70,7 @@ class PixelStore:
     skipped: tuple[str, ...]
     folder: SharedFolder | None = None
 
-    def __reduce__(self) -> tuple[Callable[[SharedFolder], PixelStore], tuple[SharedFolder]]:
+    def __reduce__(self) -> tuple[Callable[..., PixelStore], tuple[Any, ...]]:
         """Pickled, a store is its folder: processes of one machine map the same file, and no pixels are copied."""
         if self.folder is None:
             raise TypeError("a pixel store that was made in memory cannot go to another process")

@@ -79,9 +79,9 @@ Groups = Mapping[str, Sequence[nn.Parameter]]
 def check_choices(config: TrialConfig) -> None:
     """Raise ConfigError where the optimizer, schedule, loss or average is unknown or does not work as it is set."""
     check_schedule(config)
-    check_optimizer(config)
-    check_loss(config.loss)
     check_average(config)
+    check_optimizer(config)  # by a recipe, which needs both
+    check_loss(config.loss)
 
 
 def check_groups(config: TrialConfig, groups: Groups) -> None:

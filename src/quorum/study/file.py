@@ -118,8 +118,8 @@ def _check_stage(source: StudyFile, stage: Stage, at: Location) -> None:
     for part, names in (("set", stage.set), ("vary", stage.vary), ("ranges", stage.ranges)):
         for name in OF_STUDY:
             if name in names:
-                where = source.at((*at, part, name))
-                raise StudyError(f"{where}: {name} is the same in all of a study, so base sets it")
+                line = source.at((*at, part, name))
+                raise StudyError(f"{line}: {name} is the same in all of a study, so base sets it")
     _check_values(source, stage.set, (*at, "set"))
     for name, values in stage.vary.items():
         _check_choices(source, name, values, (*at, "vary", name))
