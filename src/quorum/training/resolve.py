@@ -30,7 +30,7 @@ def resolve_static(config: TrialConfig) -> TrialConfig:
     size = config.input_size if isinstance(config.input_size, int) else usual_input(kind, data.input_size)
     check_input(kind, size, min(config.batch_size, 2))
     resize = config.resize if config.resize != AUTO else data.resize(size)
-    normalize = config.normalize
+    normalize: str = config.normalize
     if normalize == AUTO and not config.weights.startswith(OURS):
         normalize = _usual_normalization(kind) if is_imagenet(config.weights) else "half"
     return config.replace(
