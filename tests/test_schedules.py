@@ -61,7 +61,7 @@ def test_it_is_finite_and_positive_in_every_epoch(schedule: str, changes: dict[s
         ("cosine(end=0.1)", "schedule: 'cosine(end=0.1)': no setting of cosine 'end'; choose from final"),
         ("step(2)", "the settings of step are given by name: it has none"),
         ("cosine(final=-1)", "the factor in epoch 12 is -0.15"),
-        ("cosine(final='low')", "schedule: \"cosine(final='low')\": unsupported operand"),
+        ("cosine(final='low')", "schedule: \"cosine(final='low')\": final='low' must be a valid number"),
     ],
 )
 def test_what_cannot_be_used_is_one_line(schedule: str, message: str) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterator
 from typing import TypeVar
 
 from quorum.errors import ConfigError, shown, unknown
-from quorum.expressions import parse_call
+from quorum.expressions import checked_arguments, parse_call
 from quorum.registry import Registry
 
 T = TypeVar("T")
@@ -29,7 +29,8 @@ def choose(registry: Registry[Callable[..., T]], text: str, filled: Collection[s
         filled: arguments that a training fills in even where they have defaults.
 
     Raises:
-        QuorumError: for text that is no expression, a name that is unknown, or a setting that the function lacks.
+        QuorumError: for text that is no expression, a name that is unknown, or a setting that the function lacks or
+            whose annotation it does not fit.
     """
     call = _parsed(text, registry.setting)
     function = registry.named(call.name)
@@ -41,7 +42,12 @@ def choose(registry: Registry[Callable[..., T]], text: str, filled: Collection[s
     if call.args:
         reason = f"the settings of {call.name} are given by name: {', '.join(settings) or 'it has none'}"
         raise ConfigError(f"{registry.setting}: {shown(text)}: {reason}", setting=registry.setting)
-    return functools.partial(function, **call.kwargs) if call.kwargs else function
+    if not call.kwargs:
+        return function
+    try:
+        return functools.partial(function, **checked_arguments(function, call.kwargs))
+    except ValueError as error:
+        raise ConfigError(f"{registry.setting}: {shown(text)}: {error}", setting=registry.setting) from error
 
 
 @functools.lru_cache(maxsize=1024)

@@ -7,11 +7,12 @@ An expression is calls in a row, joined by `|`. An argument is a number, a text,
 from __future__ import annotations
 
 import ast
+import contextlib
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, TypeVar
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
@@ -92,9 +93,9 @@ def construct(call: Call, kind: Callable[..., T], text: str, setting: str) -> T:
     Raises:
         ConfigError: one line with the position, for arguments that do not fit.
     """
-    signature, arguments = _arguments(kind)
-    if arguments.keys() == signature.parameters.keys():  # no **kwargs, which take any name
-        for name in call.kwargs.keys() - arguments.keys():
+    signature, arguments = _signature(kind)
+    if len(arguments) == len(signature.parameters):  # no **kwargs, which take any name
+        for name in call.kwargs.keys() - set(arguments):
             raise wrong_call(text, setting, call.column, f"{call.name}: {unknown('argument', name, arguments)}")
     try:
         bound = signature.bind(*call.args, **call.kwargs)
@@ -102,29 +103,48 @@ def construct(call: Call, kind: Callable[..., T], text: str, setting: str) -> T:
         names = inspect.Signature([p.replace(annotation=p.empty) for p in signature.parameters.values()])
         raise wrong_call(text, setting, call.column, f"{error}; it is {call.name}{names}") from error
     try:
-        for name, value in bound.arguments.items():
-            if name in arguments:
-                bound.arguments[name] = _checked(name, value, arguments[name])
+        bound.arguments.update(checked_arguments(kind, bound.arguments))
         return kind(*bound.args, **bound.kwargs)
     except ValueError as error:
         raise wrong_call(text, setting, call.column, f"{call.name}: {error}") from error
 
 
-@functools.cache
-def _arguments(kind: Callable[..., Any]) -> tuple[inspect.Signature, dict[str, TypeAdapter[Any]]]:
-    """The signature of a class or function, and what checks each argument that has a name of its own."""
-    signature = inspect.signature(kind)
-    hints = get_type_hints(kind.__init__ if inspect.isclass(kind) else kind, include_extras=True)
-    adapters = {
-        name: TypeAdapter(hints.get(name, Any), config=_STRICT)
-        for name, parameter in signature.parameters.items()
-        if parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+def checked_arguments(kind: Callable[..., Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments as the annotations of a class or function have them: 15 is 15.0 where a float is asked for.
+
+    Args:
+        kind: the class or function.
+        given: arguments by name; those that it has no name for are left as they are.
+
+    Raises:
+        ValueError: for one that does not fit.
+    """
+    names = _signature(kind)[1]
+    return {
+        name: _checked(name, value, _adapter(kind, name)) if name in names else value for name, value in given.items()
     }
-    return signature, adapters
+
+
+@functools.cache
+def _signature(kind: Callable[..., Any]) -> tuple[inspect.Signature, tuple[str, ...]]:
+    """The signature of a class or function, and the arguments that have a name of their own."""
+    signature = inspect.signature(kind)
+    with contextlib.suppress(NameError):  # of a type that is imported for type checkers alone
+        signature = inspect.signature(kind, eval_str=True)
+    starred = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return signature, tuple(name for name, one in signature.parameters.items() if one.kind not in starred)
+
+
+@functools.cache
+def _adapter(kind: Callable[..., Any], name: str) -> TypeAdapter[Any]:
+    """What checks an argument of a class or function."""
+    annotation = _signature(kind)[0].parameters[name].annotation
+    known = annotation is not inspect.Parameter.empty and not isinstance(annotation, str)
+    return TypeAdapter(annotation if known else Any, config=_STRICT)
 
 
 def _checked(name: str, value: Any, adapter: TypeAdapter[Any]) -> Any:
-    """A value as its annotation has it: 15 is 15.0 where a float is asked for. Raises ValueError where it is not."""
+    """A value as its annotation has it. Raises ValueError where it is not."""
     try:
         return adapter.validate_python(value)
     except ValidationError as error:

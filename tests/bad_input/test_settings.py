@@ -325,7 +325,7 @@ CASES: list[Case] = [
 # What is known to be wrong only where the setting is used, and values that are cut.
 OTHERS: list[Case] = [
     ("train -P batch_size=100000", "batch_size: 100000 is more than the 1257 training images of digits"),
-    ("train -P optimizer=lion", "no optimizer 'lion'; choose from adam, adamw, sgd"),
+    ("train -P optimizer=lion", "no optimizer 'lion'; choose from adadelta, "),
     (
         "train -P optimizer=adamw(beta=3)",
         "optimizer: 'adamw(beta=3)': no setting of adamw 'beta' (did you mean 'betas'?)",

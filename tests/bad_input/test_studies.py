@@ -181,7 +181,10 @@ STUDIES: dict[str, tuple[str, str]] = {
     "base_dot": (base("{augment.rotate.degrees: 3}"), "2: augment: no call 'rotate'; choose from none"),
     "base_dot2": (base("{augment..: 3}"), "2: augment..: is not SETTING.CALL.ARGUMENT, such as"),
     "base_dot3": (base("{.: 3}"), "2: no setting ''; choose from augment, batch_size, drop_last,"),
-    "base_dot4": (base("{optimizer.sgd.nesterov: 3}"), "3: optimizer: 'sgd(nesterov=3)': _fused_sgd_() received an"),
+    "base_dot4": (
+        base("{optimizer.sgd.nesterov: 3}"),
+        "3: optimizer: 'sgd(nesterov=3)': nesterov=3 must be a valid boolean",
+    ),
     "base_dot5": (base("{optimizer.sgd.lr: 3}"), "3: optimizer: 'sgd(lr=3)': no setting of sgd 'lr'; choose from"),
     "vary_str": (stage("{name: a, vary: lr}"), "4: vary: must be a mapping"),
     "vary_list": (stage("{name: a, vary: [lr]}"), "4: vary: must be a mapping"),
