@@ -200,6 +200,9 @@ class _Clock:
     def training(self, **which: Any) -> Iterator[Batch]:
         yield from self._timed(self.ours.batches.training(**which), "augment")
 
+    def images_per_epoch(self, batch_size: int, *, drop_last: bool = True) -> int:
+        return self.ours.batches.images_per_epoch(batch_size, drop_last=drop_last)
+
     def evaluation(self, split: str) -> Iterator[Batch]:
         yield from self._timed(self.ours.batches.evaluation(split), "evaluate")
 

@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from quorum.errors import ConfigError, cut, shown, unknown
-from quorum.expressions import parse_call, with_argument
+from quorum.expressions import parse_call, parse_calls, with_argument
 
 Auto = Literal["auto"]
 AUTO: Auto = "auto"
@@ -112,19 +112,22 @@ class TrialConfig(Closed):
     )
     augment: str = Field("none", description="augmentation policy of the training images")
     optimizer: str = Field(
-        "sgd", description="optimizer: sgd, adam or adamw, or with settings: adamw(betas=(0.9, 0.99))"
+        "sgd", description="optimizer: one of torch.optim's, in lower case, or with settings: adamw(betas=(0.9, 0.99))"
     )
-    lr: float = Field(0.001, gt=0, description="learning rate of the first epoch")
-    momentum: float = Field(0.9, ge=0, lt=1, description="momentum of SGD")
+    lr: float = Field(0.001, gt=0, description="learning rate, which the schedule multiplies")
+    momentum: float = Field(0.9, ge=0, lt=1, description="momentum of sgd and rmsprop")
     weight_decay: float = Field(5e-5, ge=0, description="weight decay (L2, added to the gradient; adamw: decoupled)")
+    clip_norm: float = Field(0.0, ge=0, description="largest norm of a batch's gradient, to which it is scaled; 0: any")
     batch_size: int = Field(256, ge=1, description="images in a training batch")
     drop_last: bool = Field(True, description="leave out an epoch's last batch where it is not full")
     epochs: int = Field(30, ge=1, le=100_000, description="epochs to train")
     schedule: str = Field(
-        "step", description="schedule of the learning rate: step, constant, cosine or cosine(final=0.1)"
+        "step",
+        description="schedule of the learning rate: step, multistep(milestones=(10, 20)), constant, cosine, polynomial "
+        "or one_cycle; after a warm-up: warmup(epochs=5) | cosine; some also by batch: cosine(per_batch=True)",
     )
     step_size: int = Field(20, ge=0, description="epochs between drops of the schedule step; 0: never")
-    gamma: float = Field(0.1, gt=0, le=1, description="factor of each drop")
+    gamma: float = Field(0.1, gt=0, le=1, description="factor of each drop of step and multistep")
     loss: str = Field("cross_entropy", description="loss: cross_entropy or cross_entropy(label_smoothing=0.1)")
     average: str = Field(
         "none", description="average of the weights: none, ema, swa, or with settings: ema(decay=0.99), swa(start=0.5)"
@@ -157,10 +160,15 @@ class TrialConfig(Closed):
             raise ValueError("leaves nothing to train on; 2 and more, or 0 for the data set's own validation split")
         return folds
 
-    @field_validator("optimizer", "schedule", "loss", "average")
+    @field_validator("optimizer", "loss", "average")
     @classmethod
     def _is_one_call(cls, text: str, info: ValidationInfo) -> str:
         return str(parse_call(text, str(info.field_name)))
+
+    @field_validator("schedule")
+    @classmethod
+    def _is_calls(cls, text: str) -> str:
+        return " | ".join(map(str, parse_calls(text, "schedule")))
 
     def unresolved(self) -> list[str]:
         """Names of the settings that are still `auto`."""

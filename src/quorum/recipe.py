@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from quorum.averages import Averaging, averaging
 from quorum.config import TrialConfig, parse_phases
-from quorum.schedules import lr_factor
+from quorum.schedules import factors_follow, lr_factors
 
 
 @dataclass(frozen=True)
@@ -14,7 +14,8 @@ class Recipe:
     """Settings of one epoch.
 
     Attributes:
-        lr: learning rate; all that a schedule gives, so that it is the same path where it is the same rate.
+        lr: learning rate; all that a schedule gives, so that it is the same path where it is the same rate. Where it
+            differs from batch to batch, a text that is equal where all rates are.
         batch_size: images in a batch.
         augment: name of the augmentation policy.
         groups: names of the parameter groups that are trained.
@@ -23,7 +24,7 @@ class Recipe:
         averaging: how its weights enter the average; None where they do not, so that it is the same path until then.
     """
 
-    lr: float
+    lr: float | str
     batch_size: int
     augment: str
     groups: tuple[str, ...]
@@ -40,11 +41,27 @@ def recipe_of(config: TrialConfig, epoch: int) -> Recipe:
     phase = [phase for phase in parse_phases(config.phases) if phase.first_epoch <= epoch][-1]
     # Where all groups train there is no frozen beginning, and what is augmented differs in every epoch.
     activations = config.activations if phase.groups != ("all",) and config.augment == "none" else "computed"
+    [lr] = rates_of(config, epoch, 1)
+    follows = factors_follow(config, epoch)
     return Recipe(
-        lr=config.lr * lr_factor(config, epoch),
+        lr=f"{config.lr!r} in {follows}" if follows else lr,
         batch_size=config.batch_size,
         augment=config.augment,
         groups=phase.groups,
         averaging=averaging(config, epoch),
         activations=activations,
     )
+
+
+def rates_of(config: TrialConfig, epoch: int, batches: int) -> list[float]:
+    """The learning rate of each batch of an epoch.
+
+    Args:
+        config: the trial.
+        epoch: counted from 1.
+        batches: of the epoch.
+
+    Raises:
+        ConfigError: for a schedule or a setting of it that is unknown.
+    """
+    return [config.lr * factor for factor in lr_factors(config, epoch, batches)]

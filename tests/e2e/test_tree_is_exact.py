@@ -79,15 +79,17 @@ def check_exact(make: Make, configs: Sequence[TrialConfig], folder: Path) -> Non
     assert trained == len({node for config in configs for node in TrainingPath(config).nodes})
 
 
+WARMED_UP = ("warmup(epochs=1, per_batch=True) | step", "warmup(epochs=1, per_batch=True) | cosine(per_batch=True)")
 configurations = st.builds(
     CONFIG.replace,
     lr=st.sampled_from([0.05, 0.01]),
-    epochs=st.integers(1, 4),
+    epochs=st.integers(2, 4),
     step_size=st.integers(0, 2),
     batch_size=st.sampled_from([8, 16]),
     phases=st.sampled_from(["all", "1:classifier,2:all", "1:all,3:classifier"]),
-    optimizer=st.sampled_from(["sgd", "adam", "adamw(amsgrad=True)"]),
-    schedule=st.sampled_from(["step", "constant", "cosine"]),
+    optimizer=st.sampled_from(["sgd", "adam", "adamw(amsgrad=True)", "rprop", "asgd(t0=3)"]),
+    clip_norm=st.sampled_from([0.0, 0.5]),
+    schedule=st.sampled_from(["step", "constant", "cosine", "one_cycle", *WARMED_UP]),
     average=st.sampled_from(["none", "ema(decay=0.9)", "swa(start=0.5)", "swa(start=0.25)"]),
     seed=st.integers(0, 1),
 )

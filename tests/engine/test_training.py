@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,9 @@ class MadeUpBatches:
 
     def order(self, *, seed: int, epoch: int, batch_size: int, drop_last: bool = True) -> torch.Tensor:
         return torch.randperm(40, generator=generator(seed, epoch, "order"))
+
+    def images_per_epoch(self, batch_size: int, *, drop_last: bool = True) -> int:
+        return 40
 
     def evaluation(self, split: str) -> Iterator[Batch]:
         yield self.images[40:], self.labels[40:]
@@ -110,6 +114,7 @@ def same_weights(one: Training, other: Training) -> bool:
     [
         {},
         {"optimizer": "adamw(amsgrad=True)", "schedule": "cosine"},
+        {"optimizer": "asgd(t0=3)", "schedule": "warmup(epochs=2, per_batch=True) | one_cycle", "clip_norm": 0.5},
         {"phases": "1:classifier,3:all"},
         {"average": "ema(decay=0.9)"},
         {"average": "swa(start=0.4)"},
@@ -271,6 +276,55 @@ def test_the_learning_rate_follows_the_schedule() -> None:
     run(trained)
     assert [r.values["lr"] for r in trained.history.records] == [recipe_of(trained.config, e).lr for e in (1, 2, 3)]
     assert trained.optimizer.param_groups[0]["lr"] == trained.history.last.values["lr"] < 0.02
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_rates_by_batch_and_clipping_are_those_of_a_plain_loop(optimizer: str) -> None:
+    """A warm-up stepped once a batch, then a cosine stepped once an epoch, with gradients scaled to a norm."""
+    schedule = "warmup(epochs=2, start=0.01, per_batch=True) | cosine"
+    config = CONFIG.replace(schedule=schedule, clip_norm=0.3, optimizer=optimizer, drop_last=False, batch_size=9)
+    ours, plain = training(config), training(config)
+    run(ours)
+    kind = {
+        "sgd": lambda group: torch.optim.SGD(group, config.lr, momentum=0.9, weight_decay=5e-5, fused=True),
+        "adam": lambda group: torch.optim.Adam(group, config.lr, weight_decay=5e-5, fused=True),
+    }[optimizer]
+    own = kind(plain.model.parameters())
+    warm_up = torch.optim.lr_scheduler.LinearLR(own, 0.01, total_iters=2 * 5)
+    clipped, first = 0, []
+    for epoch in range(1, 6):
+        plain.model.train()
+        for number, (images, labels) in enumerate(
+            plain.batches.training(seed=0, epoch=epoch, batch_size=9, augment="none", drop_last=False)
+        ):
+            if epoch > 2:
+                own.param_groups[0]["lr"] = 0.02 * (1 + math.cos(math.pi * (epoch - 3) / 3)) / 2
+            first += [own.param_groups[0]["lr"]] * (number == 0)
+            own.zero_grad()
+            nn.functional.cross_entropy(plain.model(images), labels).backward()
+            norm = nn.utils.clip_grad_norm_(plain.model.parameters(), 0.3)
+            clipped += int(norm > 0.3)
+            own.step()
+            if epoch <= 2:
+                warm_up.step()
+    assert clipped
+    for name, parameter in ours.model.named_parameters():
+        torch.testing.assert_close(parameter, plain.model.get_parameter(name), msg=name)
+    assert [record.values["lr"] for record in ours.history.records] == pytest.approx(first)
+
+
+def test_the_norm_is_of_what_is_trained() -> None:
+    """What a frozen parameter has left of a gradient does not count."""
+    config = CONFIG.replace(
+        phases="classifier", clip_norm=1e-3, momentum=0.0, weight_decay=0.0, epochs=1, batch_size=40
+    )
+    trained = training(config)
+    for parameter in trained.model.parameters():
+        parameter.grad = torch.full_like(parameter, 1e6)
+    before = {name: p.detach().clone() for name, p in trained.model.named_parameters()}
+    run(trained)
+    moved = [p.detach() - before[name] for name, p in trained.model.named_parameters()]
+    assert torch.cat([step.flatten() for step in moved]).norm() == pytest.approx(config.lr * 1e-3, rel=1e-3)
 
 
 def test_a_loss_that_is_not_finite_ends_the_training_with_the_epoch(tmp_path: Path) -> None:

@@ -24,6 +24,9 @@ class BatchSource(Protocol):
     ) -> Iterator[Batch]:
         """The training batches of an epoch."""
 
+    def images_per_epoch(self, batch_size: int, *, drop_last: bool = True) -> int:
+        """Images that an epoch trains on."""
+
     def evaluation(self, split: str) -> Iterator[Batch]:
         """The batches of a split, in order."""
 

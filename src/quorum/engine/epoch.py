@@ -58,7 +58,9 @@ def train_epoch(
     loss: Loss,
     precision: str,
     on_batch: Callable[[int], None] = ignore,
+    *,
     still: Iterable[nn.Module] = (),
+    clip_norm: float = 0.0,
 ) -> Pass:
     """Train on each batch once. Figures are summed on the device and read at the end, so no batch waits for them.
 
@@ -70,10 +72,12 @@ def train_epoch(
         precision: `float32` or `bf16`.
         on_batch: called with the number of images after each batch.
         still: layers that stay in evaluation mode.
+        clip_norm: norm of the gradient of all that is trained, L2, to which a larger one is scaled; 0 for none.
     """
     model.train()
     for layer in still:
         layer.eval()
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     device = next(model.parameters()).device
     loss_sum = torch.zeros((), device=device)
     correct = torch.zeros((), dtype=torch.int64, device=device)
@@ -84,6 +88,8 @@ def train_epoch(
         mean = loss(logits.float(), labels)
         optimizer.zero_grad(set_to_none=True)
         mean.backward()
+        if clip_norm:
+            nn.utils.clip_grad_norm_(trained, clip_norm)
         optimizer.step()
         loss_sum += mean.detach() * len(labels)
         correct += (logits.detach().argmax(dim=1) == labels).sum()

@@ -13,7 +13,7 @@ from quorum.choices import arguments, choose, refused
 from quorum.config import TrialConfig
 from quorum.errors import ConfigError
 from quorum.expressions import parse_call
-from quorum.recipe import recipe_of
+from quorum.recipe import rates_of
 from quorum.registry import Registry
 
 Parameters = Iterable[nn.Parameter]
@@ -54,8 +54,8 @@ def make_optimizer(config: TrialConfig, parameters: Parameters) -> torch.optim.O
         ConfigError: for an optimizer or a setting of it that is unknown.
     """
     make = _chosen(config)
-    # Trainings that share their first epochs may differ in `lr`, but not in the learning rate of the first epoch.
-    filled = {"lr": recipe_of(config, 1).lr, "momentum": config.momentum, "weight_decay": config.weight_decay}
+    # Trainings that share their first epochs may differ in `lr`, but not in the learning rates of the first epoch.
+    filled = {"lr": rates_of(config, 1, 1)[0], "momentum": config.momentum, "weight_decay": config.weight_decay}
     taken = arguments(make)
     return make(parameters, **{name: value for name, value in filled.items() if name in taken})
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -16,7 +16,7 @@ from quorum.config import TrialConfig
 from quorum.engine.activations import ActivationStore
 from quorum.engine.averaging import WeightAverage
 from quorum.engine.cut_batches import BatchSource, CutBatches
-from quorum.engine.epoch import Batch, Evaluation, evaluate, ignore, train_epoch
+from quorum.engine.epoch import Batch, Evaluation, Pass, evaluate, ignore, train_epoch
 from quorum.engine.frozen import frozen_beginning, frozen_norms
 from quorum.engine.history import EpochRecord, History
 from quorum.engine.losses import check_loss, make_loss
@@ -25,7 +25,7 @@ from quorum.engine.state import TrainingState, Weights, copy_weights, load_state
 from quorum.errors import DivergedError, ModelError, unknown
 from quorum.metric_names import EPOCH_SECONDS, IMAGES_PER_SECOND, LR, VAL_NETWORK, split_metric
 from quorum.randomness import seed_everything
-from quorum.recipe import Recipe, recipe_of
+from quorum.recipe import Recipe, rates_of, recipe_of
 from quorum.schedules import check_schedule
 from quorum.shared_folder import SharedFolder
 
@@ -102,11 +102,12 @@ def train_only(groups: Groups, names: Collection[str]) -> None:
             parameter.grad = None
 
 
-def apply_recipe(recipe: Recipe, groups: Groups, optimizer: torch.optim.Optimizer) -> None:
-    """Set the learning rate and what is trained."""
-    train_only(groups, recipe.groups)
-    for group in optimizer.param_groups:
-        group["lr"] = recipe.lr
+def at_rates(batches: Iterable[Batch], rates: Iterable[float], optimizer: torch.optim.Optimizer) -> Iterator[Batch]:
+    """Batches, each after its learning rate has been set."""
+    for batch, rate in zip(batches, rates, strict=True):
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        yield batch
 
 
 @dataclass
@@ -187,31 +188,20 @@ class Training:
         config, recipe = self.config, recipe_of(self.config, epoch)
         started = time.perf_counter()
         self._begin(recipe)
-        network, source = self.model, self.batches
-        if self._cut is not None and recipe.activations == "stored":
-            network, source = self._cut.network.rest, self._cut
-        seed_everything(config.seed, epoch, "dropout")
-        how = recipe.averaging
-        if how is not None and self.average is None:
-            self.average = WeightAverage(self.model)
-        with self._adding_steps(how):
-            batches = self._training_batches(source, epoch, recipe)
-            trained = train_epoch(network, batches, self.optimizer, self.loss, config.precision, on_batch, self._still)
+        rates = self._rates(epoch, recipe)
+        trained = self._train(epoch, recipe, rates, on_batch)
         trained_seconds = time.perf_counter() - started
         if not math.isfinite(trained.loss):
-            raise DivergedError(f"the training loss is {trained.loss} in epoch {epoch} (lr {recipe.lr:g})")
-        if self.average is not None and how is not None and how.every == "epoch":
-            seed_everything(config.seed, epoch, "batch-norm")
-            self.average.add_epoch(how.decay, self._training_batches(self.batches, epoch, recipe), config.precision)
+            raise DivergedError(f"the training loss is {trained.loss} in epoch {epoch} (lr {rates[0]:g})")
         validated = self.evaluate("val").metrics(self.loss)
         if not math.isfinite(validated["loss"]):
-            raise DivergedError(f"the validation loss is {validated['loss']} in epoch {epoch} (lr {recipe.lr:g})")
+            raise DivergedError(f"the validation loss is {validated['loss']} in epoch {epoch} (lr {rates[0]:g})")
         measured = {"train": {"loss": trained.loss, "accuracy": trained.accuracy}, "val": validated}
         if self.average is not None:
             measured[VAL_NETWORK] = self.evaluate("val", self.model).metrics(self.loss)
         values = {split_metric(split, name): value for split in measured for name, value in measured[split].items()}
         values |= {
-            LR: recipe.lr,
+            LR: rates[0],
             EPOCH_SECONDS: time.perf_counter() - started,
             IMAGES_PER_SECOND: trained.images / trained_seconds,
         }
@@ -221,9 +211,38 @@ class Training:
             self.best_weights = copy_weights(self.network.state_dict())
         return record
 
+    def _rates(self, epoch: int, recipe: Recipe) -> list[float]:
+        """The learning rate of each batch of an epoch."""
+        images = self.batches.images_per_epoch(recipe.batch_size, drop_last=self.config.drop_last)
+        return rates_of(self.config, epoch, math.ceil(images / recipe.batch_size))
+
+    def _train(self, epoch: int, recipe: Recipe, rates: list[float], on_batch: Callable[[int], None]) -> Pass:
+        config, how = self.config, recipe.averaging
+        network, source = self.model, self.batches
+        if self._cut is not None and recipe.activations == "stored":
+            network, source = self._cut.network.rest, self._cut
+        if how is not None and self.average is None:
+            self.average = WeightAverage(self.model)
+        seed_everything(config.seed, epoch, "dropout")
+        with self._adding_steps(how):
+            trained = train_epoch(
+                network,
+                at_rates(self._training_batches(source, epoch, recipe), rates, self.optimizer),
+                self.optimizer,
+                self.loss,
+                config.precision,
+                on_batch,
+                still=self._still,
+                clip_norm=config.clip_norm,
+            )
+        if self.average is not None and how is not None and how.every == "epoch":
+            seed_everything(config.seed, epoch, "batch-norm")
+            self.average.add_epoch(how.decay, self._training_batches(self.batches, epoch, recipe), config.precision)
+        return trained
+
     def _begin(self, recipe: Recipe) -> None:
         """Make ready for an epoch: where other groups train than before, another beginning of the network is frozen."""
-        apply_recipe(recipe, self.groups, self.optimizer)
+        train_only(self.groups, recipe.groups)
         if recipe.groups != self._training_groups:
             config, self._training_groups = self.config, recipe.groups
             self._still = frozen_norms(self.model) if config.frozen_norm == "fixed" else []
