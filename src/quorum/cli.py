@@ -28,13 +28,13 @@ from quorum.api.options import WORK_DIR
 from quorum.commands import arguments
 from quorum.commands.wiring import COMMANDS, Command
 from quorum.config import Closed, TrialConfig, describe
-from quorum.errors import ConfigError, QuorumError, cut, masked, printable, shown
+from quorum.errors import ConfigError, OutOfTimeError, QuorumError, cut, masked, printable, shown
 from quorum.plugins import load_plugins
 
 if TYPE_CHECKING:
     from quorum.tracking.store import TrackingStore
 
-USER_ERROR, INTERNAL_ERROR, INTERRUPTED, PIPE_CLOSED, TERMINATED = 2, 70, 130, 141, 143
+USER_ERROR, INTERNAL_ERROR, OUT_OF_TIME, INTERRUPTED, PIPE_CLOSED, TERMINATED = 2, 70, 75, 130, 141, 143
 # What the file system refuses is for the user to mend. A missing file is not: commands look before they read.
 REFUSED = {
     getattr(errno, name)
@@ -52,8 +52,9 @@ def main(words: Sequence[str] | None = None, commands: Mapping[str, Command] = C
         commands: that there are, by name.
 
     Returns:
-        Exit status: 0; 2 for a mistake of the user's; 70 for one of this program's; 130 or 143 when interrupted or
-        terminated; 141 when nobody reads the answer. All but the first and last say why on one line of standard error.
+        Exit status: 0; 2 for a mistake of the user's; 70 for one of this program's; 75 when `max_hours` are over before
+        all is done; 130 or 143 when interrupted or terminated; 141 when nobody reads the answer. All but the first and
+        last say why on one line of standard error.
     """
     signal.signal(signal.SIGTERM, _terminate)
     # A child that sees this variable would reopen the run and mark it finished: take it out, adopt the run once.
@@ -63,6 +64,8 @@ def main(words: Sequence[str] | None = None, commands: Mapping[str, Command] = C
         answer = call.answer(sys.argv[1:] if words is None else words, commands)
     except KeyboardInterrupt as error:
         status, reason = (TERMINATED, "terminated") if isinstance(error, _Terminated) else (INTERRUPTED, "interrupted")
+    except OutOfTimeError as error:
+        status, reason = OUT_OF_TIME, str(error)
     except Exception as error:  # noqa: BLE001 - whatever it is, a person gets one line
         status, reason = call.explain(error)
         call.fail(reason)

@@ -121,6 +121,9 @@ class TrialConfig(Closed):
     batch_size: int = Field(256, ge=1, description="images in a training batch")
     drop_last: bool = Field(True, description="leave out an epoch's last batch where it is not full")
     epochs: int = Field(30, ge=1, le=100_000, description="epochs to train")
+    patience: int = Field(
+        0, ge=0, description="epochs without a better validation accuracy after which training ends early; 0: never"
+    )
     schedule: str = Field(
         "step",
         description="schedule of the learning rate: step, multistep(milestones=(10, 20)), constant, cosine, polynomial "

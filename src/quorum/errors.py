@@ -47,6 +47,10 @@ class TrainingError(QuorumError):
     """A training that failed. It ends the run of its seed, not the sweep."""
 
 
+class OutOfTimeError(QuorumError):
+    """Work that has stopped, in order, since `max_hours` are over. The same command goes on with it."""
+
+
 class DivergedError(TrainingError):
     """A training whose loss is no longer finite."""
 

@@ -1,16 +1,16 @@
 """Names of metrics, as history, runs and reports have them. Each is written here once.
 
-By epoch: SPLIT/METRIC for train and val, and LR, EPOCH_SECONDS and IMAGES_PER_SECOND. Where weights are averaged, val
-is of the average, and val_network of the network itself. Of a finished training: best/epoch, best/val_METRIC and
-test/METRIC of the best epoch's weights, last/val_METRIC and last/test_METRIC of the last epoch's, and
-last/val_network_METRIC where weights are averaged. Of a trial: each of those over its seeds, as `trial_metric` names
-it, followed by MEAN or STD; and TRIAL_N, the number of seeds, which is the same for all.
+By epoch: SPLIT/METRIC for train and val, and LR (of the first batch), EPOCH_SECONDS and IMAGES_PER_SECOND. Where weights
+are averaged, val is of the average, and val_network of the network itself. Of a finished training: best/epoch,
+best/val_METRIC and test/METRIC of the best epoch's weights, last/epoch, last/val_METRIC and last/test_METRIC of the last
+epoch's, and last/val_network_METRIC where weights are averaged. Of a trial: each of those over its seeds but the epochs,
+as `trial_metric` names it, followed by MEAN or STD; and TRIAL_N, the number of seeds, which is the same for all.
 """
 
 TRAIN_LOSS, TRAIN_ACCURACY, VAL_LOSS, VAL_ACCURACY = "train/loss", "train/accuracy", "val/loss", "val/accuracy"
 LR, EPOCH_SECONDS, IMAGES_PER_SECOND = "lr", "epoch_seconds", "images_per_second"
 
-BEST_EPOCH = "best/epoch"
+BEST_EPOCH, LAST_EPOCH = "best/epoch", "last/epoch"
 BEST, LAST, TEST, LAST_TEST = "best/val_", "last/val_", "test/", "last/test_"  # followed by the metric
 LAST_NETWORK = f"{LAST}network_"
 BEST_VAL_ACCURACY, BEST_VAL_LOSS, LAST_VAL_ACCURACY = f"{BEST}accuracy", f"{BEST}loss", f"{LAST}accuracy"

@@ -136,6 +136,12 @@ class TrainOptions(TrainingOptions):
         "numerics class",
     )
 
+    max_hours: float | None = Field(
+        None,
+        gt=0,
+        description="hours after which it stops when its epoch is done, with exit status 75; the same command goes on",
+    )
+
 
 class StudyOptions(Options):
     """Which studies, over which seeds."""
@@ -168,6 +174,12 @@ class SweepOptions(StudyOptions, JobOptions):
         None,
         description="URL of a database for Optuna's studies; by default the tracking store's PostgreSQL, or optuna.db "
         "beside its SQLite file, or in work_dir",
+    )
+    max_hours: float | None = Field(
+        None,
+        gt=0,
+        description="hours after which trainings stop when their epochs are done, with exit status 75; the same command "
+        "goes on",
     )
     keep: int = Field(3, ge=1, description="trials of the sweep whose best seed's weights are kept")
     reuse: Reuse = Field(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import math
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -120,6 +122,11 @@ def preparer_of(
     room = options.activation_gb * GIGABYTE
     activations = ActivationStore(folders.activations(), room) if room else None
     return Preparer(data, machine, store, folders if elsewhere or folders.storage else None, activations)
+
+
+def end_of(max_hours: float | None) -> float:
+    """When so many hours are over, in seconds since 1970; never for None."""
+    return math.inf if max_hours is None else time.time() + 3600 * max_hours
 
 
 def folders_of(options: TrainingOptions) -> WorkFolders:

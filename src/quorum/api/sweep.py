@@ -12,7 +12,7 @@ import pandas as pd
 from quorum import metric_names
 from quorum.api.engines import engine_of, placed
 from quorum.api.options import SweepOptions
-from quorum.api.session import divide, documented, folders_of, preparer_of, tracking
+from quorum.api.session import divide, documented, end_of, folders_of, preparer_of, tracking
 from quorum.api.train import TrainedRun
 from quorum.config import TrialConfig
 from quorum.console import say
@@ -145,6 +145,7 @@ def sweep(study: str | Path | None = None, **settings: Any) -> SweepRun:
         study: its file, or its name in `sweeps/DATASET/`; by default the name of the model.
 
     Raises:
+        OutOfTimeError: where `max_hours` are over before it is finished.
         QuorumError: for a study or setting that is wrong, or data or weights that are missing.
     """
     given = settings if study is None else {"study": str(study), **settings}
@@ -167,13 +168,16 @@ def run_study_file(
         store: the tracking store.
         make_executor: makes what does the trainings; by default the engine that the options name.
     """
+    until = end_of(options.max_hours)
     if "seed" in overrides:
         raise ConfigError("seed: a sweep runs over several seeds; give seeds=", setting="seed")
     source = find_study(options.sweeps_dir, options.study, overrides)
     given = {key: value for key, value in overrides.items() if key != "dataset"}
     first = _check(source, given)
     _tell_missing_folds(first.folds, options.seeds)
-    settings = SweepSettings(options.seeds, options.keep, options.reuse, options.state_gb, options.optuna_storage)
+    settings = SweepSettings(
+        options.seeds, options.keep, options.reuse, options.state_gb, options.optuna_storage, until
+    )
     options = placed(options)
     folders = folders_of(options)
     with engine_of(options) as engine:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from quorum.api.load import Predictor, load_model
 from quorum.api.options import TrainOptions
-from quorum.api.session import device_of, divide, documented, folders_of, preparer_of, tracking
+from quorum.api.session import device_of, divide, documented, end_of, folders_of, preparer_of, tracking
 from quorum.config import TrialConfig, parse_config
 from quorum.engine.device import Machine
 from quorum.study.results import SeedResult
@@ -72,6 +72,7 @@ def train(**settings: Any) -> TrainedRun:
     """Train one configuration with one seed, go on where it was interrupted, or return the run that holds the result.
 
     Raises:
+        OutOfTimeError: where `max_hours` are over before it is finished.
         QuorumError: for a setting that is wrong, data or weights that are missing, or a training that diverged.
     """
     options, trial = divide(TrainOptions, settings, trial=True)
@@ -90,7 +91,8 @@ def run_training(
         store: the tracking store.
         work: does the training, see `quorum.training.job.train`.
     """
+    until = end_of(options.max_hours)
     config = parse_config(TrialConfig, trial, "the settings")
     folders = folders_of(options)
     preparer = preparer_of(options, config, store, folders, Machine.here(device_of(options)))
-    return TrainedRun.of(store, train_one(config, preparer, folders, reuse=options.reuse, work=work))
+    return TrainedRun.of(store, train_one(config, preparer, folders, reuse=options.reuse, work=work, until=until))

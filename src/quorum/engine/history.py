@@ -45,6 +45,11 @@ class History:
         """The last epoch."""
         return self.records[-1]
 
+    @property
+    def epochs_since_best(self) -> int:
+        """Epochs in a row, the last ones, in which the validation accuracy has not become better."""
+        return self.last.epoch - self.best.epoch if self.records else 0
+
     def rows(self) -> list[dict[str, Any]]:
         """One dictionary per epoch: `epoch`, and its metrics by the names that are tracked."""
         return [{"epoch": record.epoch, **record.values} for record in self.records]

@@ -40,12 +40,15 @@ class Progress:
     Attributes:
         records: the epoch just trained or, first, those that were restored with a state.
         restored: which of the two.
-        kept: whether the state after the epoch was kept for others to begin from.
+        kept: the epoch under which the state was kept for others to begin from; 0 where it was not. It is the one just
+            trained, or a later one that training has ended before, see `Training.kept_as`.
+        paused: whether the training stops here though it is not finished, since its time is up. Its state is written.
     """
 
     records: tuple[EpochRecord, ...]
     restored: bool = False
-    kept: bool = False
+    kept: int = 0
+    paused: bool = False
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,8 @@ class States:
     Attributes:
         own: its state while it is not finished; what is there already is gone on from.
         start: a state of another training that shares its first epochs, to begin from if `own` is not further.
-        keep: where to keep the state after some epochs, for others to begin from.
+        keep: where to keep the state after some epochs, for others to begin from. The state after an epoch is that of
+            the last one trained, where `patience` has ended the training before.
     """
 
     own: SharedFolder | None = None
@@ -140,12 +144,15 @@ class Training:
         self._still: list[nn.Module] = []
         self._cut: CutBatches | None = None
 
-    def run(self, states: States = States(), on_batch: Callable[[int], None] = ignore) -> Iterator[Progress]:
+    def run(
+        self, states: States = States(), on_batch: Callable[[int], None] = ignore, until: float = math.inf
+    ) -> Iterator[Progress]:
         """Train the epochs that are left, one a step. Then the network has the last epoch's weights.
 
         Args:
             states: where states are.
             on_batch: called with the number of images after each batch.
+            until: when to stop after the epoch that is trained, in seconds since 1970.
 
         Raises:
             DivergedError: when the training or validation loss is not finite.
@@ -154,15 +161,40 @@ class Training:
             self.restore(state)
             yield Progress(tuple(self.history.records), restored=True)
         saver = _Saver(states.own)
-        for epoch in range(len(self.history.records) + 1, self.config.epochs + 1):
-            record = self.run_epoch(epoch, on_batch)
-            kept = epoch in states.keep
+        paused = False
+        while not (self.finished or paused):
+            record = self.run_epoch(len(self.history.records) + 1, on_batch)
+            kept = self.kept_as(states.keep)
+            paused = not self.finished and time.time() >= until
             if kept:
-                with states.keep[epoch].writing() as folder:
+                with states.keep[kept].writing() as folder:
                     save_state(self.state(), folder)
             else:
-                saver.maybe_save(self.state)
-            yield Progress((record,), kept=kept)
+                saver.save(self.state, at_once=paused)
+            yield Progress((record,), kept=kept, paused=paused)
+
+    @property
+    def stopped_early(self) -> bool:
+        """Whether `patience` has ended it before its last epoch. That follows from the history, so it is the same after
+        an interruption, and for every training with the same beginning."""
+        patience, trained = self.config.patience, len(self.history.records)
+        return trained < self.config.epochs and 0 < patience <= self.history.epochs_since_best
+
+    @property
+    def finished(self) -> bool:
+        """Whether no epoch is left to train."""
+        return len(self.history.records) >= self.config.epochs or self.stopped_early
+
+    def kept_as(self, wanted: Collection[int]) -> int:
+        """The epoch, of those after which a state is wanted, whose state this is; 0 for none.
+
+        All trainings that pass a later epoch have stopped where this one has, so its state is theirs. That of the next
+        such epoch serves those after it as well.
+        """
+        last = self.history.last.epoch
+        if self.stopped_early:
+            return min((epoch for epoch in wanted if epoch >= last), default=0)
+        return last if last in wanted else 0
 
     @property
     def network(self) -> nn.Module:
@@ -289,9 +321,9 @@ class _Saver:
         self.cost = FIRST_COST
         self.saved = time.perf_counter()
 
-    def maybe_save(self, state: Callable[[], TrainingState]) -> None:
+    def save(self, state: Callable[[], TrainingState], *, at_once: bool) -> None:
         started = time.perf_counter()
-        if self.folder is None or started - self.saved < self.cost / SAVING_SHARE:
+        if self.folder is None or (not at_once and started - self.saved < self.cost / SAVING_SHARE):
             return
         with self.folder.writing() as folder:
             save_state(state(), folder)

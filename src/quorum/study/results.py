@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from quorum.config import TrialConfig
 from quorum.inference import not_told_from_best
-from quorum.metric_names import BEST_EPOCH, BEST_VAL_ACCURACY, BEST_VAL_LOSS, TEST_ACCURACY
+from quorum.metric_names import BEST_EPOCH, BEST_VAL_ACCURACY, BEST_VAL_LOSS, LAST_EPOCH, TEST_ACCURACY
 from quorum.study.model import Stage
 from quorum.study.values import Settings
 from quorum.summary import Summary, best_of, summarize
@@ -55,6 +55,11 @@ class SeedResult:
     def best_epoch(self) -> int | None:
         """The epoch with the best validation accuracy, counted from 1; None where it failed."""
         return None if (epoch := self.metrics.get(BEST_EPOCH)) is None else int(epoch)
+
+    @property
+    def last_epoch(self) -> int | None:
+        """The last epoch that was trained, where early stopping may have ended it; None where it failed."""
+        return None if (epoch := self.metrics.get(LAST_EPOCH)) is None else int(epoch)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ class Cost:
     """Epochs of all finished trainings of a sweep.
 
     Attributes:
-        written: as if every training had been done by itself.
+        written: as if every training had been done by itself, as far as early stopping let it.
         trained: that this sweep has trained.
         shared: that a training took over from another one of this sweep, whose beginning is the same.
         reused: of trainings that are linked, since they had been done before.
@@ -31,7 +31,7 @@ class Cost:
     def of(cls, results: Sequence[StageResult], peak_bytes: int) -> Self:
         """Add up the finished trainings of stages."""
         done = [
-            (trial.request.config.epochs, seed)
+            (seed.last_epoch or trial.request.config.epochs, seed)
             for result in results
             for trial in result.trials
             for seed in trial.seeds

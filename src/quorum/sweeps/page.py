@@ -64,11 +64,19 @@ def _row(result: StageResult, trial: TrialResult, near_best: bool) -> dict[str, 
     notes = [
         place,
         "collapse" if collapsed(best, final) else "",
+        _stopped(trial),
         *(f"computed on {name}" for name in elsewhere),
         reasons,
     ]
     row["note"] = "; ".join(note for note in notes if note)
     return row
+
+
+def _stopped(trial: TrialResult) -> str:
+    """After which epochs early stopping has ended a trial's trainings, of those that it has."""
+    ends = {seed.last_epoch for seed in trial.seeds if seed.last_epoch is not None}
+    early = sorted(ends - {trial.request.config.epochs})
+    return f"stopped after epoch {', '.join(map(str, early))}" if early else ""
 
 
 def sweep_page(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -52,6 +53,7 @@ class SweepSettings:
         reuse: whether stored trainings are linked instead of repeated, and which.
         state_gb: gigabytes of disk for states that trainings share, at most.
         optuna_storage: URL of the database for Optuna's studies; None: see `optuna_storage.storage_url`.
+        until: when trainings stop after their epoch and none is begun any more, in seconds since 1970.
     """
 
     seeds: tuple[int, ...] = (0, 1, 2)
@@ -59,6 +61,7 @@ class SweepSettings:
     reuse: Reuse = True
     state_gb: float = 20.0
     optuna_storage: str | None = None
+    until: float = math.inf
 
 
 @dataclass(frozen=True)
@@ -99,6 +102,7 @@ def run_sweep(
         make_executor: makes what does the trainings, once it is known that the study can be run.
 
     Raises:
+        OutOfTimeError: where it has stopped since its time was up.
         QuorumError: for a study that cannot be run, or that another process works on.
     """
     first = source.study.first_config(overrides)
@@ -151,7 +155,7 @@ def make_runner(
     checkpoints = Checkpoints(folders.checkpoints(log.run_id), settings.state_gb * GIGABYTE)
     weights = KeptWeights(preparer, folders, log.store, log.run_id, settings.keep)
     runs = SweepRuns(log, settings.seeds, settings.reuse, kind)
-    return TrialRunner(preparer, runs, folders, checkpoints, weights, executor)
+    return TrialRunner(preparer, runs, folders, checkpoints, weights, executor, settings.until)
 
 
 def _as_run(study: Study, planned: Sequence[PlannedTrial], overrides: Mapping[str, Any]) -> Study:

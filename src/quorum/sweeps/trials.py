@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
 from quorum.config import TrialConfig
 from quorum.engine.training import Progress, States
-from quorum.errors import QuorumError
+from quorum.errors import OutOfTimeError, QuorumError
 from quorum.study.prefix import TrainingPath
 from quorum.study.results import SeedResult, TrialRequest, TrialResult
 from quorum.sweeps.checkpoints import Checkpoints
@@ -58,6 +60,8 @@ class TrialRunner:
         checkpoints: the states that are kept for trainings to begin from.
         weights: the weights that are kept.
         executor: does the trainings.
+        until: when no training is begun any more and each stops after its epoch, in seconds since 1970. The first is
+            begun whatever the time, so that a command that is repeated comes to its end.
     """
 
     preparer: Preparer
@@ -66,6 +70,8 @@ class TrialRunner:
     checkpoints: Checkpoints
     weights: KeptWeights
     executor: Executor[Job, Progress | Trained]
+    until: float = math.inf
+    _begun: bool = False  # whether any training was
     _schedule: Schedule[Trials] = field(init=False)
     _trials: Trials = field(default_factory=list)  # that are not finished
     _open: dict[str, OpenTraining] = field(default_factory=dict)  # by run id
@@ -85,6 +91,9 @@ class TrialRunner:
 
         Yields:
             Their results, each when it is known.
+
+        Raises:
+            OutOfTimeError: where the time is up before all of them are.
         """
         for request in requests:
             trial = OpenTrial(request, self.preparer.prepare(request.config))
@@ -100,6 +109,9 @@ class TrialRunner:
         for job, event in self.executor.run(next_job, self._on_batch):
             self._on_event(job, event)
             yield from self._finish_complete()
+        if self._trials:
+            left = len(self._open) + len(self._schedule.waiting)
+            raise OutOfTimeError(f"max_hours are over, {left} trainings are left; the same command goes on from here")
 
     def __enter__(self) -> Self:
         return self
@@ -140,9 +152,12 @@ class TrialRunner:
 
     def _next_job(self, on_begin: OnBegin) -> Job | None:
         """Begin the next training that need not wait for another."""
+        if self._begun and time.time() >= self.until:
+            return None
         running = self._schedule.start()
         if running is None:
             return None
+        self._begun = True
         trial, seed = running.task[0], running.path.config.seed
         prepared = trial.prepared.with_seed(seed)
         name = f"seed {seed}, {title(trial.request)}"
@@ -151,7 +166,7 @@ class TrialRunner:
         origin = self.checkpoints.origin(running.path.nodes[running.start - 1]) if running.start else None
         log = self.runs.begin_seed(trial, prepared, name, running.start, origin)
         log_beginning(log, prepared)
-        job = make_job(name, prepared, log.run_id, self._states(running, log.run_id), self.folders)
+        job = make_job(name, prepared, log.run_id, self._states(running, log.run_id), self.folders, self.until)
         self._open[log.run_id] = OpenTraining(running, log, TrainingProgress(job, log))
         return job
 
@@ -173,15 +188,18 @@ class TrialRunner:
             opened.restored |= event.restored
             opened.running.epoch = event.records[-1].epoch
             if event.kept:
-                self.checkpoints.written(opened.running.node, job.run_id)
+                self.checkpoints.written(opened.running.path.nodes[event.kept - 1], job.run_id)
         elif isinstance(event, Trained):
             # Epochs that were restored may be those of a machine of another class, where a sweep has several.
             numerics = job.prepared.numerics if opened.restored else event.numerics
             trained = dataclasses.replace(event, numerics=numerics)
+            shared = min(opened.shared_epochs, trained.last_epoch)
+            if shared < opened.shared_epochs:  # the one that it began from had stopped early
+                opened.log.set(shared_epochs=shared)
             log_end(opened.log, job, trained)
             close_run(opened.log, None)
             self.folders.state(job.run_id).discard()
-            self._on_end(opened, trained_result(job, trained, opened.shared_epochs))
+            self._on_end(opened, trained_result(job, trained, shared))
         else:
             self.folders.state(job.run_id).discard()
             close_as_failed(opened.log, event.reason, diverged=event.diverged)

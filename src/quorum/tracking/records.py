@@ -161,12 +161,14 @@ class TrainingRecord(TrialRecord):
         fingerprint: of its configuration, seed included.
         seed: its seed.
         diverged: why its loss was no longer finite, or "". Such a training is not repeated.
+        stopped: where and why it ended before its last epoch, or "".
         shared_epochs, shared_with: epochs at its beginning that another run has trained, and that run.
     """
 
     fingerprint: str = _text(schema.FINGERPRINT)
     seed: int = _number(schema.SEED)
     diverged: str = _text(schema.DIVERGED)
+    stopped: str = _text(schema.STOPPED)
     shared_epochs: int = _number(schema.SHARED_EPOCHS)
     shared_with: str = _text(schema.SHARED_WITH)
 

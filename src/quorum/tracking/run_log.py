@@ -14,7 +14,7 @@ from mlflow.store.artifact.artifact_repository_registry import get_artifact_repo
 
 from quorum.console import say
 from quorum.engine.history import EpochRecord
-from quorum.errors import QuorumError
+from quorum.errors import OutOfTimeError, QuorumError
 from quorum.tracking import schema
 from quorum.tracking.patience import PatientClient, passing
 from quorum.tracking.records import Record, as_text
@@ -213,8 +213,8 @@ class RunLog:
 def close_run(log: RunLog, error: BaseException | None) -> None:
     """End a run with the status that is true of it.
 
-    FINISHED when its work was done; FAILED with the reason as its note; KILLED on Ctrl-C or SIGTERM, or where the store
-    was away for too long.
+    FINISHED when its work was done; FAILED with the reason as its note; KILLED on Ctrl-C or SIGTERM, where its time was
+    up, or where the store was away for too long.
 
     Args:
         log: of the run.
@@ -223,8 +223,8 @@ def close_run(log: RunLog, error: BaseException | None) -> None:
     if error is None:
         log.flush()
         log.end(schema.FINISHED)
-    elif isinstance(error, KeyboardInterrupt) or passing(error):
-        reason = "stopped before it was finished" if isinstance(error, KeyboardInterrupt) else "the store was away"
+    elif isinstance(error, KeyboardInterrupt | OutOfTimeError) or passing(error):
+        reason = "the store was away" if passing(error) else "stopped before it was finished"
         with log.store.client.once():  # nobody waits for it any more; the next command ends what is left
             end_run(log, schema.KILLED, f"{reason}; the same command goes on from here")
     elif isinstance(error, QuorumError):

@@ -24,6 +24,7 @@ RULE = "quorum.voting_rule"  # of a registered vote: how its members vote, as JS
 MEMBERS = "quorum.members"  # of a registered vote: its members' URIs, best first, as a JSON list
 REASON = "quorum.reason"  # why a run failed
 DIVERGED = "quorum.diverged"  # of a training whose loss was no longer finite: in which epoch
+STOPPED = "quorum.stopped_early"  # of a training that ended before its last epoch: where and why
 CONTINUES = "quorum.continued_in"  # of a run that `mlflow run` made for work that goes on in another
 WEIGHTS_RUN = "quorum.weights_run_id"  # of a training: the run that its first weights come from
 SHARED_EPOCHS = "quorum.shared_epochs"  # of a training: epochs at its beginning that another run has trained

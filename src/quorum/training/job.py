@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ import pandas as pd
 import torch
 
 from quorum import metric_names
+from quorum.config import TrialConfig
 from quorum.data.pixel_store import PixelStore
 from quorum.engine.device import determinism, numerics_class
 from quorum.engine.epoch import Evaluation
@@ -38,6 +40,7 @@ class Job:
         states: states to begin from, to keep, and its own.
         artifacts: folder for the files that its run shows.
         bundle: folder for the network of the best epoch.
+        until: when it stops after the epoch that is trained, in seconds since 1970.
     """
 
     name: str
@@ -46,6 +49,7 @@ class Job:
     states: States
     artifacts: SharedFolder
     bundle: SharedFolder
+    until: float = math.inf
 
 
 @dataclass(frozen=True)
@@ -53,26 +57,35 @@ class Trained:
     """What a finished training reports.
 
     Attributes:
-        metrics: by the names that are tracked: `best/epoch` and, for the loss and every metric, `best/val_METRIC` and
-            `test/METRIC` of the best epoch's weights, `last/val_METRIC` and `last/test_METRIC` of the last epoch's.
+        metrics: by the names that are tracked: `best/epoch`, `last/epoch` and, for the loss and every metric,
+            `best/val_METRIC` and `test/METRIC` of the best epoch's weights, `last/val_METRIC` and `last/test_METRIC` of
+            the last epoch's.
             Where weights are averaged, all of them are of the average, and `last/val_network_METRIC` of the network.
         numerics: class of the machine that trained its last epochs.
+        stopped: where and why it ended before its last epoch, or "".
     """
 
     metrics: Mapping[str, float]
     numerics: str
+    stopped: str = ""
+
+    @property
+    def last_epoch(self) -> int:
+        """The last epoch that was trained."""
+        return int(self.metrics[metric_names.LAST_EPOCH])
 
 
 def train(job: Job, on_batch: Callable[[int], None]) -> Iterator[Progress | Trained]:
     """Do a job: train the epochs that are left, test the last and the best epoch's weights, and write its files. Its
-    own state stays, for who asked for it to discard when the result is safe.
+    own state stays, for who asked for it to discard when the result is safe. Where its time is up it stops after an
+    epoch.
 
     Args:
         job: the training.
         on_batch: told the number of images after each batch.
 
     Yields:
-        Its progress, epoch by epoch, and last what it reports.
+        Its progress, epoch by epoch, and last what it reports, unless it has stopped.
 
     Raises:
         DivergedError: when the loss is no longer finite.
@@ -81,7 +94,9 @@ def train(job: Job, on_batch: Callable[[int], None]) -> Iterator[Progress | Trai
     with prepared.first_weights() as weights:
         model = build(config.model, len(prepared.classes), seed=config.seed, weights=weights).to(batches.device)
     training = Training(config, model, parameter_groups(model), batches, prepared.activations)
-    yield from training.run(job.states, on_batch)
+    yield from training.run(job.states, on_batch, job.until)
+    if not training.finished:
+        return
     history = training.history
     last = training.evaluate("test")
     training.load_best()
@@ -94,13 +109,21 @@ def train(job: Job, on_batch: Callable[[int], None]) -> Iterator[Progress | Trai
     with job.bundle.writing() as folder:
         Classifier.save(folder, config, prepared.classes, prepared.data_digest, model.state_dict())
     metrics = _final_metrics(history, scored["test"].metrics(training.loss), last.metrics(training.loss))
-    yield Trained(metrics, numerics_class(batches.device))
+    yield Trained(metrics, numerics_class(batches.device), _stopped(history, config) if training.stopped_early else "")
+
+
+def _stopped(history: History, config: TrialConfig) -> str:
+    return (
+        f"stopped after epoch {history.last.epoch} of {config.epochs}: no better validation accuracy for "
+        f"{config.patience} epochs, the best is of epoch {history.best.epoch}"
+    )
 
 
 def _final_metrics(history: History, tested: Mapping[str, float], last_tested: Mapping[str, float]) -> dict[str, float]:
     best, last = history.best, history.last
     return {
         metric_names.BEST_EPOCH: best.epoch,
+        metric_names.LAST_EPOCH: last.epoch,
         **{metric_names.BEST + name: value for name, value in best.of("val").items()},
         **{metric_names.LAST + name: value for name, value in last.of("val").items()},
         **{metric_names.LAST_NETWORK + name: value for name, value in last.of(metric_names.VAL_NETWORK).items()},

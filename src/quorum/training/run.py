@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 from quorum import metric_names
+from quorum.console import say
 from quorum.data.opened import example_image
 from quorum.engine.training import States
 from quorum.errors import StorageError
@@ -18,9 +20,16 @@ from quorum.training.prepared import PreparedTraining
 from quorum.voting.classifier import WEIGHTS
 
 
-def make_job(name: str, prepared: PreparedTraining, run_id: str, states: States, folders: WorkFolders) -> Job:
+def make_job(
+    name: str,
+    prepared: PreparedTraining,
+    run_id: str,
+    states: States,
+    folders: WorkFolders,
+    until: float = math.inf,
+) -> Job:
     """The job of a training for its run."""
-    return Job(name, run_id, prepared, states, folders.artifacts(run_id), folders.bundle(run_id))
+    return Job(name, run_id, prepared, states, folders.artifacts(run_id), folders.bundle(run_id), until)
 
 
 def log_beginning(log: RunLog, prepared: PreparedTraining) -> None:
@@ -36,7 +45,10 @@ def log_end(log: RunLog, job: Job, trained: Trained) -> None:
     """Log what came out, and take over the files that the job has written for its run."""
     if trained.numerics != job.prepared.numerics:
         log.set(numerics=trained.numerics)
-    log.metrics(trained.metrics, step=job.prepared.config.epochs)
+    if trained.stopped:
+        log.set(stopped=trained.stopped)
+        say(f"{job.name}: {trained.stopped}")
+    log.metrics(trained.metrics, step=trained.last_epoch)
     with job.artifacts.reading() as folder:
         if folder is None:
             raise StorageError(f"{job.artifacts}: what {job.name} wrote is gone; the same command writes it again")
@@ -55,7 +67,7 @@ def trained_before(log: RunLog, job: Job) -> Trained | None:
 
 
 def _is_final(name: str) -> bool:
-    return name == metric_names.BEST_EPOCH or name.startswith(metric_names.OF_TRAININGS)
+    return name in (metric_names.BEST_EPOCH, metric_names.LAST_EPOCH) or name.startswith(metric_names.OF_TRAININGS)
 
 
 def log_model(log: RunLog, prepared: PreparedTraining, folders: WorkFolders) -> str:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Iterator
 
 from quorum.config import TrialConfig, digest_of
 from quorum.console import say
 from quorum.engine.training import Progress, States
+from quorum.errors import OutOfTimeError
 from quorum.study.results import SeedResult
 from quorum.tracking import schema
 from quorum.tracking.queries import Reuse, finished_training, unfinished
@@ -33,7 +35,13 @@ Work = Callable[[Job, Callable[[int], None]], Iterator[Progress | Trained]]
 
 
 def train_one(
-    config: TrialConfig, preparer: Preparer, folders: WorkFolders, *, reuse: Reuse = True, work: Work = train
+    config: TrialConfig,
+    preparer: Preparer,
+    folders: WorkFolders,
+    *,
+    reuse: Reuse = True,
+    work: Work = train,
+    until: float = math.inf,
 ) -> SeedResult:
     """Train a configuration, go on with it where it was interrupted, or return the run that holds it already.
 
@@ -43,8 +51,10 @@ def train_one(
         folders: where it keeps what is not tracked yet.
         reuse: whether a stored result is returned, and which.
         work: does the job, see `quorum.training.job.train`.
+        until: when it stops after the epoch that is trained, in seconds since 1970.
 
     Raises:
+        OutOfTimeError: where it has stopped then.
         QuorumError: for settings that cannot be trained, a training that failed, or one that another process works on.
     """
     prepared, store = preparer.prepare(config), preparer.store
@@ -60,11 +70,13 @@ def train_one(
         name = f"{config.model} on {config.dataset}, seed {config.seed}"
         previous = unfinished(store, TrainingRecord, schema.TRAIN_KIND, key)
         with begin_run(store, name, record, previous=previous) as log:
-            return _train(prepared, log, name, folders, work)
+            return _train(prepared, log, name, folders, work, until)
 
 
-def _train(prepared: PreparedTraining, log: RunLog, name: str, folders: WorkFolders, work: Work) -> SeedResult:
-    job = make_job(name, prepared, log.run_id, States(own=folders.state(log.run_id)), folders)
+def _train(
+    prepared: PreparedTraining, log: RunLog, name: str, folders: WorkFolders, work: Work, until: float
+) -> SeedResult:
+    job = make_job(name, prepared, log.run_id, States(own=folders.state(log.run_id)), folders, until)
     trained = trained_before(log, job)
     if trained is None:
         log_beginning(log, prepared)
@@ -87,5 +99,10 @@ def _do(job: Job, log: RunLog, work: Work) -> Trained:
                 log_end(log, job, trained)
             else:
                 progress.on_progress(event)
+                if event.paused:
+                    epoch, epochs = event.records[-1].epoch, job.prepared.config.epochs
+                    raise OutOfTimeError(
+                        f"max_hours are over after epoch {epoch} of {epochs}; the same command goes on from here"
+                    )
     assert trained is not None
     return trained
