@@ -149,3 +149,62 @@ def test_an_interrupted_sweep_leaves_no_worker_and_goes_on_with_other_jobs(
     assert result["epochs"]["trained"] + result["epochs"]["shared"] + REUSED == WRITTEN
     assert len(runs("sweep")) == 1
     assert means(result) == means(json.loads((swept_tree / "sweep.json").read_text()))
+
+
+PATIENT = """\
+dataset: folder
+base: {model: scratch-simple, resize: 32, batch_size: 16, lr: 1e-5, step_size: 0, patience: 2}
+stages:
+  - name: epochs
+    vary: {epochs: [2, 8, 9]}
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_trainings_that_stop_early_are_trained_once_and_leave_none_waiting(
+    quorum: Quorum, small_digits: Path, jobs: int
+) -> None:
+    """At so low a rate the accuracy is not better for long: 8 and 9 epochs stop alike, and share all that they have."""
+    result = sweep(quorum, small_digits, PATIENT, jobs=jobs)
+    seeds = runs("seed")
+    assert {run.info.status for kind in ("sweep", "trial", "seed") for run in runs(kind)} == {"FINISHED"}
+    ends = {(run.data.params["epochs"], run.data.params["seed"]): int(run.data.metrics["last/epoch"]) for run in seeds}
+    for run in seeds:
+        end = ends[run.data.params["epochs"], run.data.params["seed"]]
+        assert [m.step for m in MlflowClient().get_metric_history(run.info.run_id, "val/loss")] == list(
+            range(1, end + 1)
+        )
+        stopped = run.data.tags.get(schema.STOPPED, "")
+        assert bool(stopped) == (end < int(run.data.params["epochs"]))
+        assert not stopped or f"stopped after epoch {end} of {run.data.params['epochs']}: no better" in stopped
+        assert int(run.data.tags.get(schema.SHARED_EPOCHS, 0)) <= end
+    for seed in "01":
+        assert 2 < ends["8", seed] == ends["9", seed] < 8, ends
+    assert result["epochs"]["written"] == sum(ends.values())
+    assert result["epochs"]["trained"] == ends["8", "0"] + ends["8", "1"]
+    assert "stopped after epoch" in runs("sweep")[0].data.tags[schema.NOTE]
+    assert empty(quorum.folder, "kept", "states", "weights", "artifacts")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_sweep_whose_time_is_up_stops_in_order_and_goes_on(
+    swept_tree: Path, quorum: Quorum, small_digits: Path, jobs: int
+) -> None:
+    (quorum.folder / "study.yaml").write_text(TREE)
+    for _ in range(3):  # no time at all is time for one epoch
+        answer = quorum(*sweep_words(small_digits, jobs=jobs, max_hours=1e-9))
+        assert answer.status == 75, answer.err
+        assert answer.err.splitlines()[-1].startswith(
+            "quorum: max_hours are over, 4 trainings are left; the same command"
+        )
+        assert {run.info.status for kind in ("sweep", "trial", "seed") for run in runs(kind)} == {"KILLED"}
+    [begun] = runs("seed")
+    steps = [metric.step for metric in MlflowClient().get_metric_history(begun.info.run_id, "val/loss")]
+    assert steps == [1, 2, 3]
+    result = sweep(quorum, small_digits, TREE, jobs=jobs, max_hours=24)
+    assert means(result) == means(json.loads((swept_tree / "sweep.json").read_text()))
+    assert result["epochs"]["trained"] == TRAINED
+    assert {run.info.status for kind in ("sweep", "trial", "seed") for run in runs(kind)} == {"FINISHED"}
+    assert len(runs("sweep")) == 1

@@ -164,3 +164,26 @@ def test_a_folder_of_images_of_any_size(quorum: Quorum, image_tree: Path) -> Non
     answer = quorum("train", "--json", *arguments.split(), "-P", "lr=0.01", "-P", "augment=crop-flip-grey")
     assert answer.status == 0, answer.err
     assert json.loads(answer.out)["best_val_accuracy"] >= 0.5
+
+
+@pytest.mark.slow
+def test_a_training_whose_time_is_up_stops_in_order_and_goes_on(quorum: Quorum, small_digits: Path) -> None:
+    answer = quorum(*small(small_digits, max_hours=1e-9))
+    assert answer.status == 75
+    assert "quorum: max_hours are over after epoch 1 of 2; the same command goes on from here" in answer.err
+    [run] = MlflowClient().search_runs(["1"])
+    assert run.info.status == "KILLED"
+    assert train(quorum, small_digits, max_hours=1e-9)["run_id"] == run.info.run_id  # its last epoch ends it
+    assert MlflowClient().get_run(run.info.run_id).info.status == "FINISHED"
+
+
+@pytest.mark.slow
+def test_a_training_that_stops_early_says_where_and_why(quorum: Quorum, small_digits: Path) -> None:
+    answer = quorum(*small(small_digits, epochs=9, patience=1, lr=1e-6), "--json")
+    assert answer.status == 0
+    run = MlflowClient().get_run(json.loads(answer.out)["run_id"])
+    end, best = int(run.data.metrics["last/epoch"]), int(run.data.metrics["best/epoch"])
+    assert end < 9
+    said = f"stopped after epoch {end} of 9: no better validation accuracy for 1 epochs, the best is of epoch {best}"
+    assert run.data.tags[schema.STOPPED] == said
+    assert said in answer.err

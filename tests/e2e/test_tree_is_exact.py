@@ -20,7 +20,7 @@ from quorum.data.preprocess import Preprocess
 from quorum.data.sources.folder import catalogue
 from quorum.engine.device import resolve_precision
 from quorum.engine.history import EpochRecord
-from quorum.engine.training import States, Training
+from quorum.engine.training import Progress, States, Training
 from quorum.models import build, parameter_groups
 from quorum.shared_folder import SharedFolder
 from quorum.study.prefix import TrainingPath
@@ -31,14 +31,14 @@ from tests.sweeps.test_schedule import scheduled
 Make = Callable[[TrialConfig], Training]
 
 
-def finish(trained: Training, states: States) -> tuple[list[EpochRecord], dict[str, Any], int]:
+def finish(trained: Training, states: States) -> tuple[list[EpochRecord], dict[str, Any], list[Progress]]:
     """Train to the end. The history without times, all weights, averages and momenta, and the epochs trained now."""
     told = list(trained.run(states))
     times = {"epoch_seconds": 0.0, "images_per_second": 0.0}
     records = [replace(record, values={**record.values, **times}) for record in trained.history.records]
     moved = {str(key): value for key, value in trained.optimizer.state_dict()["state"].items()}
     average = {"average": dict(trained.network.state_dict()), "best": dict(trained.best_weights)}
-    return records, {**trained.model.state_dict(), **average, **moved}, sum(not one.restored for one in told)
+    return records, {**trained.model.state_dict(), **average, **moved}, [one for one in told if not one.restored]
 
 
 def as_tree(make: Make, configs: Sequence[TrialConfig], folder: Path) -> tuple[dict[TrialConfig, Any], int, int]:
@@ -51,9 +51,9 @@ def as_tree(make: Make, configs: Sequence[TrialConfig], folder: Path) -> tuple[d
             start=SharedFolder(folder, nodes[running.start - 1]) if running.start else None,
             keep={epoch: SharedFolder(folder, nodes[epoch - 1]) for epoch in running.keep},
         )
-        *results[running.path.config], epochs = finish(make(running.path.config), states)
-        trained += epochs
-        for epoch in running.keep:
+        *results[running.path.config], told = finish(make(running.path.config), states)
+        trained += len(told)
+        for epoch in (one.kept for one in told if one.kept):
             kept.write(nodes[epoch - 1])
         most = max(most, len(kept.nodes))
         schedule.end(running)
@@ -76,7 +76,9 @@ def check_exact(make: Make, configs: Sequence[TrialConfig], folder: Path) -> Non
         records, weights, _ = finish(make(config), States())
         assert results[config][0] == records
         assert same(results[config][1], weights)
-    assert trained == len({node for config in configs for node in TrainingPath(config).nodes})
+    ends = [len(results[config][0]) for config in configs]  # of the last epoch, which patience may have brought forward
+    nodes = {node for config, end in zip(configs, ends, strict=True) for node in TrainingPath(config).nodes[:end]}
+    assert trained == len(nodes)
 
 
 WARMED_UP = ("warmup(epochs=1, per_batch=True) | step", "warmup(epochs=1, per_batch=True) | cosine(per_batch=True)")
@@ -89,6 +91,7 @@ configurations = st.builds(
     phases=st.sampled_from(["all", "1:classifier,2:all", "1:all,3:classifier"]),
     optimizer=st.sampled_from(["sgd", "adam", "adamw(amsgrad=True)", "rprop", "asgd(t0=3)"]),
     clip_norm=st.sampled_from([0.0, 0.5]),
+    patience=st.sampled_from([0, 1]),
     schedule=st.sampled_from(["step", "constant", "cosine", "one_cycle", *WARMED_UP]),
     average=st.sampled_from(["none", "ema(decay=0.9)", "swa(start=0.5)", "swa(start=0.25)"]),
     seed=st.integers(0, 1),

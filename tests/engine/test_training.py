@@ -142,6 +142,63 @@ def test_an_interrupted_training_goes_on_bit_for_bit(
     assert same_weights(second, whole)
 
 
+PATIENT = CONFIG.replace(lr=1e-6, epochs=9, patience=2)  # too slow to get better than in its first epochs
+
+
+def test_training_ends_where_validation_has_not_become_better_for_so_long() -> None:
+    whole, patient = training(PATIENT.replace(patience=0)), training(PATIENT)
+    run(whole)
+    run(patient)
+    accuracies = [record.values["val/accuracy"] for record in whole.history.records]
+    best = [max(accuracies[: epoch + 1]) for epoch in range(9)]
+    expected = next(epoch for epoch in range(3, 10) if best[epoch - 1] == best[epoch - 3])
+    assert len(patient.history.records) == expected < 9
+    assert patient.stopped_early
+    assert figures(patient.history) == figures(whole.history)[:expected]
+
+
+@pytest.mark.parametrize("stop_after", [1, 2])
+def test_an_interrupted_training_loses_patience_in_the_same_epoch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop_after: int
+) -> None:
+    monkeypatch.setattr("quorum.engine.training.SAVING_SHARE", 1e9)
+    whole, second = training(PATIENT), training(PATIENT)
+    run(whole)
+    run(training(PATIENT), States(own=SharedFolder(tmp_path, "own")), stop_after)
+    assert run(second, States(own=SharedFolder(tmp_path, "own")))[0].restored
+    assert figures(second.history) == figures(whole.history)
+    again = training(PATIENT)
+    assert not [one for one in run(again, States(own=SharedFolder(tmp_path, "own"))) if not one.restored]
+    assert same_weights(again, whole)
+
+
+def test_a_training_that_stops_early_keeps_its_state_for_those_that_stop_with_it(tmp_path: Path) -> None:
+    first, longer = training(PATIENT), training(PATIENT.replace(epochs=20))
+    told = run(first, States(keep={7: SharedFolder(tmp_path, "seventh"), 9: SharedFolder(tmp_path, "ninth")}))
+    assert [progress.kept for progress in told] == [0] * (len(told) - 1) + [7]
+    assert not SharedFolder(tmp_path, "ninth").exists()
+    [restored] = run(longer, States(start=SharedFolder(tmp_path, "seventh")))
+    assert len(restored.records) == len(told) < 7
+    assert longer.stopped_early
+    assert same_weights(longer, first)
+
+
+@pytest.mark.parametrize("keep", [0, 2])
+def test_a_training_whose_time_is_up_stops_with_its_state_written(tmp_path: Path, keep: int) -> None:
+    whole, folder = training(CONFIG), SharedFolder(tmp_path, "own")
+    run(whole)
+    for epoch in range(1, 5):
+        kept = {keep: SharedFolder(tmp_path, "kept")} if keep == epoch else {}
+        start = SharedFolder(tmp_path, "kept") if 0 < keep < epoch else None
+        told = list(training(CONFIG).run(States(own=folder, start=start, keep=kept), until=0))
+        assert (told[-1].paused, told[-1].records[-1].epoch) == (True, epoch)
+    last = training(CONFIG)
+    told = list(last.run(States(own=folder), until=0))
+    assert (told[-1].paused, last.finished) == (False, True)
+    assert figures(last.history) == figures(whole.history)
+    assert same_weights(last, whole)
+
+
 @pytest.mark.parametrize(
     "changes",
     [

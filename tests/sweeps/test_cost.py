@@ -22,14 +22,17 @@ def test_epochs_are_trained_shared_or_reused() -> None:
     own = SeedResult(0, "a", DONE)
     sharing = SeedResult(0, "b", DONE, shared_epochs=4)
     linked = SeedResult(0, "c", DONE, reused=True, shared_epochs=3)
+    stopped = SeedResult(1, "e", {**DONE, "last/epoch": 3.0}, shared_epochs=2)
     failed = SeedResult(1, "d", reason="the loss is nan")
-    cost = Cost.of([stage((10, [own, failed]), (6, [sharing])), stage((10, [linked]))], peak_bytes=2_500_000_000)
-    assert (cost.written, cost.trained, cost.shared, cost.reused) == (26, 12, 4, 10)
-    assert cost.metrics()["effort/epochs_trained"] == 12
+    cost = Cost.of(
+        [stage((10, [own, failed]), (6, [sharing, stopped])), stage((10, [linked]))], peak_bytes=2_500_000_000
+    )
+    assert (cost.written, cost.trained, cost.shared, cost.reused) == (29, 13, 6, 10)
+    assert cost.metrics()["effort/epochs_trained"] == 13
     assert cost.data() == {
-        "epochs": {"written": 26, "trained": 12, "shared": 4, "reused": 10},
+        "epochs": {"written": 29, "trained": 13, "shared": 6, "reused": 10},
         "kept_states_peak_bytes": 2_500_000_000,
     }
-    assert "26 epochs as written: 12 trained, 4 shared" in str(cost)
+    assert "29 epochs as written: 13 trained, 6 shared" in str(cost)
     assert "2.5 GB of disk" in str(cost)
     assert "disk" not in str(Cost.of([], 0))

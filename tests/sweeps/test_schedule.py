@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 from hypothesis import given
@@ -47,23 +47,35 @@ def scheduled(configs: Iterable[TrialConfig], room: int = 10_000) -> tuple[Sched
     return schedule, memory
 
 
-def run(schedule: Schedule[int], memory: Memory, jobs: int) -> int:
-    """Run a schedule, always that training an epoch further which has the most left. Returns the epochs trained."""
+def run(schedule: Schedule[int], memory: Memory, jobs: int, ends: Collection[str] = ()) -> int:
+    """Run a schedule, always that training an epoch further which has the most left. Returns the epochs trained.
+
+    Args:
+        schedule: it.
+        memory: its states.
+        jobs: that run side by side.
+        ends: nodes at which trainings stop early; the state there is kept as that of the next epoch that is wanted.
+    """
     trained = 0
+
+    def last(one: Running[int]) -> int:
+        return next((e for e, node in enumerate(one.path.nodes, 1) if node in ends), one.path.config.epochs)
+
     while True:
         while len(schedule.running) < jobs and (started := schedule.start()) is not None:
-            started.epoch = started.start
             if started.start:
-                assert started.node in memory.nodes
+                assert started.path.nodes[started.start - 1] in memory.nodes
+            started.epoch = min(started.start, last(started))
         if not schedule.running:
             return trained
-        under_way: Running[int] = max(schedule.running, key=lambda one: one.path.config.epochs - one.epoch)
-        if under_way.epoch < under_way.path.config.epochs:
+        under_way: Running[int] = max(schedule.running, key=lambda one: last(one) - one.epoch)
+        if under_way.epoch < last(under_way):
             under_way.epoch += 1
             trained += 1
-            if under_way.epoch in under_way.keep:
-                memory.write(under_way.node)
-        if under_way.epoch == under_way.path.config.epochs:
+            later = under_way.path.config.epochs if under_way.node in ends else under_way.epoch
+            if wanted := under_way.keep & set(range(under_way.epoch, later + 1)):
+                memory.write(under_way.path.nodes[min(wanted) - 1])
+        if under_way.epoch == last(under_way):
             schedule.end(under_way)
 
 
@@ -73,6 +85,21 @@ def test_every_epoch_is_trained_once_whatever_runs_side_by_side(listed: list[Tri
     assert run(schedule, memory, jobs) == len({node for config in listed for node in TrainingPath(config).nodes})
     assert not schedule.waiting
     assert not memory.nodes | memory.reserved  # no state outlives the last training that needs it
+
+
+@given(st.lists(configs, min_size=1, max_size=8, unique=True), st.integers(1, 4), st.data())
+def test_trainings_that_stop_early_leave_none_waiting(
+    listed: list[TrialConfig], jobs: int, data: st.DataObject
+) -> None:
+    """What others waited for is kept where it stopped, so that no epoch is trained twice."""
+    paths = [TrainingPath(config) for config in listed]
+    ends = data.draw(st.sets(st.sampled_from(sorted({node for path in paths for node in path.nodes}))))
+    schedule, memory = scheduled(listed)
+    stops = [next((e for e, node in enumerate(path.nodes, 1) if node in ends), len(path.nodes)) for path in paths]
+    trained = {node for path, stop in zip(paths, stops, strict=True) for node in path.nodes[:stop]}
+    assert run(schedule, memory, jobs, ends) == len(trained)
+    assert not schedule.waiting
+    assert not memory.nodes | memory.reserved
 
 
 @given(st.lists(configs, min_size=1, max_size=8, unique=True), st.integers(1, 4), st.integers(0, 3))

@@ -53,6 +53,7 @@ def test_a_training_reports_every_metric_of_its_best_and_last_epoch_and_of_the_t
     names = ["loss", *METRICS]
     assert set(trained.metrics) == {
         "best/epoch",
+        "last/epoch",
         *(f"{place}_{name}" for place in ("best/val", "last/val") for name in names),
         *(f"{place}{name}" for place in ("test/", "last/test_") for name in names),
         *(f"last/val_network_{name}" for name in names if average != "none"),

@@ -178,8 +178,8 @@ class SweepOptions(StudyOptions, JobOptions):
     max_hours: float | None = Field(
         None,
         gt=0,
-        description="hours after which trainings stop when their epochs are done, with exit status 75; the same command "
-        "goes on",
+        description="hours after which trainings stop when their epochs are done, with exit status 75; the same "
+        "command goes on",
     )
     keep: int = Field(3, ge=1, description="trials of the sweep whose best seed's weights are kept")
     reuse: Reuse = Field(
