@@ -146,7 +146,7 @@ def _train_tree(configs: list[TrialConfig], batches: Batches, kept: Path) -> tup
                 trained += not event.restored
                 running.epoch = event.records[-1].epoch
                 if event.kept:
-                    checkpoints.written(running.node, str(config.seed))
+                    checkpoints.written(running.path.nodes[event.kept - 1], str(config.seed))
             training.load_best()
             tested = evaluate(model, batches.evaluation("test"), config.precision).metrics()["accuracy"]
             results[config] = (training.history.best.values[VAL_ACCURACY], tested)

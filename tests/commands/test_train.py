@@ -184,6 +184,6 @@ def test_a_training_that_stops_early_says_where_and_why(quorum: Quorum, small_di
     run = MlflowClient().get_run(json.loads(answer.out)["run_id"])
     end, best = int(run.data.metrics["last/epoch"]), int(run.data.metrics["best/epoch"])
     assert end < 9
-    said = f"stopped after epoch {end} of 9: no better validation accuracy for 1 epochs, the best is of epoch {best}"
+    said = f"stopped after epoch {end} of 9: no better validation accuracy since epoch {best} (patience=1)"
     assert run.data.tags[schema.STOPPED] == said
     assert said in answer.err

@@ -72,7 +72,9 @@ def run(schedule: Schedule[int], memory: Memory, jobs: int, ends: Collection[str
         if under_way.epoch < last(under_way):
             under_way.epoch += 1
             trained += 1
-            later = under_way.path.config.epochs if under_way.node in ends else under_way.epoch
+            later = (
+                under_way.path.config.epochs if under_way.path.nodes[under_way.epoch - 1] in ends else under_way.epoch
+            )
             if wanted := under_way.keep & set(range(under_way.epoch, later + 1)):
                 memory.write(under_way.path.nodes[min(wanted) - 1])
         if under_way.epoch == last(under_way):

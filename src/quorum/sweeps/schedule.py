@@ -47,11 +47,6 @@ class Running(Generic[T]):
     keep: frozenset[int]
     epoch: int = 0
 
-    @property
-    def node(self) -> str:
-        """The node that it has reached."""
-        return self.path.nodes[self.epoch - 1]
-
     def will_serve(self, other: TrainingPath, has: int) -> bool:
         """Whether this training is about to keep a state that saves another one epochs, beyond the `has` it has."""
         return any(max(has, self.epoch) < epoch <= self.path.shared(other) for epoch in self.keep)

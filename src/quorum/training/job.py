@@ -114,8 +114,8 @@ def train(job: Job, on_batch: Callable[[int], None]) -> Iterator[Progress | Trai
 
 def _stopped(history: History, config: TrialConfig) -> str:
     return (
-        f"stopped after epoch {history.last.epoch} of {config.epochs}: no better validation accuracy for "
-        f"{config.patience} epochs, the best is of epoch {history.best.epoch}"
+        f"stopped after epoch {history.last.epoch} of {config.epochs}: no better validation accuracy since epoch "
+        f"{history.best.epoch} (patience={config.patience})"
     )
 
 
