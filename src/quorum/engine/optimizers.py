@@ -105,7 +105,7 @@ def sgd(
     return made
 
 
-def _torchs(kind: type[torch.optim.Optimizer], **fixed: bool) -> OptimizerFactory:
+def _torchs(kind: Callable[..., torch.optim.Optimizer], **fixed: bool) -> OptimizerFactory:
     """A class of torch.optim, without those of its arguments that change how a step is computed, or in which direction.
 
     Args:
