@@ -102,9 +102,7 @@ class ReferenceLoop:
         self.still = frozen_norms(self.model) if config.frozen_norm == "fixed" else []
         parameters = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
         self.optimizer: torch.optim.Optimizer = (
-            torch.optim.SGD(
-                parameters, config.lr, momentum=config.momentum, weight_decay=config.weight_decay
-            )
+            torch.optim.SGD(parameters, config.lr, momentum=config.momentum, weight_decay=config.weight_decay)
             if config.optimizer == "sgd"
             else torch.optim.Adam(parameters, config.lr, weight_decay=config.weight_decay)
         )

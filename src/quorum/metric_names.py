@@ -1,10 +1,11 @@
 """Names of metrics, as history, runs and reports have them. Each is written here once.
 
-By epoch: SPLIT/METRIC for train and val, and LR (of the first batch), EPOCH_SECONDS and IMAGES_PER_SECOND. Where weights
-are averaged, val is of the average, and val_network of the network itself. Of a finished training: best/epoch,
-best/val_METRIC and test/METRIC of the best epoch's weights, last/epoch, last/val_METRIC and last/test_METRIC of the last
-epoch's, and last/val_network_METRIC where weights are averaged. Of a trial: each of those over its seeds but the epochs,
-as `trial_metric` names it, followed by MEAN or STD; and TRIAL_N, the number of seeds, which is the same for all.
+By epoch: SPLIT/METRIC for train and val, and LR (of the first batch), EPOCH_SECONDS and IMAGES_PER_SECOND. Where
+weights are averaged, val is of the average, and val_network of the network itself. Of a finished training:
+best/epoch, best/val_METRIC and test/METRIC of the best epoch's weights, last/epoch, last/val_METRIC and
+last/test_METRIC of the last epoch's, and last/val_network_METRIC where weights are averaged. Of a trial: each of
+those over its seeds but the epochs, as `trial_metric` names it, followed by MEAN or STD; and TRIAL_N, the number of
+seeds, which is the same for all.
 """
 
 TRAIN_LOSS, TRAIN_ACCURACY, VAL_LOSS, VAL_ACCURACY = "train/loss", "train/accuracy", "val/loss", "val/accuracy"
