@@ -30,10 +30,13 @@ EXAMPLES = {
     "grayscale": "grayscale(0.5)",
     "jitter": "jitter(0.3, 0.3, 0.3, 0.1)",
     "perspective": "perspective(0.5, 0.5)",
+    "randaugment": "randaugment(2, 15)",
     "random_crop": "random_crop",
+    "random_erasing": "random_erasing(0.7)",
     "random_resized_crop": "random_resized_crop",
     "rotate": "rotate(30)",
     "shift": "shift(0.2)",
+    "trivial_augment": "trivial_augment",
     "vflip": "vflip",
 }
 ALONE = sorted(EXAMPLES.keys() - {"random_crop", "random_resized_crop"})

@@ -10,8 +10,8 @@ from torchvision.transforms.v2.functional import perspective
 
 from quorum.data.augment.color import ColorJitter, Grayscale
 from quorum.data.augment.geometry import Affine, Flip, Perspective
-from quorum.data.augment.operation import Draws, Images, Operation, RandomCrop
-from quorum.data.augment.policies import POLICIES, Policy, policy, to_float
+from quorum.data.augment.operation import Draws, Images, Operation, RandomCrop, to_float
+from quorum.data.augment.policies import POLICIES, Policy, policy
 from quorum.errors import ConfigError
 from quorum.randomness import generator
 

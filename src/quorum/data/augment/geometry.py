@@ -87,15 +87,17 @@ class Affine(Operation):
         return Prepared({"theta": inverse.reshape(-1, 2, 3) * (2 / size)})
 
     def apply(self, images: Images, prepared: Prepared) -> Images:
-        size = images.shape[-1]
-        by_column, by_row, constant = prepared["theta"].unbind(2)  # each [n, 2]
-        place = torch.arange(size, device=images.device) - (size - 1) / 2
-        columns = by_column[:, :, None] * place
-        rows = by_row[:, :, None] * place + constant[:, :, None]
-        grid = columns[:, :, None, :] + rows[:, :, :, None]
-        return F.grid_sample(
-            images, grid.permute(0, 2, 3, 1), mode="nearest", padding_mode="zeros", align_corners=False
-        )
+        return sample(images, prepared["theta"])
+
+
+def sample(images: Images, theta: torch.Tensor) -> Images:
+    """Images by the inverse maps `theta` [n, 2, 3] of `Affine`; nearest, zeros."""
+    place = torch.arange(images.shape[-1], device=images.device) - (images.shape[-1] - 1) / 2
+    by_column, by_row, constant = theta.unbind(2)  # each [n, 2]
+    columns = by_column[:, :, None] * place
+    rows = by_row[:, :, None] * place + constant[:, :, None]
+    grid = columns[:, :, None, :] + rows[:, :, :, None]
+    return F.grid_sample(images, grid.permute(0, 2, 3, 1), mode="nearest", padding_mode="zeros", align_corners=False)
 
 
 @register_operation("rotate")

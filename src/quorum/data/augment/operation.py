@@ -106,6 +106,11 @@ def register_operation(name: str) -> Callable[[F], F]:
     return register
 
 
+def to_float(images: torch.Tensor) -> Images:
+    """Bytes as values 0..1, as torchvision's ToTensor makes them; floats as they are."""
+    return images if images.is_floating_point() else images.float().div_(255)
+
+
 def uniform(n: int, low: float, high: float, generator: torch.Generator) -> torch.Tensor:
     """[n] draws from [low, high)."""
     return torch.rand(n, generator=generator) * (high - low) + low

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import torch
 
 # These fill OPERATIONS.
-from quorum.data.augment import color, geometry  # noqa: F401
+from quorum.data.augment import auto, color, erasing, geometry  # noqa: F401
 from quorum.data.augment.draws import Prepared
-from quorum.data.augment.operation import OPERATIONS, Crop, Images, Operation
+from quorum.data.augment.operation import OPERATIONS, Crop, Images, Operation, to_float
 from quorum.errors import ConfigError, unknown
 from quorum.expressions import construct, parse_calls, wrong_call
 
@@ -43,11 +43,6 @@ class Policy:
                 images = to_float(images)
             images = operation.apply(images, drawn)
         return to_float(images)
-
-
-def to_float(images: torch.Tensor) -> Images:
-    """Bytes as values 0..1, as torchvision's ToTensor makes them; floats as they are."""
-    return images if images.is_floating_point() else images.float().div_(255)
 
 
 _SHIFTED = "jitter(brightness=0.2, contrast=0.2, saturation=0.2, hue=0.1) | shift(fraction=0.1)"

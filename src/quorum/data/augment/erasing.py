@@ -1,0 +1,55 @@
+"""Rectangles that are erased."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+
+from quorum.data.augment.draws import Prepared
+from quorum.data.augment.operation import Draws, Fraction, Images, Operation, register_operation, uniform
+
+TRIES = 10
+
+
+@register_operation("random_erasing")
+@dataclass(frozen=True)
+class RandomErasing(Operation):
+    """RandomErasing(p, scale, ratio, value): a rectangle at random, filled with one gray. The first of ten draws that
+    is smaller than the image; where none is, the image stays. Zhong et al. 2020, Random Erasing Data Augmentation.
+
+    Attributes:
+        p: share of images that are changed.
+        scale: smallest and largest area, as fractions of the image's.
+        ratio: smallest and largest height / width, drawn on a logarithmic scale.
+        value: the gray, 0..1, before the normalization: 0 is black.
+    """
+
+    p: Fraction = 0.5
+    scale: tuple[float, float] = (0.02, 0.33)
+    ratio: tuple[float, float] = (0.3, 3.3)
+    value: Fraction = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.scale[0] <= self.scale[1] <= 1:
+            raise ValueError(f"scale={self.scale} must be two fractions above 0 and up to 1, the smaller one first")
+        if not 0 < self.ratio[0] <= self.ratio[1]:
+            raise ValueError(f"ratio={self.ratio} must be two numbers above 0, the smaller one first")
+
+    def draw(self, n: int, size: int, generator: torch.Generator) -> Draws:
+        chosen = torch.rand(n, generator=generator) < self.p
+        area = uniform(n * TRIES, *self.scale, generator).view(n, TRIES) * size**2
+        ratio = uniform(n * TRIES, *map(math.log, self.ratio), generator).view(n, TRIES).exp()
+        heights, widths = (area * ratio).sqrt().round(), (area / ratio).sqrt().round()
+        fits = (heights < size) & (widths < size)
+        first = fits.int().argmax(dim=1, keepdim=True)  # 0 where none fits, so that none is chosen
+        sides = torch.cat([heights.gather(1, first), widths.gather(1, first)], dim=1)
+        sides = torch.where((chosen & fits.any(dim=1))[:, None], sides, 0)
+        return {"start": (torch.rand(n, 2, generator=generator) * (size - sides + 1)).floor(), "sides": sides}
+
+    def apply(self, images: Images, prepared: Prepared) -> Images:
+        place = torch.arange(images.shape[-1], device=images.device)
+        start, stop = prepared["start"], prepared["start"] + prepared["sides"]
+        inside = (start[..., None] <= place) & (place < stop[..., None])  # [n, 2, s]: rows, columns
+        return images.masked_fill((inside[:, 0, :, None] & inside[:, 1, None, :])[:, None], self.value)
