@@ -22,9 +22,10 @@ from quorum.expressions import parse_call, parse_calls, with_argument
 
 Auto = Literal["auto"]
 AUTO: Auto = "auto"
+Balance = Literal["none", "under", "over", "weights"]
 
 # Settings that are expressions; `augment.rotate.degrees` is the argument `degrees` of `rotate(...)` in `augment`.
-EXPRESSIONS = ("augment", "optimizer", "schedule", "loss", "average")
+EXPRESSIONS = ("augment", "mix", "optimizer", "schedule", "loss", "average")
 
 
 C = TypeVar("C", bound="Closed")
@@ -110,7 +111,13 @@ class TrialConfig(Closed):
         AUTO,
         description="channel mean and std; half is 0.5 and 0.5; auto: what ImageNet weights are for, else half",
     )
+    balance: Balance = Field(
+        "none",
+        description="unbalanced classes: under and over draw as many images of each class as the smallest or the "
+        "largest has, weights weighs the loss by class",
+    )
     augment: str = Field("none", description="augmentation policy of the training images")
+    mix: str = Field("none", description="mixing of the images of a batch: none, mixup(alpha=0.2) or cutmix(alpha=1.0)")
     optimizer: str = Field(
         "sgd", description="optimizer: one of torch.optim's, in lower case, or with settings: adamw(betas=(0.9, 0.99))"
     )
@@ -163,7 +170,7 @@ class TrialConfig(Closed):
             raise ValueError("leaves nothing to train on; 2 and more, or 0 for the data set's own validation split")
         return folds
 
-    @field_validator("optimizer", "loss", "average")
+    @field_validator("mix", "optimizer", "loss", "average")
     @classmethod
     def _is_one_call(cls, text: str, info: ValidationInfo) -> str:
         return str(parse_call(text, str(info.field_name)))

@@ -39,8 +39,8 @@ def recipe_of(config: TrialConfig, epoch: int) -> Recipe:
         ConfigError: for a schedule, an average or a setting of one that is unknown.
     """
     phase = [phase for phase in parse_phases(config.phases) if phase.first_epoch <= epoch][-1]
-    # Where all groups train there is no frozen beginning, and what is augmented differs in every epoch.
-    activations = config.activations if phase.groups != ("all",) and config.augment == "none" else "computed"
+    # Where all groups train there is no frozen beginning, and what is augmented or mixed differs in every epoch.
+    same = phase.groups != ("all",) and config.augment == config.mix == "none"
     [lr] = rates_of(config, epoch, 1)
     follows = factors_follow(config, epoch)
     return Recipe(
@@ -49,7 +49,7 @@ def recipe_of(config: TrialConfig, epoch: int) -> Recipe:
         augment=config.augment,
         groups=phase.groups,
         averaging=averaging(config, epoch),
-        activations=activations,
+        activations=config.activations if same else "computed",
     )
 
 

@@ -221,6 +221,11 @@ WRONG: dict[tuple[str, str], tuple[tuple[str, str], ...]] = {
         ("0.5", "must be 'auto'"),
         ("HALF", "must be 'auto'"),
     ),
+    ("train", "balance"): (
+        ("oversample", "must be 'none', 'under', 'over' or 'weights'"),
+        ("true", "must be 'none'"),
+        ("UNDER", "must be 'none'"),
+    ),
     ("train", "precision"): (
         ("fp16", "must be 'auto', 'float32' or 'bf16'"),
         ("32", "must be 'auto'"),
@@ -402,6 +407,16 @@ OTHERS: list[Case] = [
     ("train -P optimizer=adamw(eps=1,eps=2)", "optimizer: 'adamw(eps=1,eps=2)'"),
     ("train -P schedule=cosine(final=abc)", "an argument is a number, a text or a tuple"),
     ("train -P loss=mse", "no loss 'mse'; choose from cross_entropy"),
+    (
+        "train -P balance=under -P batch_size=1250",
+        "is more than the 1220 training images of digits that balance=under draws",
+    ),
+    ("train -P mix=mixp", "no mixing 'mixp' (did you mean 'mixup'?); choose from cutmix, mixup, none"),
+    ("train -P mix=mixup(alpha=0)", "mix: 'mixup(alpha=0)' at character 1: mixup: alpha=0 must be greater than 0"),
+    ("train -P mix=mixup|cutmix", "takes one of them, not several joined by |"),
+    ("train -P loss=cross_entropy(class_weights=2)", "no setting of cross_entropy 'class_weights'"),
+    ("train -P augment=randaugment(magnitude=31)", "randaugment: magnitude=31 must be less than 31"),
+    ("train -P augment=random_erasing(scale=(0.5,0.1))", "must be two fractions above 0 and up to 1"),
     ("train -P augment=flip|", "augment: 'flip|' at character 6: cannot be read"),
     ("train -P augment=rotate(degrees=far)", "an argument is a number, a text or a tuple"),
     ("train -P augment=rotate(degrees=-1)", "augment: 'rotate(degrees=-1)'"),

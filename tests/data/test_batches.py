@@ -165,3 +165,33 @@ def test_training_after_an_evaluation_in_inference_mode(batches: Batches) -> Non
     layer = torch.nn.Conv2d(3, 10, 16)
     torch.nn.functional.cross_entropy(layer(images).flatten(1), labels).backward()
     assert layer.weight.grad is not None
+
+
+@pytest.mark.parametrize("mix", ["mixup(alpha=0.4)", "cutmix"])
+def test_how_many_images_are_computed_at_once_changes_no_mixed_batch(
+    batches: Batches, mix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def made() -> list[torch.Tensor]:
+        drawn = batches.training(seed=0, epoch=1, batch_size=32, augment="flip", drop_last=False, mix=mix)
+        return [tensor for batch in drawn for tensor in batch]
+
+    whole = made()
+    assert all(labels.shape[1:] == (10,) and labels.dtype == torch.float32 for labels in whole[1::2])
+    for at_once in (1, 10, 77):
+        monkeypatch.setattr("quorum.data.batches.PIXELS_AT_ONCE", at_once * 64)
+        assert all(torch.equal(one, other) for one, other in zip(whole, made(), strict=True))
+
+
+def test_mixing_leaves_the_augmentation_as_it_is(batches: Batches) -> None:
+    plain, mixed = (
+        list(batches.training(seed=0, epoch=1, batch_size=32, augment="flip", mix=mix)) for mix in ("none", "mixup")
+    )
+    second = list(batches.training(seed=0, epoch=2, batch_size=32, augment="flip", mix="mixup"))
+    shares = [float(labels.amax(dim=1).min()) for _, labels in mixed]
+    assert len(set(shares)) == len(shares) > 10  # one draw a batch
+    assert shares != [float(labels.amax(dim=1).min()) for _, labels in second]
+    for (images, labels), (blended, soft) in zip(plain, mixed, strict=True):
+        first = int(labels[0]), int(labels[-1])
+        if first[0] != first[1]:
+            share = float(soft[0, first[0]])
+            torch.testing.assert_close(blended[0], images[0] * share + images[-1] * (1 - share))

@@ -36,6 +36,12 @@ CONFIG = TrialConfig(
 )
 
 
+def soft(labels: torch.Tensor) -> torch.Tensor:
+    """Shares of four classes: 0.7 of each image's own, and the rest of the one before it."""
+    own = torch.nn.functional.one_hot(labels, 4)
+    return 0.7 * own + 0.3 * own.roll(1, 0)
+
+
 class MadeUpBatches:
     """Sixty random images of four classes that can be told apart by their mean."""
 
@@ -44,16 +50,18 @@ class MadeUpBatches:
         self.labels = torch.arange(60) % 4
         self.images = torch.randn(60, 3, 32, 32, generator=draw) + self.labels[:, None, None, None] * 0.8
 
-    def training(
-        self, *, seed: int, epoch: int, batch_size: int, augment: str, drop_last: bool = True
-    ) -> Iterator[Batch]:
+    def training(self, *, seed: int, epoch: int, batch_size: int, mix: str = "none", **_: Any) -> Iterator[Batch]:
         for chosen in self.order(seed=seed, epoch=epoch, batch_size=batch_size).split(batch_size):
-            yield self.images[chosen], self.labels[chosen]
+            labels = self.labels[chosen]
+            yield self.images[chosen], labels if mix == "none" else soft(labels)
 
-    def order(self, *, seed: int, epoch: int, batch_size: int, drop_last: bool = True) -> torch.Tensor:
+    def class_weights(self) -> torch.Tensor:
+        return torch.tensor([4.0, 1.0, 1.0, 0.5])
+
+    def order(self, *, seed: int, epoch: int, batch_size: int, **_: Any) -> torch.Tensor:
         return torch.randperm(40, generator=generator(seed, epoch, "order"))
 
-    def images_per_epoch(self, batch_size: int, *, drop_last: bool = True) -> int:
+    def images_per_epoch(self, batch_size: int, **_: Any) -> int:
         return 40
 
     def evaluation(self, split: str) -> Iterator[Batch]:
@@ -118,6 +126,7 @@ def same_weights(one: Training, other: Training) -> bool:
         {"phases": "1:classifier,3:all"},
         {"average": "ema(decay=0.9)"},
         {"average": "swa(start=0.4)"},
+        {"balance": "weights", "mix": "mixup"},
     ],
 )
 @pytest.mark.parametrize("stop_after", [1, 2, 4])
@@ -480,3 +489,36 @@ def test_a_full_disk_is_an_error_of_the_system(tmp_path: Path, monkeypatch: pyte
     assert raised.value.errno == errno.ENOSPC
     assert raised.value.filename == str(tmp_path / "last.pt")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("mix", ["none", "mixup"])
+def test_weighted_classes_are_trained_on_and_not_measured(mix: str) -> None:
+    weighted, plain = (training(CONFIG.replace(epochs=1, balance=name, mix=mix)) for name in ("weights", "none"))
+    run(weighted)
+    run(plain)
+    model = build("scratch-simple", 4, seed=0)
+    reference = torch.optim.SGD(model.parameters(), CONFIG.lr, momentum=0.9, weight_decay=CONFIG.weight_decay)
+    batches, losses = MadeUpBatches(), []
+    torch.manual_seed(0)
+    for images, labels in batches.training(seed=0, epoch=1, batch_size=8, mix=mix):
+        loss = nn.functional.cross_entropy(model(images), labels, batches.class_weights())
+        reference.zero_grad()
+        loss.backward()
+        reference.step()
+        losses.append(loss.item())
+    for name, tensor in weighted.model.state_dict().items():
+        torch.testing.assert_close(tensor, model.state_dict()[name])
+    assert weighted.history.last.values["train/loss"] == pytest.approx(sum(losses) / len(losses), rel=1e-5)
+    assert not same_weights(weighted, plain)
+    expected = evaluate(weighted.model, batches.evaluation("val"), "float32")
+    measured = nn.functional.cross_entropy(expected.logits, expected.labels)
+    assert weighted.history.last.values["val/loss"] == float(measured)
+
+
+def test_accuracy_of_mixed_images_is_that_of_the_larger_share() -> None:
+    mixed = training(CONFIG.replace(epochs=4, mix="mixup"))
+    run(mixed)
+    assert mixed.history.last.values["train/accuracy"] > 0.5
+    with torch.inference_mode():
+        labels = torch.cat([labels for _, labels in MadeUpBatches().training(seed=0, epoch=1, batch_size=8)])
+    assert torch.equal(soft(labels).argmax(dim=1), labels)

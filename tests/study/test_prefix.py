@@ -15,6 +15,8 @@ from tests.conftest import ROOT
 
 BASE = TrialConfig(model="scratch-simple", epochs=10)
 
+RESOLVED = {"input_size": 32, "resize": 0, "eval_resize": 0, "normalize": "half", "precision": "float32"}
+
 configs = st.builds(
     BASE.replace,
     lr=st.sampled_from([0.1, 0.01]),
@@ -35,6 +37,12 @@ def alike(one: TrialConfig, other: TrialConfig) -> int:
     shorter = min(one.epochs, other.epochs)
     differ = (e for e in range(1, shorter + 1) if recipe_of(one, e) != recipe_of(other, e))
     return next(differ, shorter + 1) - 1
+
+
+@pytest.mark.parametrize("changes", [{"balance": "under"}, {"mix": "mixup(alpha=0.2)"}])
+def test_other_images_or_labels_share_no_epoch(changes: dict[str, str]) -> None:
+    assert TrainingPath(BASE).shared(TrainingPath(BASE.replace(**changes))) == 0
+    assert BASE.replace(**changes, **RESOLVED).fingerprint() != BASE.replace(**RESOLVED).fingerprint()
 
 
 @given(configs, configs)

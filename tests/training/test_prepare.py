@@ -24,8 +24,8 @@ from quorum.study.plan import plan
 from quorum.training import prepare
 from quorum.training.prepare import Preparer, digest_once
 from quorum.training.resolve import resolve_static
-from tests.conftest import ROOT
-from tests.training.conftest import CONFIG
+from tests.conftest import ROOT, Quorum
+from tests.training.conftest import CONFIG, make_preparer
 
 
 @dataclass
@@ -118,12 +118,41 @@ def test_a_weights_file_is_hashed_again_when_it_has_changed(tmp_path: Path) -> N
         ({"optimizer": "sdg"}, "no optimizer 'sdg'"),
         ({"schedule": "stp"}, "no schedule 'stp'"),
         ({"loss": "cross"}, "no loss 'cross'"),
+        ({"mix": "cutmx"}, "no mixing 'cutmx'"),
     ],
 )
 def test_what_cannot_be_trained_is_one_line(preparer: Preparer, changes: dict[str, object], message: str) -> None:
     with pytest.raises(QuorumError, match=message.replace("'", ".")) as caught:
         preparer.prepare(CONFIG.replace(**changes))
     assert "\n" not in str(caught.value)
+
+
+def test_balanced_classes_have_images_of_their_own_number(quorum: Quorum, image_tree: Path) -> None:
+    for file in sorted((image_tree / "red").glob("*"))[5:]:
+        file.unlink()
+    preparer = make_preparer(image_tree, quorum.folder / ".quorum")
+    prepared = {
+        name: preparer.prepare(CONFIG.replace(batch_size=2, balance=name)) for name in ("none", "under", "over")
+    }
+    train = prepared["none"].pixels.splits["train"]
+    red, blue = sorted(np.bincount(prepared["none"].pixels.labels[train]).tolist())
+    assert {name: one.images_per_epoch for name, one in prepared.items()} == {
+        "none": (red + blue) // 2 * 2,
+        "under": 2 * red,
+        "over": 2 * blue,
+    }
+    with pytest.raises(QuorumError, match=f"is more than the {2 * red} training images of folder that balance=under"):
+        preparer.prepare(CONFIG.replace(batch_size=2 * red + 1, balance="under"))
+
+
+def test_a_last_batch_of_one_image_is_counted_by_what_an_epoch_draws(preparer: Preparer) -> None:
+    config = CONFIG.replace(model="resnet18", batch_size=11, drop_last=False)  # 24 images, 2 in the last batch
+    preparer.prepare(config)
+    train = preparer.data.pixels(32).splits["train"]
+    labels = preparer.data.pixels(32).labels[train]
+    assert np.bincount(labels).tolist() == [12, 12]
+    with pytest.raises(QuorumError, match="leaves a last batch of one image"):
+        preparer.prepare(config.replace(batch_size=23, balance="over"))
 
 
 def test_weights_of_another_network_are_refused(preparer: Preparer, tmp_path: Path) -> None:

@@ -11,8 +11,11 @@ from typing import Self
 import numpy as np
 import torch
 
-from quorum.data.augment.operation import Crop, RandomCrop, RandomResizedCrop
-from quorum.data.augment.policies import policy, to_float
+from quorum.config import Balance
+from quorum.data.augment.mixing import Mixing, mixing
+from quorum.data.augment.operation import Crop, RandomCrop, RandomResizedCrop, to_float
+from quorum.data.augment.policies import policy
+from quorum.data.balance import class_weights, epoch_order, images_of_each_class
 from quorum.data.catalogue import Indices
 from quorum.data.crop import center_starts, random_boxes, random_starts
 from quorum.data.device import upload
@@ -21,8 +24,8 @@ from quorum.data.pixel_store import PixelStore
 from quorum.data.preprocess import Preprocess
 from quorum.data.resize import resized_shape
 from quorum.data.windows import Windows, read_boxes, read_resized, reader_on
-from quorum.errors import DataError
-from quorum.randomness import generator
+from quorum.errors import DataError, shown
+from quorum.randomness import generator, numpy_generator
 
 # 2**19 pixels are 6 MB of float32. With fewer the calls themselves cost, with more a CPU's caches are left (2**15 to
 # 2**21, inputs of 32, 64 and 224 pixels, one thread and two); a GPU has calls to save and no such caches.
@@ -30,7 +33,8 @@ PIXELS_AT_ONCE = 2**19
 PIXELS_AT_ONCE_ON_DEVICE = 2**22
 EVALUATION_BATCH = 256  # images; evaluation has no gradient, so its batch size changes speed alone
 
-Batch = tuple[torch.Tensor, torch.Tensor]  # float32 [n, 3, s, s] channels last, int64 [n]
+# float32 [n, 3, s, s] channels last; labels int64 [n], or float32 [n, classes] where images are mixed
+Batch = tuple[torch.Tensor, torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -61,28 +65,59 @@ class Batches:
         store, training_store = (fold_of(one, folds, seed) for one in (self.store, self.training_store))
         return dataclasses.replace(self, store=store, training_store=training_store)
 
-    def images_per_epoch(self, batch_size: int, *, drop_last: bool = True) -> int:
+    def images_per_epoch(self, batch_size: int, *, drop_last: bool = True, balance: Balance = "none") -> int:
         """Images that an epoch trains on.
 
         Args:
             batch_size: images in a batch.
             drop_last: whether a last batch that is not full is left out.
+            balance: see `quorum.data.balance`.
 
         Raises:
-            DataError: where that leaves none, since the batch is larger than the training split.
+            DataError: where that leaves none, since the batch is larger than what an epoch draws, and where classes
+                are to be balanced of which one has no training image.
         """
-        images = len(self.store.splits["train"])
+        images = int(images_of_each_class(self._class_counts(balance), balance).sum())
         if not drop_last:
             return images
         if batch_size > images:
+            drawn = f" that balance={balance} draws" if balance in ("under", "over") else ""
             raise DataError(
-                f"batch_size: {batch_size} is more than the {images} training images of {self.store.name}",
+                f"batch_size: {batch_size} is more than the {images} training images of {self.store.name}{drawn}",
                 setting="batch_size",
             )
         return images // batch_size * batch_size
 
+    def class_weights(self) -> torch.Tensor:
+        """What each class weighs in the loss, float32 [classes], where batches go; see `quorum.data.balance`.
+
+        Raises:
+            DataError: where a class has no training image.
+        """
+        return upload(class_weights(self._class_counts("weights")), self.device)
+
+    def _class_counts(self, balance: Balance) -> Indices:
+        """Training images of each class, int64 [classes]. None of them is 0 where classes are to be balanced."""
+        store = self.store
+        counts = np.bincount(store.labels[store.splits["train"]], minlength=len(store.classes))
+        if balance != "none" and not counts.all():
+            empty = store.classes[int(counts.argmin())]
+            raise DataError(
+                f"balance: {balance!r} needs training images of every class; {store.name} has none of {shown(empty)}",
+                setting="balance",
+            )
+        return counts
+
     def training(
-        self, *, seed: int, epoch: int, batch_size: int, augment: str, drop_last: bool = True
+        self,
+        *,
+        seed: int,
+        epoch: int,
+        batch_size: int,
+        augment: str,
+        drop_last: bool = True,
+        balance: Balance = "none",
+        mix: str = "none",
     ) -> Iterator[Batch]:
         """The training split in the order of (seed, epoch), augmented by the draws of (seed, epoch).
 
@@ -90,23 +125,37 @@ class Batches:
         the batch size nor on what is computed at once.
         """
         varied, size = policy(augment), self.preprocess.input_size
-        count = self.images_per_epoch(batch_size, drop_last=drop_last)
+        count = self.images_per_epoch(batch_size, drop_last=drop_last, balance=balance)
         draws = generator(seed, epoch, "augment")
-        chosen = self.training_store.splits["train"][self._shuffled(seed, epoch).numpy()]
+        chosen = self.training_store.splits["train"][self._order(seed, epoch, balance)]
         cut = self._cut(chosen, varied.crop, draws)
         prepared = [drawn.to(self.device) for drawn in varied.draw(len(chosen), size, draws)]
 
         def read(start: int, stop: int) -> torch.Tensor:
             return varied.apply(cut(start, stop), [drawn.part(start, stop) for drawn in prepared])
 
-        yield from self._batches(read, chosen[:count], batch_size)
+        batches = self._batches(read, chosen[:count], batch_size)
+        if (kind := mixing(mix)) is None:
+            yield from batches
+        else:
+            yield from self._mixed(batches, kind, numpy_generator(seed, epoch, "mix"))
 
-    def order(self, *, seed: int, epoch: int, batch_size: int, drop_last: bool = True) -> torch.Tensor:
+    def _mixed(self, batches: Iterator[Batch], kind: Mixing, draws: np.random.Generator) -> Iterator[Batch]:
+        """Whole batches mixed, one draw for each: what is mixed depends on the batch size."""
+        for images, labels in batches:
+            mix = kind.draw(draws, self.preprocess.input_size)
+            yield mix.images(images), mix.labels(labels, len(self.store.classes))
+
+    def order(
+        self, *, seed: int, epoch: int, batch_size: int, drop_last: bool = True, balance: Balance = "none"
+    ) -> torch.Tensor:
         """Places in the training split, int64 [m] on the CPU, of the images that `training` goes through."""
-        return self._shuffled(seed, epoch)[: self.images_per_epoch(batch_size, drop_last=drop_last)]
+        count = self.images_per_epoch(batch_size, drop_last=drop_last, balance=balance)
+        return torch.from_numpy(self._order(seed, epoch, balance)[:count])
 
-    def _shuffled(self, seed: int, epoch: int) -> torch.Tensor:
-        return torch.randperm(len(self.store.splits["train"]), generator=generator(seed, epoch, "order"))
+    def _order(self, seed: int, epoch: int, balance: Balance) -> Indices:
+        labels = self.store.labels[self.store.splits["train"]]
+        return epoch_order(labels, balance, seed=seed, epoch=epoch)
 
     def evaluation(self, split: str) -> Iterator[Batch]:
         """A split in its own order, center crop, not augmented."""

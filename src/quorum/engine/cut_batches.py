@@ -9,6 +9,7 @@ from typing import Protocol
 
 import torch
 
+from quorum.config import Balance
 from quorum.engine.activations import Activations, ActivationStore
 from quorum.engine.device import autocast, numerics_class
 from quorum.engine.epoch import Batch
@@ -20,12 +21,23 @@ class BatchSource(Protocol):
     """Where batches come from (see quorum.data.batches)."""
 
     def training(
-        self, *, seed: int, epoch: int, batch_size: int, augment: str, drop_last: bool = True
+        self,
+        *,
+        seed: int,
+        epoch: int,
+        batch_size: int,
+        augment: str,
+        drop_last: bool = True,
+        balance: Balance = "none",
+        mix: str = "none",
     ) -> Iterator[Batch]:
         """The training batches of an epoch."""
 
-    def images_per_epoch(self, batch_size: int, *, drop_last: bool = True) -> int:
+    def images_per_epoch(self, batch_size: int, *, drop_last: bool = True, balance: Balance = "none") -> int:
         """Images that an epoch trains on."""
+
+    def class_weights(self) -> torch.Tensor:
+        """What each class weighs in the loss of `balance=weights`, float32 [classes], on the device."""
 
     def evaluation(self, split: str) -> Iterator[Batch]:
         """The batches of a split, in order."""
@@ -36,7 +48,9 @@ class BatchSource(Protocol):
     def labels_of(self, split: str) -> Sequence[torch.Tensor]:
         """The labels of each batch of a split in its own order, int64 [n] on the device."""
 
-    def order(self, *, seed: int, epoch: int, batch_size: int, drop_last: bool = True) -> torch.Tensor:
+    def order(
+        self, *, seed: int, epoch: int, batch_size: int, drop_last: bool = True, balance: Balance = "none"
+    ) -> torch.Tensor:
         """int64 [m]: places in the training split of the images that an epoch trains on, in its order; on the CPU."""
 
     def content(self, split: str) -> str:
@@ -67,15 +81,25 @@ class CutBatches:
         self._names = (self.network.digest(), self.precision, numerics_class(self._device), code_version())
 
     def training(
-        self, *, seed: int, epoch: int, batch_size: int, augment: str, drop_last: bool = True
+        self,
+        *,
+        seed: int,
+        epoch: int,
+        batch_size: int,
+        augment: str,
+        drop_last: bool = True,
+        balance: Balance = "none",
+        mix: str = "none",
     ) -> Iterator[Batch]:
-        """The training batches of an epoch, which does not augment."""
-        assert augment == "none", "what is augmented differs in every epoch"
+        """The training batches of an epoch, whose images are neither augmented nor mixed."""
+        assert augment == mix == "none", "what is augmented or mixed differs in every epoch"
         activations = self._of("train")
         labels = torch.cat(tuple(self.batches.labels_of("train")))
         if activations is None:  # too many to keep, which was not so when the training was planned
             activations = self._found["train"] = Activations.of(self._blocks("train"))
-        order = self.batches.order(seed=seed, epoch=epoch, batch_size=batch_size, drop_last=drop_last)
+        order = self.batches.order(
+            seed=seed, epoch=epoch, batch_size=batch_size, drop_last=drop_last, balance=balance
+        )
         for places in order.split(batch_size):
             yield activations.pick(places, self._device), labels[places.to(self._device)]
 

@@ -20,7 +20,7 @@ class Pass:
     """Sums of one pass.
 
     Attributes:
-        loss: mean of the loss.
+        loss: mean over the images of their batches' losses.
         accuracy: fraction of labels that had the highest logit.
         images: number of images.
     """
@@ -66,7 +66,8 @@ def train_epoch(
 
     Args:
         model: on the device of the batches; put into training mode.
-        batches: input float32 [n, 3, s, s] and labels int64 [n].
+        batches: input float32 [n, 3, s, s] and labels int64 [n], or shares of the classes float32 [n, classes] where
+            images are mixed; then the accuracy is that of the class with the largest share.
         optimizer: stepped once a batch, at the learning rate it has.
         loss: of logits float32 [n, classes] and labels, see `quorum.engine.losses`.
         precision: `float32` or `bf16`.
@@ -92,7 +93,8 @@ def train_epoch(
             nn.utils.clip_grad_norm_(trained, clip_norm)
         optimizer.step()
         loss_sum += mean.detach() * len(labels)
-        correct += (logits.detach().argmax(dim=1) == labels).sum()
+        classes = labels if labels.ndim == 1 else labels.argmax(dim=1)
+        correct += (logits.detach().argmax(dim=1) == classes).sum()
         images += len(labels)
         on_batch(len(labels))
     return Pass(float(loss_sum) / images, int(correct) / images, images)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -19,7 +20,7 @@ from quorum.engine.cut_batches import BatchSource, CutBatches
 from quorum.engine.epoch import Batch, Evaluation, Pass, evaluate, ignore, train_epoch
 from quorum.engine.frozen import frozen_beginning, frozen_norms
 from quorum.engine.history import EpochRecord, History
-from quorum.engine.losses import check_loss, make_loss
+from quorum.engine.losses import check_loss, check_mixed, check_weighted, make_loss
 from quorum.engine.optimizers import check_optimizer, make_optimizer
 from quorum.engine.state import TrainingState, Weights, copy_weights, load_state, save_state
 from quorum.errors import DivergedError, ModelError, unknown
@@ -86,6 +87,10 @@ def check_choices(config: TrialConfig) -> None:
     check_average(config)
     check_optimizer(config)  # by a recipe, which needs both
     check_loss(config.loss)
+    if config.balance == "weights":
+        check_weighted(config.loss)
+    if config.mix != "none":
+        check_mixed(config.loss)
 
 
 def check_groups(config: TrialConfig, groups: Groups) -> None:
@@ -125,6 +130,8 @@ class Training:
         groups: its parameters by group.
         batches: its data.
         store: where activations of a frozen beginning are kept; None keeps them in memory.
+        loss: that is measured in validation and test, whatever the balance of classes, so that it compares.
+        training_loss: that is trained on: the same, with classes weighted where that is asked for.
     """
 
     config: TrialConfig
@@ -136,7 +143,9 @@ class Training:
     def __post_init__(self) -> None:
         check_groups(self.config, self.groups)
         self.optimizer = make_optimizer(self.config, self.model.parameters())
-        self.loss = make_loss(self.config.loss)
+        self.loss = self.training_loss = make_loss(self.config.loss)
+        if self.config.balance == "weights":
+            self.training_loss = functools.partial(self.loss, class_weights=self.batches.class_weights())
         self.history = History()
         self.best_weights: Weights = {}
         self.average: WeightAverage | None = None
@@ -217,7 +226,7 @@ class Training:
 
     def run_epoch(self, epoch: int, on_batch: Callable[[int], None]) -> EpochRecord:
         """Train and evaluate one epoch, counted from 1."""
-        config, recipe = self.config, recipe_of(self.config, epoch)
+        recipe = recipe_of(self.config, epoch)
         started = time.perf_counter()
         self._begin(recipe)
         rates = self._rates(epoch, recipe)
@@ -245,8 +254,9 @@ class Training:
 
     def _rates(self, epoch: int, recipe: Recipe) -> list[float]:
         """The learning rate of each batch of an epoch."""
-        images = self.batches.images_per_epoch(recipe.batch_size, drop_last=self.config.drop_last)
-        return rates_of(self.config, epoch, math.ceil(images / recipe.batch_size))
+        config = self.config
+        images = self.batches.images_per_epoch(recipe.batch_size, drop_last=config.drop_last, balance=config.balance)
+        return rates_of(config, epoch, math.ceil(images / recipe.batch_size))
 
     def _train(self, epoch: int, recipe: Recipe, rates: list[float], on_batch: Callable[[int], None]) -> Pass:
         config, how = self.config, recipe.averaging
@@ -261,7 +271,7 @@ class Training:
                 network,
                 at_rates(self._training_batches(source, epoch, recipe), rates, self.optimizer),
                 self.optimizer,
-                self.loss,
+                self.training_loss,
                 config.precision,
                 on_batch,
                 still=self._still,
@@ -290,6 +300,8 @@ class Training:
             batch_size=recipe.batch_size,
             drop_last=self.config.drop_last,
             augment=recipe.augment,
+            balance=self.config.balance,
+            mix=self.config.mix,
         )
 
     def _adding_steps(self, how: Averaging | None) -> contextlib.AbstractContextManager[None]:

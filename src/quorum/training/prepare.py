@@ -119,6 +119,8 @@ class Preparer:
         """What keeps the activations of a frozen beginning from being stored, in words; "" if nothing does."""
         if config.augment != "none":
             return f"augment={config.augment:.40} makes other images in every epoch"
+        if config.mix != "none":
+            return f"mix={config.mix:.40} makes other images in every epoch"
         if self.activations is None:
             return "activation_gb is 0"
         images = sum(len(positions) for positions in self.data.catalogue.splits.values())

@@ -6,6 +6,7 @@ import json
 
 from quorum.config import AUTO, TrialConfig
 from quorum.data import dataset
+from quorum.data.augment.mixing import mixing
 from quorum.data.augment.policies import policy
 from quorum.data.preprocess import normalization_named
 from quorum.engine.training import check_choices
@@ -22,10 +23,11 @@ def resolve_static(config: TrialConfig) -> TrialConfig:
     What depends on the machine (the precision) or on a trained model (its normalization) stays open.
 
     Raises:
-        QuorumError: for an unknown data set, model, policy, optimizer, schedule or loss, or an input that does not fit.
+        QuorumError: for an unknown data set, model, policy, mixing, optimizer, schedule or loss, or an input that does not fit.
     """
     kind, data = architecture(config.model), dataset(config.dataset)
     policy(config.augment)
+    mixing(config.mix)
     check_choices(config)
     size = config.input_size if isinstance(config.input_size, int) else usual_input(kind, data.input_size)
     check_input(kind, size, min(config.batch_size, 2))

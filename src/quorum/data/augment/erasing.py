@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import torch
 
-from quorum.data.augment.draws import Prepared
-from quorum.data.augment.operation import Draws, Fraction, Images, Operation, register_operation, uniform
+from quorum.data.augment.draws import Prepared, Subset
+from quorum.data.augment.operation import Draws, Fraction, Images, Operation, pick, register_operation, replace, uniform
 
 TRIES = 10
 
@@ -48,8 +48,16 @@ class RandomErasing(Operation):
         sides = torch.where((chosen & fits.any(dim=1))[:, None], sides, 0)
         return {"start": (torch.rand(n, 2, generator=generator) * (size - sides + 1)).floor(), "sides": sides}
 
+    def prepare(self, draws: Draws, size: int) -> Prepared:
+        return Prepared(draws, {"erased": Subset.of(draws["sides"].all(dim=1))})
+
     def apply(self, images: Images, prepared: Prepared) -> Images:
+        erased = prepared.subsets["erased"].there
+        if not len(erased):
+            return images
+        start = prepared["start"].index_select(0, erased)[..., None]
+        stop = start + prepared["sides"].index_select(0, erased)[..., None]
         place = torch.arange(images.shape[-1], device=images.device)
-        start, stop = prepared["start"], prepared["start"] + prepared["sides"]
-        inside = (start[..., None] <= place) & (place < stop[..., None])  # [n, 2, s]: rows, columns
-        return images.masked_fill((inside[:, 0, :, None] & inside[:, 1, None, :])[:, None], self.value)
+        inside = (start <= place) & (place < stop)  # [m, 2, s]: rows and columns
+        inside = inside[:, 0, :, None] & inside[:, 1, None, :]
+        return replace(images, erased, pick(images, erased).masked_fill_(inside[:, None], self.value))
