@@ -13,7 +13,7 @@ import torch
 
 
 def stream_seed(seed: int, epoch: int, purpose: str) -> int:
-    """A 63-bit seed for one purpose ("order", "balance", "augment", "mix", "dropout", "init") in one epoch of one run."""
+    """A 63-bit seed for one purpose ("order", "balance", "augment", "mix", "dropout", "init") in an epoch of a run."""
     text = f"{seed}/{epoch}/{purpose}".encode()
     return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big") >> 1
 

@@ -56,6 +56,22 @@ def test_a_difference(a: Sequence[float], b: Sequence[float], expected: str) -> 
     assert outcome({"difference": [A, B], "above": 0}, known("a", a), known("b", b)) == expected
 
 
+def balanced(identity: str, values: Sequence[float]) -> Known:
+    """Trainings that are equally accurate, with these balanced accuracies."""
+    metrics = [{"best/val_accuracy": 0.5, "best/val_balanced_accuracy": value} for value in values]
+    seeds = {n: SeedResult(n, f"{identity}-{n}", found) for n, found in enumerate(metrics)}
+    return Known(STUDY, PublishedRow(id=identity), StoredTrainings(finished=seeds))
+
+
+def test_another_metric() -> None:
+    a, b = balanced("a", (0.8, 0.81, 0.82)), balanced("b", (0.7, 0.71, 0.72))
+    check = {"difference": [A, B], "metric": "balanced_accuracy", "above": 0.05}
+    assert outcome(check, a, b) == "holds"
+    assert outcome({**check, "metric": "accuracy"}, a, b) == "does not hold"
+    assert outcome({**check, "metric": "macro_f1"}, a, b) == "not run"
+    assert outcome({"mean": A, "metric": "balanced_accuracy", "above": 0.7}, a) == "holds"
+
+
 def test_a_row_that_was_not_run_at_all() -> None:
     assert outcome({"difference": [A, B], "above": 0}, known("a", (0.8, 0.81))) == "not run"
 
@@ -142,5 +158,10 @@ def test_all_checks_have_to_hold_and_the_table_has_a_line_for_each() -> None:
 
 def test_checks_in_words() -> None:
     check = {"difference": [{"id": "a", "at": {"lr": 0.1}}, B], "within": 0.004}
-    claim = Claim.model_validate({"id": "c", "says": "", "checks": [check, {"fails": A}]})
-    assert [describe(one) for one in claim.checks] == ["a at lr=0.1 − b within ± 0.004", "a fails"]
+    other = {"mean": A, "metric": "balanced_accuracy", "above": 0}
+    claim = Claim.model_validate({"id": "c", "says": "", "checks": [check, {"fails": A}, other]})
+    assert [describe(one) for one in claim.checks] == [
+        "a at lr=0.1 − b within ± 0.004",
+        "a fails",
+        "a, balanced accuracy above 0",
+    ]

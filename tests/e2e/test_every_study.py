@@ -30,23 +30,23 @@ CLASSES = {"digits": 10, "cifar10": 10, "caltech101": 101}
 TRAINED, EVALUATED = 8, 2  # images; the models and inputs have their real size, a batch is cut to this
 
 
-def made_up(dataset: str) -> PixelStore:
-    """Random pixels in the sizes of a data set's images."""
+def made_up(dataset: str, balanced: bool = False) -> PixelStore:
+    """Random pixels in the sizes of a data set's images; balanced: of two classes, so that each has images."""
     random = np.random.default_rng(0)
     total = TRAINED + 2 * EVALUATED
     sizes = np.array([SIZES[dataset][i % len(SIZES[dataset])] for i in range(total)])
     lengths = sizes.prod(axis=1) * 3
     pixels: NDArray[np.uint8] = random.integers(0, 256, lengths.sum(), dtype=np.uint8)
-    order = np.arange(total)
+    order, classes = np.arange(total), 2 if balanced else CLASSES[dataset]
     return PixelStore(
         name=dataset,
-        classes=tuple(map(str, range(CLASSES[dataset]))),
+        classes=tuple(map(str, range(classes))),
         files=tuple(map(str, order)),
         pixels=pixels,  # type: ignore[arg-type]
         offsets=np.cumsum(lengths) - lengths,
         heights=sizes[:, 0],
         widths=sizes[:, 1],
-        labels=random.integers(0, CLASSES[dataset], total),
+        labels=order % classes if balanced else random.integers(0, classes, total),
         splits={"train": order[:TRAINED], "val": order[TRAINED:-EVALUATED], "test": order[-EVALUATED:]},
         digest="made up",
         skipped=(),
@@ -75,11 +75,10 @@ def test_every_configuration_trains_a_batch(file: Path) -> None:
     source = load_study(file)
     planned = plan(source.study, source.study.first_config({}))
     check_trials(source, planned, check_settings)
-    store = made_up(source.study.dataset)
     same = {"lr": 0.001, "step_size": 0, "epochs": max(trial.config.epochs for trial in planned)}
     small = [trial.config.replace(batch_size=min(trial.config.batch_size, TRAINED), **same) for trial in planned]
-    for config in dict.fromkeys(
-        resolve_static(config).replace(precision="float32", activations="computed") for config in small
-    ):
+    resolved = {"precision": "float32", "activations": "computed"}
+    for config in dict.fromkeys(resolve_static(config).replace(**resolved) for config in small):
+        store = made_up(source.study.dataset, balanced=config.balance != "none")
         for phase in parse_phases(config.phases):
             train_one_batch(config, store, phase.first_epoch)

@@ -7,10 +7,13 @@ from pathlib import Path
 import pytest
 import yaml
 
+from quorum.engine.metrics import METRICS
 from quorum.errors import StudyError
 from quorum.study.claims import load_claims
 from quorum.study.file import StudyFile, load_study
 from tests.conftest import ROOT
+
+OURS = ("under-sampling-would-help",)  # what a report asks and does not try
 
 STUDY = """\
 dataset: digits
@@ -33,17 +36,17 @@ def studies(tmp_path: Path) -> list[StudyFile]:
 @pytest.mark.parametrize("dataset", ["caltech101", "cifar10"])
 def test_every_published_claim_is_in_our_files(dataset: str) -> None:
     sources = [load_study(file) for file in sorted((ROOT / "sweeps" / dataset).glob("*.yaml"))]
-    claims = load_claims(ROOT / "sweeps", dataset, sources)
+    claims = load_claims(ROOT / "sweeps", dataset, sources, METRICS)
     published = ROOT.parent / "shared" / "published.yaml"
     if not published.is_file():
         pytest.skip(f"the published numbers are not at {published}")
     stated = yaml.safe_load(published.read_text())[dataset]["claims"]
-    assert [claim.id for claim in claims] == [claim["id"] for claim in stated]
+    assert [claim.id for claim in claims if claim.id not in OURS] == [claim["id"] for claim in stated]
     assert all(claim.checks for claim in claims)
 
 
 def test_a_data_set_without_claims(tmp_path: Path) -> None:
-    assert load_claims(tmp_path, "digits", studies(tmp_path)) == ()
+    assert load_claims(tmp_path, "digits", studies(tmp_path), METRICS) == ()
 
 
 @pytest.mark.parametrize(
@@ -59,6 +62,16 @@ def test_a_data_set_without_claims(tmp_path: Path) -> None:
         ("claims:\n- id: a\n  says: b\n  checks:\n  - {mean: {id: a}}\n", 5, "mean takes one of above, below, within"),
         ("claims:\n- id: a\n  says: b\n  checks:\n  - {mean: {id: a}, above: 0, below: 1}\n", 5, "mean takes one of"),
         ("claims:\n- id: a\n  says: b\n  checks:\n  - {fails: {id: a}, above: 0}\n", 5, "fails takes no bound"),
+        (
+            "claims:\n- id: a\n  says: b\n  checks:\n  - {mean: {id: a, at: {lr: 0.1}}, metric: recall, above: 0}\n",
+            5,
+            "no metric 'recall'; choose from accuracy, balanced_accuracy, macro_f1",
+        ),
+        (
+            "claims:\n- id: a\n  says: b\n  checks:\n  - {fails: {id: a}, metric: accuracy}\n",
+            5,
+            "metric goes with difference or mean, not with fails",
+        ),
         ("claims:\n- id: a\n  says: b\n  checks:\n  - {mean: {id: c}, above: 0}\n", 5, "no published row 'c'"),
         (
             "claims:\n- id: a\n  says: b\n  checks:\n  - {mean: {id: a, at: {lr: 0.3}}, above: 0}\n",
@@ -74,7 +87,7 @@ def test_a_data_set_without_claims(tmp_path: Path) -> None:
 def test_a_wrong_file_is_one_line_with_its_place(text: str, line: int, message: str, tmp_path: Path) -> None:
     (tmp_path / "digits.yaml").write_text(text)
     with pytest.raises(StudyError) as error:
-        load_claims(tmp_path, "digits", studies(tmp_path))
+        load_claims(tmp_path, "digits", studies(tmp_path), METRICS)
     assert str(error.value).startswith(f"{tmp_path}/digits.yaml:{line}: ")
     assert message in str(error.value)
     assert "\n" not in str(error.value)

@@ -47,10 +47,17 @@ def published_systems() -> dict[str, dict[str, Any]]:
     return {system["id"]: {**system, "dataset": name} for name, part in content.items() for system in part["systems"]}
 
 
+OURS = ("alexnet-balance", "alexnet-balance-as-many-steps")  # rows of a question of ours, which have no number
+
+
 def test_every_published_system_is_a_row_and_no_other() -> None:
     systems = published_systems()
     rows = {
-        (row.id, study.dataset) for file in STUDIES for study in [load_study(file).study] for row in study.published
+        (row.id, study.dataset)
+        for file in STUDIES
+        for study in [load_study(file).study]
+        for row in study.published
+        if row.id not in OURS
     }
     assert len(systems) == 25
     assert rows == {(name, system["dataset"]) for name, system in systems.items()}
@@ -64,6 +71,9 @@ def test_every_published_number_is_in_the_files() -> None:
     for file in STUDIES:
         for row in load_study(file).study.published:
             if row.fails_below is not None:  # published in words
+                continue
+            if row.id in OURS:
+                assert (row.val_accuracy, row.test_accuracy, row.figure) == (None, None, None)
                 continue
             at = json.dumps({k: str(v) for k, v in canonical(row.at).items()}, sort_keys=True)
             value = (row.val_accuracy, row.std)
@@ -90,7 +100,7 @@ def test_published_protocols_are_the_trials_settings() -> None:
     for file in STUDIES:
         study = load_study(file).study
         for trial in plan(study, study.first_config({})):
-            for row in trial.published:
+            for row in (row for row in trial.published if row.id not in OURS):
                 system = published_systems()[row.id]
                 fixed = {**(template if study.dataset == "caltech101" else {}), **system.get("set", {})}
                 for key, value in {**fixed, **system.get("train", {})}.items():

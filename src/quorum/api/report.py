@@ -16,6 +16,7 @@ from quorum.comparison.builder import ReportBuilder
 from quorum.comparison.trainings import find_trainings
 from quorum.comparison.verdicts import VERDICT_RULE
 from quorum.console import say
+from quorum.engine.metrics import METRICS
 from quorum.errors import DataError, StudyError, unknown
 from quorum.reporting import tables
 from quorum.reporting.pages import ComparisonPage
@@ -124,7 +125,7 @@ def _studies(options: ReportOptions) -> tuple[Sequence[StudyFile], Sequence[Clai
     chosen = [source for source in found.good if options.study in (None, source.file.stem)]
     if not chosen:
         raise StudyError(f"study: {unknown('study', str(options.study), [source.file.stem for source in found.good])}")
-    claims = load_claims(options.sweeps_dir, options.dataset, found.good) if options.study is None else ()
+    claims = load_claims(options.sweeps_dir, options.dataset, found.good, METRICS) if options.study is None else ()
     return chosen, claims
 
 

@@ -136,7 +136,7 @@ def _effect(check: Check, known: Mapping[RowKey, Known], histories: Histories) -
     if check.fails is not None:
         return _fails(says, found[0])
     if check.difference is not None:
-        value, interval, n = _difference(*found)
+        value, interval, n = _difference(*found, check.metric)
     else:
         values = _values(check, found[0], histories)
         value, interval, n = summarize(values).mean, paired_interval(values), len(values)
@@ -158,8 +158,8 @@ def _claimed(check: Check) -> tuple[float, float]:
     return (-math.inf if check.above is None else check.above), (math.inf if check.below is None else check.below)
 
 
-def _difference(one: Known, other: Known) -> tuple[float | None, Interval, int]:
-    ours, theirs = (known.trainings.by_seed(known.study.metric) for known in (one, other))
+def _difference(one: Known, other: Known, metric: str) -> tuple[float | None, Interval, int]:
+    ours, theirs = (known.trainings.by_seed(known.study.metric_of(metric)) for known in (one, other))
     common = sorted(ours.keys() & theirs.keys())
     if len(common) >= PAIRED:
         paired = [ours[seed] - theirs[seed] for seed in common]
@@ -183,7 +183,7 @@ def _values(check: Check, known: Known, histories: Histories) -> list[float]:
     if check.test_minus_validation is not None:
         val, test = stored.by_seed(study.metric), stored.by_seed(study.test_metric)
         return [test[seed] - val[seed] for seed in val.keys() & test.keys()]
-    return stored.values(study.metric)
+    return stored.values(study.metric_of(check.metric))
 
 
 def _gain(history: pd.DataFrame, gain: Gain) -> float:
@@ -217,6 +217,8 @@ def describe(check: Check) -> str:
         text = f"{names[0]} − its best member"
     else:
         text = names[0]
+    if check.metric != Check.model_fields["metric"].default:
+        text = f"{text}, {check.metric.replace('_', ' ')}"
     bound = next(name for name in ("above", "below", "within") if getattr(check, name) is not None)
     return f"{text} {bound} {'± ' if bound == 'within' else ''}{getattr(check, bound):g}"
 

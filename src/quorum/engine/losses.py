@@ -73,9 +73,7 @@ def check_mixed(text: str) -> None:
     except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError):
         found = None
     if found is None or found.shape != () or not torch.allclose(found, expected):
-        reason = (
-            "mix needs a loss that takes shares of the classes, float32 [n, classes], too; this one takes labels alone"
-        )
+        reason = "mix needs a loss that takes shares of the classes, float32 [n, classes]; this one takes labels alone"
         raise ConfigError(f"loss: {shown(text)}: {reason}", setting="loss")
 
 

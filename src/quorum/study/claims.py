@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -41,6 +42,7 @@ class Check(Closed):
         test_minus_validation: test accuracy minus validation accuracy.
         vote_minus_best: accuracy of a vote minus that of its best member.
         fails: every training diverges, or stays below the row's `fails_below`.
+        metric: of the validation split, that a difference or mean is of; see `quorum.engine.metrics`.
         above, below: of the effect.
         within: of zero.
     """
@@ -51,6 +53,7 @@ class Check(Closed):
     test_minus_validation: System | None = None
     vote_minus_best: System | None = None
     fails: System | None = None
+    metric: str = "accuracy"
     above: float | None = None
     below: float | None = None
     within: float | None = Field(None, gt=0)
@@ -64,6 +67,8 @@ class Check(Closed):
         if len(bounds) != (0 if self.fails else 1):
             takes = "no bound" if self.fails else f"one of {', '.join(BOUNDS)}"
             raise ValueError(f"{effects[0]} takes {takes}")
+        if "metric" in self.model_fields_set and effects[0] not in ("difference", "mean"):
+            raise ValueError(f"metric goes with difference or mean, not with {effects[0]}")
         return self
 
     @property
@@ -120,16 +125,20 @@ class ClaimsFile:
         return f"{self.file}:{self.lines.get(location, 1)}"
 
 
-def load_claims(sweeps_dir: Path, dataset: str, studies: list[StudyFile]) -> tuple[Claim, ...]:
+def load_claims(
+    sweeps_dir: Path, dataset: str, studies: list[StudyFile], metrics: Collection[str]
+) -> tuple[Claim, ...]:
     """The claims of a data set's reports; none where there is no file of them.
 
     Args:
         sweeps_dir: folder of the study files; the claims are in its `DATASET.yaml`.
         dataset: name of the data set.
         studies: its studies, in which the published rows are that claims are about.
+        metrics: names of those that trainings measure.
 
     Raises:
-        StudyError: for a file that is wrong or a row that no study has: one line with file and line.
+        StudyError: for a file that is wrong, a row that no study has or a metric that is unknown: one line with file
+            and line.
     """
     file = sweeps_dir / f"{dataset}.yaml"
     if not file.is_file():
@@ -147,8 +156,10 @@ def load_claims(sweeps_dir: Path, dataset: str, studies: list[StudyFile]) -> tup
     rows = {row_key(row.id, row.at) for source in studies for row in source.study.published}
     for number, claim in enumerate(found.claims):
         for place, check in enumerate(claim.checks):
+            where = found.at(("claims", number, "checks", place))
+            if check.metric not in metrics:
+                raise StudyError(f"{where}: {unknown('metric', check.metric, metrics)}")
             for system in check.systems:
-                where = found.at(("claims", number, "checks", place))
                 if _key(system, where) not in rows:
                     known = sorted({row_id for row_id, _ in rows})
                     reason = (

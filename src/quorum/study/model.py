@@ -11,7 +11,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from quorum.config import Closed, TrialConfig, parse_config
 from quorum.errors import ConfigError, shown, unknown
-from quorum.metric_names import BEST_VAL_ACCURACY, LAST_TEST_ACCURACY, LAST_VAL_ACCURACY, TEST_ACCURACY
+from quorum.metric_names import BEST, LAST, LAST_TEST_ACCURACY, TEST_ACCURACY
 from quorum.study.values import RangeOrChoices, Scalar, Settings, Value, Values, canonical, canonical_value
 from quorum.summary import Summary
 
@@ -216,7 +216,11 @@ class Study(Closed):
     @property
     def metric(self) -> str:
         """The metric that the published validation accuracies are compared with, and by which trials are ranked."""
-        return BEST_VAL_ACCURACY if self.accuracy == "best" else LAST_VAL_ACCURACY
+        return self.metric_of("accuracy")
+
+    def metric_of(self, name: str) -> str:
+        """A metric of the validation split, of the epoch that the study is about."""
+        return (BEST if self.accuracy == "best" else LAST) + name
 
     @property
     def test_metric(self) -> str:

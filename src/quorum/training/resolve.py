@@ -23,7 +23,8 @@ def resolve_static(config: TrialConfig) -> TrialConfig:
     What depends on the machine (the precision) or on a trained model (its normalization) stays open.
 
     Raises:
-        QuorumError: for an unknown data set, model, policy, mixing, optimizer, schedule or loss, or an input that does not fit.
+        QuorumError: for an unknown data set, model, policy, mixing, optimizer, schedule or loss, or an input that does
+            not fit.
     """
     kind, data = architecture(config.model), dataset(config.dataset)
     policy(config.augment)
