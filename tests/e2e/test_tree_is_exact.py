@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
@@ -104,6 +105,25 @@ configurations = st.builds(
 def test_a_small_network(configs: list[TrialConfig]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         check_exact(lambda config: training(config, dropout=True), configs, Path(folder))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"balance": "under", "mix": "cutmix"}, {"balance": "over", "mix": "mixup(alpha=0.2)"}, {"balance": "weights"}],
+)
+def test_balanced_and_mixed_batches(changes: dict[str, Any], small_digits: Path, tmp_path: Path) -> None:
+    store = open_store(catalogue(small_digits, 0), tmp_path / "pixels")
+    train = store.splits["train"]
+    few = np.setdiff1d(train, train[store.labels[train] == 0][4:])
+    store = replace(store, splits={**store.splits, "train": few})
+    batches = Batches.alike(store, Preprocess(32, 32, "half"), torch.device("cpu"))
+    base = CONFIG.replace(augment="randaugment | random_erasing", drop_last=False, epochs=2, **changes)
+
+    def make(config: TrialConfig) -> Training:
+        model = build(config.model, len(store.classes), seed=config.seed)
+        return Training(config, model, parameter_groups(model), batches)
+
+    check_exact(make, [base, base.replace(epochs=3), base.replace(epochs=3, step_size=2)], tmp_path / "kept")
 
 
 def test_alexnet_on_real_images(caltech_folder: Path, tmp_path: Path) -> None:
