@@ -97,9 +97,7 @@ class CutBatches:
         labels = torch.cat(tuple(self.batches.labels_of("train")))
         if activations is None:  # too many to keep, which was not so when the training was planned
             activations = self._found["train"] = Activations.of(self._blocks("train"))
-        order = self.batches.order(
-            seed=seed, epoch=epoch, batch_size=batch_size, drop_last=drop_last, balance=balance
-        )
+        order = self.batches.order(seed=seed, epoch=epoch, batch_size=batch_size, drop_last=drop_last, balance=balance)
         for places in order.split(batch_size):
             yield activations.pick(places, self._device), labels[places.to(self._device)]
 
