@@ -6,7 +6,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -18,6 +18,7 @@ from quorum.data.batches import Batches
 from quorum.data.pixel_store import open_store
 from quorum.data.preprocess import preprocess_of
 from quorum.data.sources.folder import catalogue
+from quorum.engine.cut_batches import BatchSource
 from quorum.engine.device import resolve_precision
 from quorum.engine.epoch import Batch, ignore
 from quorum.engine.history import EpochRecord
@@ -182,7 +183,7 @@ class _Clock:
             training.optimizer.register_step_pre_hook(lambda *_: self._stop("backward")),
             training.optimizer.register_step_post_hook(lambda *_: self._stop("optimizer")),
         ]
-        training.batches = self
+        training.batches = cast("BatchSource", self)
         started = time.perf_counter()
         record = training.run_epoch(ours.epochs + 1, ignore)
         whole = time.perf_counter() - started
@@ -200,8 +201,8 @@ class _Clock:
     def training(self, **which: Any) -> Iterator[Batch]:
         yield from self._timed(self.ours.batches.training(**which), "augment")
 
-    def images_per_epoch(self, batch_size: int, *, drop_last: bool = True) -> int:
-        return self.ours.batches.images_per_epoch(batch_size, drop_last=drop_last)
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.ours.batches, name)
 
     def evaluation(self, split: str) -> Iterator[Batch]:
         yield from self._timed(self.ours.batches.evaluation(split), "evaluate")

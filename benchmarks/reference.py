@@ -24,8 +24,7 @@ from torchvision.datasets import ImageFolder
 from quorum.config import TrialConfig
 from quorum.data.preprocess import NORMALIZATIONS
 from quorum.engine.frozen import frozen_norms
-from quorum.models import architecture
-from quorum.models.parts import head_name
+from quorum.models import architecture, parameter_groups
 
 Transform = Callable[[Any], Any]
 
@@ -98,7 +97,8 @@ class ReferenceLoop:
         self.model = architecture(config.model).build(classes).to(self.device)
         if config.phases == "classifier":
             self.model.requires_grad_(False)
-            self.model.get_submodule(head_name(self.model)).requires_grad_(True)
+            for parameter in parameter_groups(self.model)["classifier"]:
+                parameter.requires_grad_(True)
         self.still = frozen_norms(self.model) if config.frozen_norm == "fixed" else []
         parameters = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
         self.optimizer: torch.optim.Optimizer = (

@@ -113,7 +113,7 @@ class Stubborn(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         features = self.features(images).mean((2, 3))
-        return self.classifier(features if features.sum() > 0 else -features)  # type: ignore[no-any-return]
+        return self.classifier(features if features.sum() > 0 else -features)
 
 
 class Noisy(nn.Sequential):
@@ -149,9 +149,9 @@ def test_a_digest_is_of_the_beginning_alone() -> None:
 
     model = build("scratch-simple", 5, seed=0)
     first = digest(model)
-    model.classifier[0].weight.data.zero_()  # type: ignore[index, union-attr, operator]
+    model.classifier[0].weight.data.zero_()
     assert digest(model) == first
-    model.features[0].weight.data[0, 0, 0, 0] += 1  # type: ignore[index, union-attr, operator]
+    model.features[0].weight.data[0, 0, 0, 0] += 1
     assert digest(model) != first
 
 
@@ -211,7 +211,8 @@ def test_what_is_stored_is_what_a_plain_loop_computes(tmp_path: Path) -> None:
         STORED.replace(frozen_norm="fixed", optimizer="sgd", momentum=0.5), ActivationStore(tmp_path, 1e9)
     )
     run(trained)
-    model, data, config = build("scratch-complex", 4, seed=0), Heavy(), trained.config
+    model: Any = build("scratch-complex", 4, seed=0)
+    data, config = Heavy(), trained.config
     model.features.requires_grad_(False)
     optimizer = torch.optim.SGD(model.classifier.parameters(), config.lr, 0.5, weight_decay=config.weight_decay)
     for epoch in range(1, config.epochs + 1):
@@ -236,13 +237,13 @@ def test_evaluation_is_that_of_the_whole_network_bit_for_bit(tmp_path: Path) -> 
         with_store = training(config, ActivationStore(tmp_path / config.augment, 1e9), "scratch-simple")
         run(with_store)
         plain = training(config.replace(activations="computed"), None, "scratch-simple")
-        plain._begin = lambda recipe, it=plain: train_only(it.groups, recipe.groups)  # type: ignore[method-assign, misc]
+        plain._begin = lambda recipe, it=plain: train_only(it.groups, recipe.groups)
         for group in plain.optimizer.param_groups:
             group["lr"] = config.lr
         run(plain)
         assert figures(with_store.history) == figures(plain.history)
         assert torch.equal(with_store.evaluate("test").logits, plain.evaluate("test").logits)
-        assert with_store.batches.read == 2  # type: ignore[attr-defined]  # val and test, once
+        assert with_store.batches.read == 2  # val and test, once
 
 
 def test_a_training_goes_on_and_forks_bit_for_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -269,13 +270,13 @@ def test_seeds_and_trials_share_one_pass(tmp_path: Path) -> None:
         trained = training(STORED.replace(frozen_norm="fixed", **changes), store)
         trained.model.load_state_dict(weights)
         run(trained)
-        read.append(trained.batches.read)  # type: ignore[attr-defined]
+        read.append(trained.batches.read)
     assert read == [2, 0, 0, 1]  # the last one's validation images once more, when all of it has trained
 
 
 def test_frozen_batch_norms_follow_or_are_fixed() -> None:
     for norm, moved in (("follow", True), ("fixed", False)):
         trained = training(CONFIG.replace(phases="classifier", epochs=1, frozen_norm=norm))
-        before = trained.model.features[2].running_mean.clone()  # type: ignore[index, union-attr, operator]
+        before = trained.model.features[2].running_mean.clone()
         run(trained)
-        assert torch.equal(before, trained.model.features[2].running_mean) != moved  # type: ignore[index, union-attr, arg-type]
+        assert torch.equal(before, trained.model.features[2].running_mean) != moved

@@ -15,7 +15,14 @@ from tests.conftest import ROOT
 
 BASE = TrialConfig(model="scratch-simple", epochs=10)
 
-RESOLVED = {"input_size": 32, "resize": 0, "eval_resize": 0, "normalize": "half", "precision": "float32"}
+RESOLVED = {
+    "input_size": 32,
+    "resize": 0,
+    "eval_resize": 0,
+    "normalize": "half",
+    "activations": "computed",
+    "precision": "float32",
+}
 
 configs = st.builds(
     BASE.replace,

@@ -136,7 +136,8 @@ def _effect(check: Check, known: Mapping[RowKey, Known], histories: Histories) -
     if check.fails is not None:
         return _fails(says, found[0])
     if check.difference is not None:
-        value, interval, n = _difference(*found, check.metric)
+        one, other = found
+        value, interval, n = _difference(one, other, check.metric)
     else:
         values = _values(check, found[0], histories)
         value, interval, n = summarize(values).mean, paired_interval(values), len(values)

@@ -215,7 +215,8 @@ def _cut_node(graph: fx.Graph, steadiness: _Steadiness) -> fx.Node | None:
 
 def _beginning(model: nn.Module, graph: fx.Graph, at: fx.Node) -> fx.GraphModule:
     """The network up to a node."""
-    part, copies = fx.Graph(), {}
+    part = fx.Graph()
+    copies: dict[fx.Node, fx.Node] = {}
     needed = {at}
     for node in reversed(graph.nodes):
         if node in needed:

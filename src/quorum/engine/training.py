@@ -260,7 +260,8 @@ class Training:
 
     def _train(self, epoch: int, recipe: Recipe, rates: list[float], on_batch: Callable[[int], None]) -> Pass:
         config, how = self.config, recipe.averaging
-        network, source = self.model, self.batches
+        network: nn.Module = self.model
+        source: BatchSource = self.batches
         if self._cut is not None and recipe.activations == "stored":
             network, source = self._cut.network.rest, self._cut
         if how is not None and self.average is None:

@@ -1,8 +1,8 @@
 """RandAugment and TrivialAugment: changes at random out of fourteen, drawn for each image.
 
 As with torchvision's of the same names, every change begins and ends with bytes. With the same draws the results are
-torchvision's but for rounding: a move may take the other neighbor on a boundary between two pixels, and a blend that
-falls on a whole number may become the one below it (1/255).
+torchvision's but for rounding: a move may take the other neighbor on a boundary between two pixels, and a saturation
+that falls on a whole number may become the one below it (1/255).
 """
 
 from __future__ import annotations
@@ -129,10 +129,8 @@ class TrivialAugment(AutoAugment):
 
 def _ranges(shear: float, translate: float, degrees: float, blend: float, bits: int) -> dict[str, tuple[float, float]]:
     last = (shear, shear, translate, translate, degrees, blend, blend, blend, blend)
-    return {name: (0, most) for name, most in zip(SIGNED, last, strict=True)} | {
-        "posterize": (8, bits),
-        "solarize": (1, 0),
-    }
+    ranges = {name: (0.0, most) for name, most in zip(SIGNED, last, strict=True)}
+    return {**ranges, "posterize": (8.0, bits), "solarize": (1.0, 0.0)}
 
 
 def inverse_maps(kind: torch.Tensor, magnitude: torch.Tensor, size: int) -> torch.Tensor:

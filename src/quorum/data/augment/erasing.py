@@ -40,7 +40,8 @@ class RandomErasing(Operation):
     def draw(self, n: int, size: int, generator: torch.Generator) -> Draws:
         chosen = torch.rand(n, generator=generator) < self.p
         area = uniform(n * TRIES, *self.scale, generator).view(n, TRIES) * size**2
-        ratio = uniform(n * TRIES, *map(math.log, self.ratio), generator).view(n, TRIES).exp()
+        low, high = map(math.log, self.ratio)
+        ratio = uniform(n * TRIES, low, high, generator).view(n, TRIES).exp()
         heights, widths = (area * ratio).sqrt().round(), (area / ratio).sqrt().round()
         fits = (heights < size) & (widths < size)
         first = fits.int().argmax(dim=1, keepdim=True)  # 0 where none fits, so that none is chosen
