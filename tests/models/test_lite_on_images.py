@@ -56,7 +56,7 @@ def test_a_linear_classifier_on_its_features_is_right_nine_times_in_ten(
     classifier = LogisticRegression(max_iter=1000).fit(learned, labels)
     accuracy = classifier.score(tested, labels)
     print(f"accuracy {accuracy:.3f}")
-    assert accuracy > 0.87
+    assert accuracy > 0.87  # 0.95 was seen
 
 
 @torch.inference_mode()
