@@ -147,7 +147,7 @@ def test_a_digest_is_of_the_beginning_alone() -> None:
         assert isinstance(found, CutNetwork)
         return found.digest()
 
-    model = build("scratch-simple", 5, seed=0)
+    model: Any = build("scratch-simple", 5, seed=0)
     first = digest(model)
     model.classifier[0].weight.data.zero_()
     assert digest(model) == first
@@ -180,6 +180,12 @@ def training(config: TrialConfig, store: ActivationStore | None = None, model: s
     return Training(config, made, parameter_groups(made), Heavy(), store)
 
 
+def reads(trained: Training) -> int:
+    """How often images were read in their own order."""
+    assert isinstance(trained.batches, Heavy)
+    return trained.batches.read
+
+
 @pytest.mark.parametrize(
     "changes",
     [
@@ -198,9 +204,7 @@ def test_stored_activations_train_as_those_that_are_computed_each_time(
     anew = training(config)
     monkeypatch.setattr(cut_batches.CutBatches, "_of", lambda batches, split: batches._get(split))
     run(anew)
-    assert isinstance(anew.batches, Heavy)
-    assert isinstance(stored.batches, Heavy)
-    assert anew.batches.read > stored.batches.read
+    assert reads(anew) > reads(stored)
     assert figures(stored.history) == figures(anew.history)
     assert same_weights(stored, anew)
 
@@ -230,20 +234,20 @@ def test_what_is_stored_is_what_a_plain_loop_computes(tmp_path: Path) -> None:
         torch.testing.assert_close(trained.model.state_dict()[name], values, rtol=1e-4, atol=1e-5)
 
 
-def test_evaluation_is_that_of_the_whole_network_bit_for_bit(tmp_path: Path) -> None:
+def test_evaluation_is_that_of_the_whole_network_bit_for_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where training images are augmented."""
     for changes in ({"augment": "flip"}, {"activations": "computed"}):
         config = STORED.replace(**changes)
         with_store = training(config, ActivationStore(tmp_path / config.augment, 1e9), "scratch-simple")
         run(with_store)
         plain = training(config.replace(activations="computed"), None, "scratch-simple")
-        plain._begin = lambda recipe, it=plain: train_only(it.groups, recipe.groups)
+        monkeypatch.setattr(plain, "_begin", lambda recipe, it=plain: train_only(it.groups, recipe.groups))
         for group in plain.optimizer.param_groups:
             group["lr"] = config.lr
         run(plain)
         assert figures(with_store.history) == figures(plain.history)
         assert torch.equal(with_store.evaluate("test").logits, plain.evaluate("test").logits)
-        assert with_store.batches.read == 2  # val and test, once
+        assert reads(with_store) == 2  # val and test, once
 
 
 def test_a_training_goes_on_and_forks_bit_for_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -270,13 +274,14 @@ def test_seeds_and_trials_share_one_pass(tmp_path: Path) -> None:
         trained = training(STORED.replace(frozen_norm="fixed", **changes), store)
         trained.model.load_state_dict(weights)
         run(trained)
-        read.append(trained.batches.read)
+        read.append(reads(trained))
     assert read == [2, 0, 0, 1]  # the last one's validation images once more, when all of it has trained
 
 
 def test_frozen_batch_norms_follow_or_are_fixed() -> None:
     for norm, moved in (("follow", True), ("fixed", False)):
         trained = training(CONFIG.replace(phases="classifier", epochs=1, frozen_norm=norm))
-        before = trained.model.features[2].running_mean.clone()
+        model: Any = trained.model
+        before = model.features[2].running_mean.clone()
         run(trained)
-        assert torch.equal(before, trained.model.features[2].running_mean) != moved
+        assert torch.equal(before, model.features[2].running_mean) != moved

@@ -13,7 +13,7 @@ from quorum.study.claims import load_claims
 from quorum.study.file import StudyFile, load_study
 from tests.conftest import ROOT
 
-OURS = ("under-sampling-would-help",)  # what a report asks and does not try
+OURS = ("under-sampling-would-help", "lite")  # beginnings of what a report asks and does not try, or of other networks
 
 STUDY = """\
 dataset: digits
@@ -41,7 +41,7 @@ def test_every_published_claim_is_in_our_files(dataset: str) -> None:
     if not published.is_file():
         pytest.skip(f"the published numbers are not at {published}")
     stated = yaml.safe_load(published.read_text())[dataset]["claims"]
-    assert [claim.id for claim in claims if claim.id not in OURS] == [claim["id"] for claim in stated]
+    assert [claim.id for claim in claims if not claim.id.startswith(OURS)] == [claim["id"] for claim in stated]
     assert all(claim.checks for claim in claims)
 
 

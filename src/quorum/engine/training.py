@@ -260,10 +260,9 @@ class Training:
 
     def _train(self, epoch: int, recipe: Recipe, rates: list[float], on_batch: Callable[[int], None]) -> Pass:
         config, how = self.config, recipe.averaging
-        network: nn.Module = self.model
-        source: BatchSource = self.batches
-        if self._cut is not None and recipe.activations == "stored":
-            network, source = self._cut.network.rest, self._cut
+        stored = self._cut if recipe.activations == "stored" else None
+        network = self.model if stored is None else stored.network.rest
+        source: BatchSource | CutBatches = self.batches if stored is None else stored
         if how is not None and self.average is None:
             self.average = WeightAverage(self.model)
         seed_everything(config.seed, epoch, "dropout")
@@ -294,7 +293,7 @@ class Training:
             what = f"{config.model} on {config.dataset}"
             self._cut = CutBatches(found, self.batches, config.precision, self.store, what) if found else None
 
-    def _training_batches(self, source: BatchSource, epoch: int, recipe: Recipe) -> Iterator[Batch]:
+    def _training_batches(self, source: BatchSource | CutBatches, epoch: int, recipe: Recipe) -> Iterator[Batch]:
         return source.training(
             seed=self.config.seed,
             epoch=epoch,
