@@ -19,7 +19,10 @@ CASES: list[Case] = [
     ("train -P model=timm/hf-hub:me/mine", "no model 'timm/hf-hub:me/mine'"),
     ("train -P model=timm/resnet18 -P weights=imagenet1k_v1", "no version of the ImageNet weights of timm/resnet18"),
     ("train -P model=timm/resnet200 -P weights=imagenet", "there are no ImageNet weights of timm/resnet200"),
-    ("train -P model=timm/test_vit -P input_size=64", "64 does not fit timm/test_vit, which takes 160 pixels only"),
+    (
+        "train -P model=timm/vit_tiny_patch16_224 -P input_size=64",
+        "64 does not fit timm/vit_tiny_patch16_224, which takes",
+    ),
     ("train -P model=timm/test_resnet -P phases=head", "phases: no parameter group 'head'"),
     ("train -P model=timm/gemma4_vit_167m_enc", "model: timm/gemma4_vit_167m_enc is no classifier"),
     ("sweep -P model=timm/resnet18", "no study 'timm/resnet18'"),

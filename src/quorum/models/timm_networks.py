@@ -51,9 +51,8 @@ def timm_network(name: str) -> Architecture:
             f"model: {name} is a network of timm's, which cannot be imported ({error}); pip install timm",
             setting="model",
         ) from error
-    base, _, tag = name.removeprefix(TIMM).partition(".")
-    config = _pretrained_config(base, tag)
-    _channels, height, width = config.input_size
+    config = _pretrained_config(name)
+    base, (_, height, width) = config.architecture, config.input_size
     return Architecture(
         name=name,
         build=functools.partial(_build, name),
@@ -64,17 +63,18 @@ def timm_network(name: str) -> Architecture:
     )
 
 
-def _pretrained_config(base: str, tag: str) -> Any:
+def _pretrained_config(name: str) -> Any:
     """timm's `PretrainedCfg` of a network, that of the tag which timm prefers where none is given."""
     import timm
 
+    base, _, tag = name.removeprefix(TIMM).partition(".")
     if base not in (names := timm.list_models()):
         near = difflib.get_close_matches(base, names, n=NEAREST)
-        listed = [*(TIMM + name for name in near), f"any other of timm's {len(names)} networks (timm.list_models())"]
-        message = unknown("model", TIMM + base, [TIMM + name for name in names], shown=listed)
+        listed = [*(TIMM + one for one in near), f"any other of timm's {len(names)} networks (timm.list_models())"]
+        message = unknown("model", name, [TIMM + one for one in names], shown=listed)
         raise ModelError(message, setting="model")
     if tag:
-        tags = {name.partition(".")[2] for name in timm.models.get_arch_pretrained_cfgs(base)} - {""}
+        tags = {one.partition(".")[2] for one in timm.models.get_arch_pretrained_cfgs(base)} - {""}
         if tag not in tags:
             raise ModelError(unknown(f"tag of {TIMM}{base}", tag, tags), setting="model")
     return timm.models.get_pretrained_cfg(f"{base}.{tag}" if tag else base)
