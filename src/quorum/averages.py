@@ -69,6 +69,8 @@ def check_average(config: TrialConfig) -> None:
             how = averaging(config, epoch)
             if not isinstance(how, Averaging | None):
                 raise TypeError(f"gives {how!r} in epoch {epoch}; it has to be an Averaging or None")
+            if how is not None and how.every == "epoch" and config.frozen_norm == "fixed" and config.phases != "all":
+                raise ValueError("measures the statistics of batch norm anew, and frozen_norm=fixed keeps them")
 
 
 @register_average("none")

@@ -226,8 +226,19 @@ WRONG: dict[tuple[str, str], tuple[tuple[str, str], ...]] = {
         ("true", "must be 'none'"),
         ("UNDER", "must be 'none'"),
     ),
-    ("train", "precision"): (
-        ("fp16", "must be 'auto', 'float32' or 'bf16'"),
+    ("train", "frozen_norm"): (
+        ("freeze", "must be 'follow' or 'fixed'"),
+        ("true", "must be 'follow'"),
+    ),
+    ("train", "activations"): (
+        ("kept", "must be 'auto', 'stored' or 'computed'"),
+    ),
+    ("train", "activation_gb"): (
+        ("-1", "must be greater than or equal to 0"),
+        ("nan", "must be a finite number"),
+        ("all", "must be a valid number"),
+    ),
+    ("train", "precision"): (        ("fp16", "must be 'auto', 'float32' or 'bf16'"),
         ("32", "must be 'auto'"),
         ("float64", "must be 'auto'"),
     ),
@@ -371,6 +382,13 @@ OTHERS: list[Case] = [
     ("train -P folds=500", "folds: 500 is more than the 148 training and validation images of 8, the smallest class"),
     (("train", "-P", f"folds={10**30}"), "is more than the 148 training and validation images of 8, the smallest"),
     ("train -P folds=5 -P batch_size=1223", "batch_size: 1223 is more than the 1221 training images of digits"),
+    ("train -P activations=stored", "activations: cannot be stored: with phases=all no beginning of alexnet is frozen"),
+    (
+        "train -P phases=classifier -P activations=stored -P activation_gb=0.001",
+        "activations: cannot be stored: they take ",
+    ),
+    ("train -P phases=classifier -P activations=stored -P mix=mixup", "mix=mixup makes other images in every epoch"),
+    ("train -P average=swa -P phases=classifier -P frozen_norm=fixed", "average: 'swa': measures the statistics of"),
     ("train -P average=emma", "no average 'emma' (did you mean 'ema'?)"),
     ("train -P average=ema(decay=1.5)", "average: 'ema(decay=1.5)': decay is 1.5; it has to be at least 0"),
     ("train -P average=ema(decay='x')", "average: \"ema(decay='x')\": "),
