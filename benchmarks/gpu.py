@@ -32,7 +32,8 @@ from quorum.data.preprocess import Preprocess
 from quorum.data.sources.folder import catalogue
 from quorum.engine.device import resolve_precision, set_up
 from quorum.engine.epoch import evaluate, ignore
-from quorum.engine.training import States, Training
+from quorum.engine.states import States
+from quorum.engine.training import Training
 from quorum.errors import DivergedError
 from quorum.metric_names import VAL_ACCURACY
 from quorum.models import build, parameter_groups

@@ -230,15 +230,14 @@ WRONG: dict[tuple[str, str], tuple[tuple[str, str], ...]] = {
         ("freeze", "must be 'follow' or 'fixed'"),
         ("true", "must be 'follow'"),
     ),
-    ("train", "activations"): (
-        ("kept", "must be 'auto', 'stored' or 'computed'"),
-    ),
+    ("train", "activations"): (("kept", "must be 'auto', 'stored' or 'computed'"),),
     ("train", "activation_gb"): (
         ("-1", "must be greater than or equal to 0"),
         ("nan", "must be a finite number"),
         ("all", "must be a valid number"),
     ),
-    ("train", "precision"): (        ("fp16", "must be 'auto', 'float32' or 'bf16'"),
+    ("train", "precision"): (
+        ("fp16", "must be 'auto', 'float32' or 'bf16'"),
         ("32", "must be 'auto'"),
         ("float64", "must be 'auto'"),
     ),

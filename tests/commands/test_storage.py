@@ -70,7 +70,7 @@ def left(storage: Path) -> set[str]:
 def test_a_sweep_goes_on_where_another_machine_was_killed(
     undisturbed: dict[str, Any], quorum: Quorum, small_digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("quorum.engine.training.SAVING_SHARE", 1e9)  # so that each epoch is saved
+    monkeypatch.setattr("quorum.engine.states.SAVING_SHARE", 1e9)  # so that each epoch is saved
     trained: list[int] = []
     run_epoch = Training.run_epoch
 

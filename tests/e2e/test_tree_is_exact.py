@@ -21,7 +21,8 @@ from quorum.data.preprocess import Preprocess
 from quorum.data.sources.folder import catalogue
 from quorum.engine.device import resolve_precision
 from quorum.engine.history import EpochRecord
-from quorum.engine.training import Progress, States, Training
+from quorum.engine.states import States
+from quorum.engine.training import Progress, Training
 from quorum.models import build, parameter_groups
 from quorum.shared_folder import SharedFolder
 from quorum.study.prefix import TrainingPath

@@ -16,7 +16,8 @@ from quorum.engine import cut_batches
 from quorum.engine.activations import Activations, ActivationStore
 from quorum.engine.epoch import Batch
 from quorum.engine.frozen import CutNetwork, cut, frozen_beginning, frozen_norms
-from quorum.engine.training import States, Training, train_only
+from quorum.engine.states import States
+from quorum.engine.training import Training, train_only
 from quorum.models import build, parameter_groups
 from quorum.randomness import seed_everything
 from quorum.shared_folder import SharedFolder
@@ -251,7 +252,7 @@ def test_evaluation_is_that_of_the_whole_network_bit_for_bit(tmp_path: Path, mon
 
 
 def test_a_training_goes_on_and_forks_bit_for_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("quorum.engine.training.SAVING_SHARE", 1e9)  # every epoch's state is written
+    monkeypatch.setattr("quorum.engine.states.SAVING_SHARE", 1e9)  # every epoch's state is written
     store = ActivationStore(tmp_path / "kept", 1e9)
     config = STORED.replace(phases="1:classifier,4:all", frozen_norm="fixed")
     whole = training(config, store)

@@ -17,7 +17,8 @@ from quorum.engine.epoch import Batch, Evaluation, evaluate
 from quorum.engine.history import EpochRecord, History
 from quorum.engine.metrics import METRICS, register_metric
 from quorum.engine.state import copy_weights, load_state, save_atomically, save_state
-from quorum.engine.training import Progress, States, Training
+from quorum.engine.states import States
+from quorum.engine.training import Progress, Training
 from quorum.errors import DivergedError, ModelError
 from quorum.models import build, parameter_groups
 from quorum.randomness import generator
@@ -135,7 +136,7 @@ def test_an_interrupted_training_goes_on_bit_for_bit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], stop_after: int, share: float
 ) -> None:
     config = CONFIG.replace(step_size=2, **changes)
-    monkeypatch.setattr("quorum.engine.training.SAVING_SHARE", share)
+    monkeypatch.setattr("quorum.engine.states.SAVING_SHARE", share)
     whole = training(config, dropout=True)
     run(whole)
     torch.manual_seed(99)  # whatever else was drawn before plays no part
@@ -170,7 +171,7 @@ def test_training_ends_where_validation_has_not_become_better_for_so_long() -> N
 def test_an_interrupted_training_loses_patience_in_the_same_epoch(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop_after: int
 ) -> None:
-    monkeypatch.setattr("quorum.engine.training.SAVING_SHARE", 1e9)
+    monkeypatch.setattr("quorum.engine.states.SAVING_SHARE", 1e9)
     whole, second = training(PATIENT), training(PATIENT)
     run(whole)
     run(training(PATIENT), States(own=SharedFolder(tmp_path, "own")), stop_after)
@@ -460,7 +461,7 @@ def test_a_damaged_state_is_told_and_trained_again(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, name: str, damage: str
 ) -> None:
     """A flipped byte is loaded by torch as it stands."""
-    monkeypatch.setattr("quorum.engine.training.SAVING_SHARE", 1e9)
+    monkeypatch.setattr("quorum.engine.states.SAVING_SHARE", 1e9)
     whole = training(CONFIG)
     run(whole)
     run(training(CONFIG), States(own=SharedFolder(tmp_path, "own")), stop_after=3)

@@ -10,7 +10,7 @@ import torch
 from quorum.config import TrialConfig
 from quorum.data.opened import open_dataset
 from quorum.engine.device import Machine, use_device
-from quorum.engine.training import States
+from quorum.engine.states import States
 from quorum.shared_folder import SharedFolder
 from quorum.study.file import load_study
 from quorum.study.plan import plan

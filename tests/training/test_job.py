@@ -15,7 +15,7 @@ from quorum.data.pixel_store import open_store
 from quorum.data.preprocess import Preprocess
 from quorum.data.sources.folder import catalogue
 from quorum.engine.metrics import METRICS
-from quorum.engine.training import States
+from quorum.engine.states import States
 from quorum.shared_folder import SharedFolder
 from quorum.tracking.schema import PREDICTIONS
 from quorum.training.job import Job, Trained, train

@@ -6,7 +6,8 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 from quorum.engine.history import EpochRecord
-from quorum.engine.training import Progress, States
+from quorum.engine.states import States
+from quorum.engine.training import Progress
 from quorum.tracking.records import TrainingRecord
 from quorum.tracking.runs import begin_run
 from quorum.training.folders import WorkFolders

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from mlflow.tracking import MlflowClient
 
-from quorum.engine.training import States
+from quorum.engine.states import States
 from quorum.tracking.records import TrainingRecord, training_identity
 from quorum.tracking.runs import begin_run
 from quorum.training.folders import WorkFolders

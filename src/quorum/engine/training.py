@@ -7,7 +7,7 @@ import functools
 import math
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import nn
@@ -22,16 +22,13 @@ from quorum.engine.frozen import frozen_beginning, frozen_norms
 from quorum.engine.history import EpochRecord, History
 from quorum.engine.losses import check_loss, check_mixed, check_weighted, make_loss
 from quorum.engine.optimizers import check_optimizer, make_optimizer
-from quorum.engine.state import TrainingState, Weights, copy_weights, load_state, save_state
+from quorum.engine.state import TrainingState, Weights, copy_weights, save_state
+from quorum.engine.states import NO_STATES, Saver, States
 from quorum.errors import DivergedError, ModelError, unknown
 from quorum.metric_names import EPOCH_SECONDS, IMAGES_PER_SECOND, LR, VAL_NETWORK, split_metric
 from quorum.randomness import seed_everything
 from quorum.recipe import Recipe, rates_of, recipe_of
 from quorum.schedules import check_schedule
-from quorum.shared_folder import SharedFolder
-
-SAVING_SHARE = 0.05  # of the time, at most, goes into writing states
-FIRST_COST = 0.05  # seconds that writing one is taken to need, until one has been written
 
 
 @dataclass(frozen=True)
@@ -50,32 +47,6 @@ class Progress:
     restored: bool = False
     kept: int = 0
     paused: bool = False
-
-
-@dataclass(frozen=True)
-class States:
-    """Folders of the states that a training begins from and leaves behind.
-
-    Attributes:
-        own: its state while it is not finished; what is there already is gone on from.
-        start: a state of another training that shares its first epochs, to begin from if `own` is not further.
-        keep: where to keep the state after some epochs, for others to begin from. The state after an epoch is that of
-            the last one trained, where `patience` has ended the training before.
-    """
-
-    own: SharedFolder | None = None
-    start: SharedFolder | None = None
-    keep: Mapping[int, SharedFolder] = field(default_factory=dict)
-
-    def load(self) -> TrainingState | None:
-        """The furthest state to begin from, or None for the first epoch."""
-        found: list[TrainingState] = []
-        for folder in (self.own, self.start):
-            if folder is not None:
-                with folder.reading() as path:
-                    if path is not None and (state := load_state(path)) is not None:
-                        found.append(state)
-        return max(found, key=lambda state: len(state.history.records), default=None)
 
 
 Groups = Mapping[str, Sequence[nn.Parameter]]
@@ -154,7 +125,7 @@ class Training:
         self._cut: CutBatches | None = None
 
     def run(
-        self, states: States = States(), on_batch: Callable[[int], None] = ignore, until: float = math.inf
+        self, states: States = NO_STATES, on_batch: Callable[[int], None] = ignore, until: float = math.inf
     ) -> Iterator[Progress]:
         """Train the epochs that are left, one a step. Then the network has the last epoch's weights.
 
@@ -169,7 +140,7 @@ class Training:
         if (state := states.load()) is not None:
             self.restore(state)
             yield Progress(tuple(self.history.records), restored=True)
-        saver = _Saver(states.own)
+        saver = Saver(states.own)
         paused = False
         while not (self.finished or paused):
             record = self.run_epoch(len(self.history.records) + 1, on_batch)
@@ -323,21 +294,3 @@ class Training:
         self.optimizer.load_state_dict(state.optimizer)
         self.history, self.best_weights = state.history, state.best_weights
         self.average = None if state.average is None else WeightAverage(self.model, state.average)
-
-
-class _Saver:
-    """Writes the state after every epoch, or after every few where writing would cost more than its share."""
-
-    def __init__(self, folder: SharedFolder | None) -> None:
-        self.folder = folder
-        self.cost = FIRST_COST
-        self.saved = time.perf_counter()
-
-    def save(self, state: Callable[[], TrainingState], *, at_once: bool) -> None:
-        started = time.perf_counter()
-        if self.folder is None or (not at_once and started - self.saved < self.cost / SAVING_SHARE):
-            return
-        with self.folder.writing() as folder:
-            save_state(state(), folder)
-        self.saved = time.perf_counter()
-        self.cost = self.saved - started

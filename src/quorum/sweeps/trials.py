@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from quorum.config import TrialConfig
-from quorum.engine.training import Progress, States
+from quorum.engine.states import States
+from quorum.engine.training import Progress
 from quorum.errors import OutOfTimeError, QuorumError
 from quorum.study.prefix import TrainingPath
 from quorum.study.results import SeedResult, TrialRequest, TrialResult

@@ -19,7 +19,8 @@ from quorum.engine.device import determinism, numerics_class
 from quorum.engine.epoch import Evaluation
 from quorum.engine.history import History
 from quorum.engine.metrics import accuracy
-from quorum.engine.training import Progress, States, Training
+from quorum.engine.states import States
+from quorum.engine.training import Progress, Training
 from quorum.models import build, parameter_groups
 from quorum.reporting import figures, tables
 from quorum.shared_folder import SharedFolder

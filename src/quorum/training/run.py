@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from quorum import metric_names
 from quorum.console import say
 from quorum.data.opened import example_image
-from quorum.engine.training import States
+from quorum.engine.states import States
 from quorum.errors import StorageError
 from quorum.study.results import SeedResult
 from quorum.summary import summarize

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 
 from quorum.config import TrialConfig, digest_of
 from quorum.console import say
-from quorum.engine.training import Progress, States
+from quorum.engine.states import States
+from quorum.engine.training import Progress
 from quorum.errors import OutOfTimeError
 from quorum.study.results import SeedResult
 from quorum.tracking import schema
