@@ -59,7 +59,7 @@ def test_a_mean_of_epochs_does_not_go_with_fixed_batch_norms() -> None:
         ("ema(deca=0.9)", "no setting of ema 'deca' (did you mean 'decay'?)"),
         ("ema(0.9)", "the settings of ema are given by name: decay"),
         ("ema(decay=1.0)", "average: 'ema(decay=1.0)': decay is 1.0; it has to be at least 0 and less than 1"),
-        ("swa(start=1)", "average: 'swa(start=1)': start is 1; it is a fraction of the epochs"),
+        ("swa(start=1)", "average: 'swa(start=1)': start is 1.0; it is a fraction of the epochs"),
         ("swa(start='late')", "average: \"swa(start='late')\": "),
     ],
 )

@@ -392,7 +392,7 @@ OTHERS: list[Case] = [
     ("train -P average=ema(decay=1.5)", "average: 'ema(decay=1.5)': decay is 1.5; it has to be at least 0"),
     ("train -P average=ema(decay='x')", "average: \"ema(decay='x')\": "),
     ("train -P average=swa(begin=0.5)", "no setting of swa 'begin'; choose from start"),
-    ("train -P average=swa(start=-1)", "average: 'swa(start=-1)': start is -1; it is a fraction of the epochs"),
+    ("train -P average=swa(start=-1)", "average: 'swa(start=-1)': start is -1.0; it is a fraction of the epochs"),
     ("train -P average=ema|swa", "takes one of them, not several joined by |"),
     # Ray, storage, Optuna's database
     ("sweep -P engine=spark", "engine: 'spark' must be 'local' or 'ray'"),
