@@ -17,7 +17,7 @@ from pathlib import Path
 from quorum.cli import main
 from tests.conftest import Answer
 
-PATIENCE = 30.0  # seconds for a command, most of which take milliseconds; a hang fails, it does not wait for ever
+PATIENCE = 120.0  # seconds for a command, the start of the process included; a hang fails, it does not wait for ever
 
 
 @dataclass
