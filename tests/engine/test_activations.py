@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
 import shutil
 from collections.abc import Iterator
@@ -112,6 +113,29 @@ def test_a_pass_that_ends_early_leaves_nothing(tmp_path: Path) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         ActivationStore(tmp_path, 1e9).get("some", images=10, blocks=blocks(), what="some")
+    assert not [path for path in tmp_path.iterdir() if path.is_dir()]
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
+    store = ActivationStore(tmp_path, 1e9)
+    get(store, "some", made())
+    [home] = [path for path in tmp_path.iterdir() if path.is_dir()]
+    shutil.rmtree(home)
+    (tmp_path / f".{home.name}-x1y2" / VALUES).parent.mkdir()
+    (tmp_path / f".{home.name}-x1y2" / VALUES).write_bytes(bytes(100))
+    get(store, "some", made())
+    assert [path for path in tmp_path.iterdir() if path.is_dir()] == [home]
+
+
+def test_a_full_disk_is_an_error_of_the_system_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("quorum.engine.activations.os.fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        get(ActivationStore(tmp_path, 1e9), "some", made())
     assert not [path for path in tmp_path.iterdir() if path.is_dir()]
 
 

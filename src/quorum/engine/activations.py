@@ -15,6 +15,7 @@ import hashlib
 import itertools
 import json
 import os
+import shutil
 import tempfile
 import time
 import zlib
@@ -136,23 +137,17 @@ class ActivationStore:
         if size > self.max_bytes:
             return None
         say(f"{what}: the frozen part of {images:,} images is computed once ({size / 1e6:,.0f} MB)")
+        for stale in self.folder.glob(f".{home.name}-*"):  # of a process that was killed
+            shutil.rmtree(stale)
         self._make_room(size)
         with tempfile.TemporaryDirectory(prefix=f".{home.name}-", dir=self.folder) as part:
-            file = Path(part) / VALUES
-            mapped = torch.from_file(str(file), shared=True, size=size // first.element_size(), dtype=first.dtype)
-            values = mapped.view(images, *first.shape[1:])
-            start = 0
-            for packed in itertools.chain([first], map(layout.packed, made)):
-                values[start : start + len(packed)] = packed
-                start += len(packed)
-            del values, mapped
-            _synced(file)
+            crc = _write(Path(part) / VALUES, itertools.chain([first], map(layout.packed, made)))
             meta = {
                 "packed": [images, *first.shape[1:]],
                 "dtype": str(first.dtype).removeprefix("torch."),
                 "shape": layout.shape,
                 "strides": layout.strides,
-                "crc": _crc(file),
+                "crc": crc,
             }
             (Path(part) / META).write_text(json.dumps(meta))
             home.mkdir(exist_ok=True)
@@ -196,9 +191,17 @@ def _open(home: Path) -> Activations | None:
     return Activations(torch.from_file(str(file), shared=False, size=packed.numel(), dtype=dtype).view(packed), layout)
 
 
-def _synced(file: Path) -> None:
-    with file.open("rb+") as opened:
+def _write(file: Path, blocks: Iterable[torch.Tensor]) -> int:
+    """Write tensors one after the other. Returns the checksum of all bytes."""
+    crc = 0
+    with file.open("wb") as opened:
+        for block in blocks:
+            content = block.flatten().view(torch.uint8).numpy().data
+            crc = zlib.crc32(content, crc)
+            opened.write(content)
+        opened.flush()
         os.fsync(opened.fileno())
+    return crc
 
 
 @functools.lru_cache(maxsize=256)
