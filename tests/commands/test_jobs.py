@@ -83,6 +83,26 @@ def test_jobs_side_by_side_give_the_same_bit_for_bit(tree: Swept, small_digits: 
     assert two["epochs"] == one["epochs"]
 
 
+@pytest.mark.slow
+def test_frozen_beginnings_are_computed_once_by_whichever_process(quorum: Quorum, small_digits: Path) -> None:
+    frozen = TREE.replace("step_size: 0}", "step_size: 0, phases: classifier}")
+    (quorum.folder / "study.yaml").write_text(frozen)
+    found = []
+    for jobs in (1, 2):
+        answer = quorum(*sweep_words(small_digits, jobs=jobs, reuse="false", work_dir=f"work-{jobs}"), "--json")
+        assert answer.status == 0, answer.err
+        # Two seeds draw other first weights; training, validation and test images of each are gone through once.
+        assert answer.err.count("the frozen part of") == 2 * 3
+        found.append(json.loads(answer.out))
+    assert means(found[0]) == means(found[1])
+    assert {run.data.params["activations"] for run in runs("seed")} == {"stored"}
+    again = quorum(*sweep_words(small_digits, reuse="false", work_dir="work-1"), "--json")
+    assert "the frozen part of" not in again.err
+    assert means(json.loads(again.out)) == means(found[0])
+    plain = sweep(quorum, small_digits, frozen, reuse="false", activation_gb=0)
+    assert plain["epochs"] == found[0]["epochs"]
+
+
 def kill_worker(when: Callable[[Job, int], bool]) -> Fault:
     """Kill the worker that does a training after the epochs that are named."""
 

@@ -91,6 +91,7 @@ configurations = st.builds(
     step_size=st.integers(0, 2),
     batch_size=st.sampled_from([8, 16]),
     phases=st.sampled_from(["all", "1:classifier,2:all", "1:all,3:classifier"]),
+    activations=st.sampled_from(["stored", "computed"]),
     optimizer=st.sampled_from(["sgd", "adam", "adamw(amsgrad=True)", "rprop", "asgd(t0=3)"]),
     clip_norm=st.sampled_from([0.0, 0.5]),
     patience=st.sampled_from([0, 1]),
