@@ -49,7 +49,7 @@ def test_help_shows_types_choices_and_defaults_with_the_most_used_first(capsys: 
         "--precision {auto,float32,bf16} arithmetic",
         "--input_size {INT,auto} side",
         "--seeds A,B,C seeds of every trial, separated by commas (default: 0,1,2)",
-        "--lr FLOAT learning rate of the first epoch (default: 0.001)",
+        "--lr FLOAT learning rate, which the schedule multiplies (default: 0.001)",
         "--jobs INT trainings",
         "--work_dir PATH folder",
         "--reuse [{BOOL,any}] link trainings that the store holds already instead of repeating them; any: even",

@@ -34,7 +34,7 @@ CASES: list[Case] = [
     ("train -P phases=1:classifier,9:layer4", "phases: no parameter group 'layer4'"),
     ("promote", "digits: 0 finished trials with different settings"),
     ("promote -P confirm=3", "digits: 0 finished trials with different settings"),
-    ("promote -P dataset=mnist", "no dataset 'mnist'"),
+    ("promote -P dataset=mnits", "no dataset 'mnits' (did you mean 'mnist'?)"),
     ("promote -P dataset=a/b", "no dataset 'a/b'"),
     ("promote --rollback", "quorum-digits: no such registered model"),
     ("ensemble", "quorum-digits: no promoted model; run `quorum promote` first"),

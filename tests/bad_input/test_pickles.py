@@ -143,7 +143,7 @@ def states() -> dict[str, object]:
         "list": [1, 2],
         "tensor": weight,
         "nothing": {},
-        "state-in-state": {"state_dict": dict(state)},
+        "state-in-state": {"state_dict": {"state_dict": dict(state)}},
         "texts": {"a": "b"},
         "module": build("scratch-simple", 10, seed=0),
         "hostile": Hostile(),

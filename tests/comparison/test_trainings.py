@@ -15,7 +15,7 @@ from quorum.tracking.store import TrackingStore, connect
 from quorum.training.resolve import protocol, resolve_static
 from tests.conftest import Quorum
 
-CONFIG = TrialConfig(model="scratch-simple", precision="float32")
+CONFIG = TrialConfig(model="scratch-simple", activations="computed", precision="float32")
 
 
 @pytest.fixture

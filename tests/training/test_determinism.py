@@ -30,6 +30,9 @@ NETWORKS = {
     "scratch-complex": 32,
     "scratch-medium": 64,
     "scratch-simple": 32,
+    "timm/tf_efficientnet_lite0": 33,
+    "timm/tf_efficientnet_lite1": 33,
+    "timm/tf_efficientnet_lite2": 33,
 }
 NO_CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 PLACES = [
