@@ -26,6 +26,11 @@ def test_a_network_against_the_usual_loop(program: str, cifar_folder: Path) -> N
     assert details["train_images"] % 32 == 0
 
 
+def test_a_classifier_from_kept_activations(caltech_folder: Path) -> None:
+    data = measured("frozen", "--case", "alexnet", "--images", 101, "--rounds", 1, "--data", caltech_folder.parent)
+    assert data["details"]["alexnet"]["images"] == 202
+
+
 def test_a_whole_study_as_a_gpu_would_train_it(caltech_folder: Path) -> None:
     data = measured("gpu", "--case", "study", *TINY, *ON_CPU, "--input-size", 64, "--data", caltech_folder.parent)
     details = data["details"]["study"]
