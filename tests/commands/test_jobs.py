@@ -92,7 +92,9 @@ def test_frozen_beginnings_are_computed_once_by_whichever_process(quorum: Quorum
         answer = quorum(*sweep_words(small_digits, jobs=jobs, reuse="false", work_dir=f"work-{jobs}"), "--json")
         assert answer.status == 0, answer.err
         # Two seeds draw other first weights; training, validation and test images of each are gone through once.
-        assert answer.err.count("the frozen part of") == 2 * 3
+        assert len(list((quorum.folder / f"work-{jobs}" / "activations").glob("*/meta.json"))) == 2 * 3
+        if jobs == 1:  # what workers say may go where the first of them was started
+            assert answer.err.count("the frozen part of") == 2 * 3
         found.append(json.loads(answer.out))
     assert means(found[0]) == means(found[1])
     assert {run.data.params["activations"] for run in runs("seed")} == {"stored"}
