@@ -34,10 +34,12 @@ def register_schedule(name: str) -> Callable[[Schedule], Schedule]:
     """A decorator that adds a schedule.
 
     It decorates a function of an epoch, counted from 1, and a TrialConfig, that returns the factor on the trial's `lr`
-    for that epoch. Further arguments, with defaults, are set in an expression: `schedule: mine(final=0.1)`. Two of them
-    have a meaning: where `per_batch` is true, the function is asked before every batch, with epochs such as 2.25; and
-    one with `epochs` may come before another, `mine(epochs=5) | cosine`, which then begins after so many epochs. An
-    argument `batches` without a default is the number of batches of an epoch (1 where it is asked once an epoch).
+    for that epoch. Further arguments, with defaults, are set in an expression: `schedule: mine(final=0.1)`. Three names
+    of arguments have a meaning:
+
+    - `per_batch`: where it is true, the function is called for every batch, with epochs such as 2.25.
+    - `epochs`: the schedule lasts that many epochs, so another may follow it: `mine(epochs=5) | cosine`.
+    - `batches`, without a default: the number of calls in an epoch (1 unless it is called for every batch).
 
     Raises:
         ConfigError: where the name is taken.

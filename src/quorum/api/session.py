@@ -125,7 +125,7 @@ def preparer_of(
 
 
 def end_of(max_hours: float | None) -> float:
-    """When so many hours are over, in seconds since 1970; never for None."""
+    """The time, in seconds since 1970, at which a command has run for `max_hours`; infinity where it may run on."""
     return math.inf if max_hours is None else time.time() + 3600 * max_hours
 
 

@@ -15,7 +15,6 @@ import json
 import os
 import shutil
 import tempfile
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
 
+from quorum.checksums import crc32_of
 from quorum.console import say
 from quorum.data.catalogue import SPLITS, Catalogue, Indices
 from quorum.data.content import UNREADABLE, content_hashes
@@ -37,7 +37,6 @@ from quorum.storage import Storage
 
 FORMAT = 3  # part of every key: raise it when what is stored changes
 PIXELS, INDEX, META, SUMS = "pixels.bin", "index.npz", "meta.json", "checksums.json"
-_PART = 2**24  # bytes of which the checksum is taken at a time
 _CHUNK = 256  # images decoded ahead of the writer
 
 
@@ -158,7 +157,7 @@ def _load_undamaged(folder: SharedFolder, *, verify: bool) -> PixelStore | None:
         # The pixels are many: they are read where somebody wrote to them after the checksums, or where all is verified.
         changed = (home / PIXELS).stat().st_mtime_ns > (home / SUMS).stat().st_mtime_ns
         files = [INDEX, META, *([PIXELS] if changed or verify else [])]
-        damaged = [name for name in files if _crc(home / name) != sums[name]]
+        damaged = [name for name in files if crc32_of(home / name) != sums[name]]
         store = None if damaged else _load(folder)
         if store is not None and len(store.pixels) == int(3 * (store.heights * store.widths).sum()):
             return store
@@ -167,15 +166,6 @@ def _load_undamaged(folder: SharedFolder, *, verify: bool) -> PixelStore | None:
         problem = " ".join(str(error).split())[:80]
     say(f"{home}: this pixel store is damaged ({problem}), so it is made anew")
     return None
-
-
-def _crc(file: Path) -> int:
-    """CRC-32 of a file."""
-    found = 0
-    with file.open("rb") as content:
-        while part := content.read(_PART):
-            found = zlib.crc32(part, found)
-    return found
 
 
 @functools.lru_cache(maxsize=8)
@@ -273,7 +263,7 @@ def _write(
         "skipped": skipped,
     }
     (folder / META).write_text(json.dumps(meta))
-    (folder / SUMS).write_text(json.dumps({name: _crc(folder / name) for name in (PIXELS, INDEX, META)}))
+    (folder / SUMS).write_text(json.dumps({name: crc32_of(folder / name) for name in (PIXELS, INDEX, META)}))
 
 
 def _decoded(catalogue: Catalogue, hashes: Sequence[str]) -> Iterator[tuple[Pixels | None, str]]:

@@ -27,11 +27,11 @@ from typing import Any
 import torch
 from filelock import FileLock
 
+from quorum.checksums import crc32_of
 from quorum.console import say
 
 FORMAT = 1  # part of every name: raise it when what is stored changes
 VALUES, META, _LOCK = "values.bin", "meta.json", ".lock"
-_AT_ONCE = 2**24  # bytes of which the checksum is taken
 
 
 @dataclass(frozen=True)
@@ -156,7 +156,7 @@ class ActivationStore:
         return _open(home)
 
     def _make_room(self, size: int) -> None:
-        """Remove what was not used for the longest time, until so many bytes fit. Who has it open keeps it."""
+        """Remove the least recently used ones until `size` bytes fit. A process that has some open keeps them."""
         kept = sorted(self.folder.glob(f"*/{META}"), key=lambda meta: meta.stat().st_mtime)
         sizes = {meta.parent: sum(file.stat().st_size for file in meta.parent.iterdir()) for meta in kept}
         for home in list(sizes):
@@ -206,12 +206,4 @@ def _write(file: Path, blocks: Iterable[torch.Tensor]) -> int:
 
 @functools.lru_cache(maxsize=256)
 def _crc_once(file: Path, _mtime: int, _inode: int) -> int:
-    return _crc(file)
-
-
-def _crc(file: Path) -> int:
-    found = 0
-    with file.open("rb") as content:
-        while part := content.read(_AT_ONCE):
-            found = zlib.crc32(part, found)
-    return found
+    return crc32_of(file)

@@ -14,7 +14,6 @@ from quorum.engine.activations import Activations, ActivationStore
 from quorum.engine.device import autocast, numerics_class
 from quorum.engine.epoch import Batch
 from quorum.engine.frozen import CutNetwork
-from quorum.versions import code_version
 
 
 class BatchSource(Protocol):
@@ -67,6 +66,7 @@ class CutBatches:
         precision: of its arithmetic.
         store: where activations are kept; None keeps them in memory, for this training alone.
         what: the network and its data, in words.
+        code: version of the code that computes.
     """
 
     network: CutNetwork
@@ -74,35 +74,29 @@ class CutBatches:
     precision: str
     store: ActivationStore | None
     what: str
+    code: str
     _found: dict[str, Activations | None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._device = next(self.network.rest.parameters()).device
-        self._names = (self.network.digest(), self.precision, numerics_class(self._device), code_version())
+        self._names = (self.network.digest(), self.precision, numerics_class(self._device), self.code)
 
-    def training(
-        self,
-        *,
-        seed: int,
-        epoch: int,
-        batch_size: int,
-        augment: str,
-        drop_last: bool = True,
-        balance: Balance = "none",
-        mix: str = "none",
-    ) -> Iterator[Batch]:
-        """The training batches of an epoch, whose images are neither augmented nor mixed."""
-        assert augment == mix == "none", "what is augmented or mixed differs in every epoch"
+    def training(self, order: torch.Tensor, batch_size: int) -> Iterator[Batch]:
+        """Training batches from kept activations; the images are neither augmented nor mixed.
+
+        Args:
+            order: int64 [m], places in the training split of the images of an epoch; on the CPU.
+            batch_size: images in a batch.
+        """
         activations = self._of("train")
-        labels = torch.cat(tuple(self.batches.labels_of("train")))
-        if activations is None:  # too many to keep, which was not so when the training was planned
+        if activations is None:  # they did fit when the training was planned
             activations = self._found["train"] = Activations.of(self._blocks("train"))
-        order = self.batches.order(seed=seed, epoch=epoch, batch_size=batch_size, drop_last=drop_last, balance=balance)
+        labels = torch.cat(tuple(self.batches.labels_of("train")))
         for places in order.split(batch_size):
             yield activations.pick(places, self._device), labels[places.to(self._device)]
 
     def renewed(self) -> CutBatches:
-        """The same once the network has got other weights: itself, where they are the same in its beginning."""
+        """What takes its place once weights were loaded: itself, where those of the beginning are as they were."""
         other = dataclasses.replace(self, _found={})
         return self if other._names == self._names else other
 

@@ -8,6 +8,7 @@ import math
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -29,6 +30,7 @@ from quorum.metric_names import EPOCH_SECONDS, IMAGES_PER_SECOND, LR, VAL_NETWOR
 from quorum.randomness import seed_everything
 from quorum.recipe import Recipe, rates_of, recipe_of
 from quorum.schedules import check_schedule
+from quorum.versions import code_version
 
 
 @dataclass(frozen=True)
@@ -233,14 +235,14 @@ class Training:
         config, how = self.config, recipe.averaging
         stored = self._cut if recipe.activations == "stored" else None
         network = self.model if stored is None else stored.network.rest
-        source: BatchSource | CutBatches = self.batches if stored is None else stored
+        batches = self._training_batches(epoch, recipe, stored)
         if how is not None and self.average is None:
             self.average = WeightAverage(self.model)
         seed_everything(config.seed, epoch, "dropout")
         with self._adding_steps(how):
             trained = train_epoch(
                 network,
-                at_rates(self._training_batches(source, epoch, recipe), rates, self.optimizer),
+                at_rates(batches, rates, self.optimizer),
                 self.optimizer,
                 self.training_loss,
                 config.precision,
@@ -250,7 +252,7 @@ class Training:
             )
         if self.average is not None and how is not None and how.every == "epoch":
             seed_everything(config.seed, epoch, "batch-norm")
-            self.average.add_epoch(how.decay, self._training_batches(self.batches, epoch, recipe), config.precision)
+            self.average.add_epoch(how.decay, self._training_batches(epoch, recipe), config.precision)
         return trained
 
     def _begin(self, recipe: Recipe) -> None:
@@ -262,18 +264,22 @@ class Training:
             size, device = int(config.input_size), next(self.model.parameters()).device
             found = frozen_beginning(self.model, self._still, torch.zeros(2, 3, size, size, device=device))
             what = f"{config.model} on {config.dataset}"
-            self._cut = CutBatches(found, self.batches, config.precision, self.store, what) if found else None
+            code = code_version(config.model)
+            self._cut = CutBatches(found, self.batches, config.precision, self.store, what, code) if found else None
 
-    def _training_batches(self, source: BatchSource | CutBatches, epoch: int, recipe: Recipe) -> Iterator[Batch]:
-        return source.training(
-            seed=self.config.seed,
-            epoch=epoch,
-            batch_size=recipe.batch_size,
-            drop_last=self.config.drop_last,
-            augment=recipe.augment,
-            balance=self.config.balance,
-            mix=self.config.mix,
-        )
+    def _training_batches(self, epoch: int, recipe: Recipe, stored: CutBatches | None = None) -> Iterator[Batch]:
+        """The batches of an epoch: of images, or of the activations that are stored."""
+        config, size = self.config, recipe.batch_size
+        which: dict[str, Any] = {
+            "seed": config.seed,
+            "epoch": epoch,
+            "batch_size": size,
+            "drop_last": config.drop_last,
+            "balance": config.balance,
+        }
+        if stored is not None:
+            return stored.training(self.batches.order(**which), size)
+        return self.batches.training(**which, augment=recipe.augment, mix=config.mix)
 
     def _adding_steps(self, how: Averaging | None) -> contextlib.AbstractContextManager[None]:
         """In it, weights are added to the average after each step of the optimizer, if an epoch asks for that."""

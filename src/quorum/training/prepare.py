@@ -213,7 +213,7 @@ def _activation_bytes(model: str, groups: tuple[str, ...], frozen_norm: str, inp
     network = copy.deepcopy(on_meta(model))
     images = torch.empty(2, 3, input_size, input_size, device="meta")
     by_group = parameter_groups(network)
-    if not set(groups) <= set(by_group):  # which is told when the groups are checked
+    if not set(groups) <= set(by_group):  # `check_groups` reports it
         return 0
     train_only(by_group, groups)
     found = frozen_beginning(network, frozen_norms(network) if frozen_norm == "fixed" else (), images)

@@ -77,7 +77,7 @@ class RayCluster(Generic[J, E]):
 
     Attributes:
         work: does a job; has to be picklable, as jobs and events have to be.
-        count: the largest number of workers; there are fewer where the nodes have no room for so many.
+        count: the largest number of workers; fewer are started where the nodes lack the room.
         set_up: called first in each of them.
         nodes: those that may be used.
         is_result: whether an event is a job's last one: then the job is done, whatever becomes of its worker.
