@@ -110,6 +110,8 @@ CASES: list[Case] = [
     # outputs and working folders
     ("report -P output=text", "output: text is not a folder"),
     ("report -P output=/dev/null", "output: /dev/null is not a folder"),
+    ("report -P output=/proc/no/folder", "output: /proc/no/folder cannot be made (No such file or directory)"),
+    ("ensemble -P output=/proc/no/file.csv", "output: /proc/no cannot be made (No such file or directory)"),
     ("ensemble -P output=sweeps", f"output: sweeps {NO_CSV}"),
     ("ensemble -P output=predictions", f"output: predictions {NO_CSV}"),
     ("ensemble -P output=mlflow.db", f"output: mlflow.db {NO_CSV}"),

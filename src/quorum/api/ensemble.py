@@ -14,7 +14,7 @@ import pandas as pd
 
 from quorum.api.member_predictions import Predicted, predict
 from quorum.api.options import EnsembleOptions
-from quorum.api.session import check_dataset, device_of, divide, documented, tracking
+from quorum.api.session import check_dataset, device_of, divide, documented, make_output_folder, tracking
 from quorum.api.vote_page import VotePage, mcnemar_line
 from quorum.errors import DataError, RegistryError
 from quorum.reporting import tables
@@ -86,6 +86,7 @@ def run_vote(options: EnsembleOptions, store: TrackingStore) -> Voted:
     """`ensemble` with its options checked and its store open."""
     check_dataset(options, options.dataset)
     check_output(options.output)
+    make_output_folder(options.output.parent)
     device = device_of(options)
     record = VoteRecord(kind=schema.ENSEMBLE_KIND, dataset=options.dataset)
     with begin_run(store, f"vote on {options.dataset}", record) as log:
@@ -158,7 +159,6 @@ def _rule(options: EnsembleOptions, validation: Validation | None) -> VotingRule
 
 def _write_predictions(outcome: VoteOutcome, output: Path) -> None:
     """Write the predictions beside their place and rename."""
-    output.parent.mkdir(parents=True, exist_ok=True)
     part = output.with_name(f".{output.name}.{os.getpid()}.part")
     try:
         tables.no_formulas(outcome.frame()).to_csv(part, index=False, float_format="%.6f")

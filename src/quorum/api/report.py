@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from quorum.api.options import ReportOptions
-from quorum.api.session import check_dataset, divide, documented, open_data, tracking
+from quorum.api.session import check_dataset, divide, documented, make_output_folder, open_data, tracking
 from quorum.comparison.builder import ReportBuilder
 from quorum.comparison.trainings import find_trainings
 from quorum.comparison.verdicts import VERDICT_RULE
@@ -80,6 +80,7 @@ def run_report(options: ReportOptions, store: TrackingStore) -> Report:
         raise DataError(f"path: {options.path}: no such folder")
     if options.output.exists() and not options.output.is_dir():
         raise DataError(f"output: {options.output} is not a folder")
+    make_output_folder(options.output)
     sources, claims = _studies(options)
     record = Record(kind=schema.REPORT_KIND, dataset=options.dataset)
     with (
@@ -138,5 +139,4 @@ def _write(options: ReportOptions, builder: ReportBuilder, page: ComparisonPage,
     log.artifacts(folder)
     log.metrics({f"rows/{verdict.replace(' ', '_')}": count for verdict, count in builder.counts().items()})
     log.note(f"{page.head}\n\n{tables.markdown(page.overview)}\n\n{VERDICT_RULE}")
-    options.output.mkdir(parents=True, exist_ok=True)
     shutil.copytree(folder, options.output, dirs_exist_ok=True)

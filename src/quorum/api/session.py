@@ -129,6 +129,14 @@ def end_of(max_hours: float | None) -> float:
     return math.inf if max_hours is None else time.time() + 3600 * max_hours
 
 
+def make_output_folder(folder: Path) -> None:
+    """Make the folder of an output, unless it is there. Raises DataError where its place takes no folders."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileNotFoundError as error:  # as in /proc
+        raise DataError(f"output: {folder} cannot be made ({error.strerror})") from error
+
+
 def folders_of(options: TrainingOptions) -> WorkFolders:
     """Where trainings keep what is not tracked yet.
 
