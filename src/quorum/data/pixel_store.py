@@ -10,13 +10,8 @@ machines that lack the folder fetch it once, when a process there is sent the st
 from __future__ import annotations
 
 import functools
-import hashlib
 import json
-import os
-import shutil
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,16 +23,14 @@ from numpy.typing import NDArray
 from quorum.checksums import crc32_of
 from quorum.console import say
 from quorum.data.catalogue import SPLITS, Catalogue, Indices
-from quorum.data.content import UNREADABLE, content_hashes
+from quorum.data.content import content_hashes
 from quorum.data.images import Pixels, refuse_bad
-from quorum.data.resize import resize_shorter_side
+from quorum.data.pixel_builder import INDEX, META, PIXELS, SUMS, build_store, data_digest
 from quorum.errors import DataError
 from quorum.shared_folder import SharedFolder
 from quorum.storage import Storage
 
 FORMAT = 3  # part of every key: raise it when what is stored changes
-PIXELS, INDEX, META, SUMS = "pixels.bin", "index.npz", "meta.json", "checksums.json"
-_CHUNK = 256  # images decoded ahead of the writer
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,14 +124,14 @@ def open_store(
     with FileLock(folder / f"{catalogue.name}.lock"):
         hashes = content_hashes(catalogue.images, folder / f"{catalogue.name}-hashes.json", verify=verify)
         files = [image.name for image in catalogue.images]
-        digest = _digest(catalogue.classes, files, hashes, catalogue.labels, catalogue.splits)
+        digest = data_digest(catalogue.classes, files, hashes, catalogue.labels, catalogue.splits)
         # Another machine's folder is another one, so with a storage a relative one stays so.
         work_dir = folder.parent.resolve() if storage is None else folder.parent
         home = SharedFolder(work_dir, f"{folder.name}/{catalogue.name}-{digest}-{resize}-v{FORMAT}", storage)
         home.keep()
         store = _load_undamaged(home, verify=verify)
         if store is None:
-            _build(catalogue, hashes, home.path, resize, progress)
+            build_store(catalogue, hashes, home.path, resize, progress)
             store = _load(home)
     if not skip_bad:
         refuse_bad(store.skipped, len(catalogue.images))
@@ -196,112 +189,3 @@ def _load(folder: SharedFolder) -> PixelStore:
         skipped=tuple(meta["skipped"]),
         folder=folder,
     )
-
-
-def _build(
-    catalogue: Catalogue,
-    hashes: Sequence[str],
-    home: Path,
-    resize: int,
-    progress: Callable[[int, int], None] | None,
-) -> None:
-    part = Path(tempfile.mkdtemp(prefix=f".{home.name}-", dir=home.parent))
-    try:
-        _write(catalogue, hashes, part, resize, progress)
-        if home.exists():  # an incomplete folder that something else left there
-            shutil.rmtree(home)
-        part.rename(home)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-
-
-def _write(
-    catalogue: Catalogue,
-    hashes: Sequence[str],
-    folder: Path,
-    resize: int,
-    progress: Callable[[int, int], None] | None,
-) -> None:
-    kept: list[int] = []
-    sizes: list[tuple[int, int]] = []
-    skipped: list[str] = []
-    with (folder / PIXELS).open("wb") as file:
-        for i, (pixels, problem) in enumerate(_decoded(catalogue, hashes)):
-            if pixels is None:
-                skipped.append(problem)
-            else:
-                stored = resize_shorter_side(pixels, resize) if resize else pixels
-                file.write(stored.tobytes())
-                kept.append(i)
-                sizes.append(stored.shape[:2])
-            if progress:
-                progress(i + 1, len(catalogue.images))
-    if not kept:
-        refuse_bad(skipped, len(catalogue.images))
-    heights, widths = np.array(sizes, dtype=np.int64).T
-    lengths = heights * widths * 3
-    place = np.full(len(catalogue.images), -1, dtype=np.int64)
-    place[kept] = np.arange(len(kept))
-    splits = {split: (p := place[catalogue.splits[split]])[p >= 0] for split in SPLITS}
-    labels, files = catalogue.labels[kept], [catalogue.images[i].name for i in kept]
-    np.savez(
-        folder / INDEX,
-        offsets=np.cumsum(lengths) - lengths,
-        heights=heights,
-        widths=widths,
-        labels=labels,
-        train=splits["train"],
-        val=splits["val"],
-        test=splits["test"],
-    )
-    digest = _digest(catalogue.classes, files, [hashes[i] for i in kept], labels, splits)
-    meta = {
-        "name": catalogue.name,
-        "classes": catalogue.classes,
-        "files": files,
-        "digest": digest,
-        "skipped": skipped,
-    }
-    (folder / META).write_text(json.dumps(meta))
-    (folder / SUMS).write_text(json.dumps({name: crc32_of(folder / name) for name in (PIXELS, INDEX, META)}))
-
-
-def _decoded(catalogue: Catalogue, hashes: Sequence[str]) -> Iterator[tuple[Pixels | None, str]]:
-    """Every image in order, decoded by one thread per core: pixels or what is wrong with it.
-
-    Raises:
-        DataError: where an image is no longer what its hash was taken of.
-    """
-
-    def work(i: int) -> tuple[Pixels | None, str]:
-        image = catalogue.images[i]
-        try:
-            content = image.content()
-        except OSError as error:
-            content, problem = None, " ".join(str(error).split())
-        if (hashes[i] == UNREADABLE) is not (content is None) or (
-            content is not None and hashlib.sha256(content).hexdigest() != hashes[i]
-        ):
-            raise DataError(f"{image.name}: changed while it was read; run the command again")
-        if content is None:
-            return None, problem
-        try:
-            return image.decode(content), ""
-        except DataError as error:
-            return None, " ".join(str(error).split())
-
-    total = len(catalogue.images)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for start in range(0, total, _CHUNK):
-            yield from pool.map(work, range(start, min(start + _CHUNK, total)))
-
-
-def _digest(
-    classes: tuple[str, ...], files: list[str], hashes: list[str], labels: Indices, splits: dict[str, Indices]
-) -> str:
-    hasher = hashlib.sha256(json.dumps(classes).encode())
-    for split in SPLITS:
-        hasher.update(f"\n{split}\n".encode())
-        for i in splits[split]:
-            hasher.update(f"{files[i]}\0{labels[i]}\0{hashes[i]}\n".encode())
-    return hasher.hexdigest()[:16]

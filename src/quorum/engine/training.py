@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from quorum.averages import Averaging, check_average
+from quorum.averages import Averaging
 from quorum.config import TrialConfig
 from quorum.engine.activations import ActivationStore
 from quorum.engine.averaging import WeightAverage
@@ -21,15 +21,14 @@ from quorum.engine.cut_batches import BatchSource, CutBatches
 from quorum.engine.epoch import Batch, Evaluation, Pass, evaluate, ignore, train_epoch
 from quorum.engine.frozen import frozen_beginning, frozen_norms
 from quorum.engine.history import EpochRecord, History
-from quorum.engine.losses import check_loss, check_mixed, check_weighted, make_loss
-from quorum.engine.optimizers import check_optimizer, make_optimizer
+from quorum.engine.losses import make_loss
+from quorum.engine.optimizers import make_optimizer
 from quorum.engine.state import TrainingState, Weights, copy_weights, save_state
 from quorum.engine.states import NO_STATES, Saver, States
 from quorum.errors import DivergedError, ModelError, unknown
 from quorum.metric_names import EPOCH_SECONDS, IMAGES_PER_SECOND, LR, VAL_NETWORK, split_metric
 from quorum.randomness import seed_everything
 from quorum.recipe import Recipe, rates_of, recipe_of
-from quorum.schedules import check_schedule
 from quorum.versions import code_version
 
 
@@ -52,18 +51,6 @@ class Progress:
 
 
 Groups = Mapping[str, Sequence[nn.Parameter]]
-
-
-def check_choices(config: TrialConfig) -> None:
-    """Raise ConfigError where the optimizer, schedule, loss or average is unknown or does not work as it is set."""
-    check_schedule(config)
-    check_average(config)
-    check_optimizer(config)  # by a recipe, which needs both
-    check_loss(config.loss)
-    if config.balance == "weights":
-        check_weighted(config.loss)
-    if config.mix != "none":
-        check_mixed(config.loss)
 
 
 def check_groups(config: TrialConfig, groups: Groups) -> None:

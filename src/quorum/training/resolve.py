@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 
+from quorum.averages import check_average
 from quorum.config import AUTO, TrialConfig
 from quorum.data import dataset
 from quorum.data.augment.mixing import mixing
 from quorum.data.augment.policies import policy
 from quorum.data.preprocess import normalization_named
-from quorum.engine.training import check_choices
+from quorum.engine.losses import check_loss, check_mixed, check_weighted
+from quorum.engine.optimizers import check_optimizer
 from quorum.models import Architecture, architecture, check_input, is_imagenet, usual_input
+from quorum.schedules import check_schedule
 
 OURS = ("models:/", "runs:/")  # beginnings of URIs of models of ours
 # What does not make another protocol of a training: seeds are repetitions, and the machine decides the others.
@@ -29,7 +32,7 @@ def resolve_static(config: TrialConfig) -> TrialConfig:
     kind, data = architecture(config.model), dataset(config.dataset)
     policy(config.augment)
     mixing(config.mix)
-    check_choices(config)
+    _check_choices(config)
     size = config.input_size if isinstance(config.input_size, int) else usual_input(kind, data.input_size)
     check_input(kind, size, min(config.batch_size, 2))
     resize = config.resize if config.resize != AUTO else data.resize(size)
@@ -42,6 +45,18 @@ def resolve_static(config: TrialConfig) -> TrialConfig:
         eval_resize=config.eval_resize if config.eval_resize != AUTO else resize,
         normalize=normalize,
     )
+
+
+def _check_choices(config: TrialConfig) -> None:
+    """Raise ConfigError where the optimizer, schedule, loss or average is unknown or does not work as it is set."""
+    check_schedule(config)
+    check_average(config)
+    check_optimizer(config)  # by a recipe, which needs both
+    check_loss(config.loss)
+    if config.balance == "weights":
+        check_weighted(config.loss)
+    if config.mix != "none":
+        check_mixed(config.loss)
 
 
 def _usual_normalization(kind: Architecture) -> str:
