@@ -125,7 +125,7 @@ class Ours:
             _step(self.model, inputs, labels, self.config.precision)
             times.append(time.perf_counter() - started)
         self.model.zero_grad()
-        return _operations(self.model, inputs), min(times)
+        return arithmetic(self.model, inputs), min(times)
 
     def details(self, found: Comparison) -> dict[str, Any]:
         """What there is to say beside the ratio of the reference's time of an epoch (`found.first`) by quorum's."""
@@ -146,7 +146,7 @@ class Ours:
         }
 
 
-def _operations(model: nn.Module, inputs: torch.Tensor) -> float:
+def arithmetic(model: nn.Module, inputs: torch.Tensor) -> float:
     """Floating-point operations of a step: the forward pass, twice that for the gradients of weights and inputs, and
     less those of the inputs of the first layer, which nobody needs. (torch counts a depthwise gradient as a full one.)
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,15 @@ def test_a_network_against_the_usual_loop(program: str, cifar_folder: Path) -> N
     assert sum(details["shares"].values()) == pytest.approx(1, abs=0.01)
     assert details["share_of_matrix_rate"] > 0
     assert details["train_images"] % 32 == 0
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
+def test_steps_plain_and_compiled() -> None:
+    details = measured("steps", "--case", "scratch-simple-32", "--share", 0.01, "--rounds", 1)["details"]
+    found = details["scratch-simple-32"]
+    assert found["share_of_matrix_rate_of_products"] > 0
+    assert sum(found["shares"].values()) <= 1
+    assert any("convolution" in operation for operation in found["shares"])
 
 
 def test_a_classifier_from_kept_activations(caltech_folder: Path) -> None:
