@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import math
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ from quorum.engine.epoch import Batch, Evaluation, evaluate
 from quorum.engine.history import EpochRecord, History
 from quorum.engine.metrics import METRICS, register_metric
 from quorum.engine.state import copy_weights, load_state, save_atomically, save_state
-from quorum.engine.states import States
+from quorum.engine.states import WORTH_ASKING, States
 from quorum.engine.training import Progress, Training
 from quorum.errors import DivergedError, ModelError
 from quorum.models import build, parameter_groups
@@ -232,6 +234,25 @@ def test_a_training_begins_bit_for_bit_from_the_state_of_another_one(tmp_path: P
     assert [record.epoch for record in told[0].records] == [1, 2, 3]
     assert figures(second.history) == figures(alone.history)
     assert same_weights(second, alone)
+
+
+class SlowFolder(SharedFolder):
+    """One on a disk that needs longer for a state than a small network for an epoch."""
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[Path]:
+        with super().writing() as folder:
+            yield folder
+        time.sleep(WORTH_ASKING + 0.1)
+
+
+def test_a_state_is_kept_where_that_saves_more_time_than_writing_costs(tmp_path: Path) -> None:
+    kept = {epoch: SlowFolder(tmp_path, str(epoch)) for epoch in (1, 3)}
+    told = run(training(CONFIG), States(keep=kept))
+    assert [progress.kept for progress in told] == [1, 0, 0, 0, 0]  # what it costs is known from the first
+    assert not kept[3].exists()
+    quick = {epoch: SharedFolder(tmp_path, f"quick-{epoch}") for epoch in (1, 3)}
+    assert [progress.kept for progress in run(training(CONFIG), States(keep=quick))] == [1, 0, 3, 0, 0]
 
 
 def test_the_furthest_state_is_gone_on_from(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from quorum.errors import StudyError
 from quorum.metric_names import BEST_VAL_ACCURACY
 from quorum.study.model import Study
 from quorum.study.results import SeedResult, StageResult, TrialRequest, TrialResult
-from quorum.sweeps.optuna_stages import OnBegin, run_study
+from quorum.sweeps.optuna_stages import LookAhead, OnBegin, run_study
 from quorum.sweeps.optuna_storage import open_storage
 
 STUDY = Study.model_validate(
@@ -56,15 +56,19 @@ class Executor:
     def __init__(self, stop_at: float | None = None, diverge: float | None = None, backwards: bool = False) -> None:
         self.stop_at, self.diverge, self.backwards = stop_at, diverge, backwards
         self.requests: list[TrialRequest] = []
+        self.ahead: list[Sequence[TrialConfig]] = []  # what later stages may ask for, before each trial
 
     def __call__(
-        self, requests: Sequence[TrialRequest], possible: Sequence[TrialConfig], on_begin: OnBegin
+        self, requests: Sequence[TrialRequest], look_ahead: LookAhead, on_begin: OnBegin
     ) -> Iterator[TrialResult]:
+        ended: list[TrialResult] = []
         for request in reversed(requests) if self.backwards else requests:
             if len(self.requests) == self.stop_at:
                 raise KeyboardInterrupt
+            self.ahead.append(look_ahead(ended))
             on_begin(request)
-            yield self.run(request)
+            ended.append(self.run(request))
+            yield ended[-1]
 
     def run(self, request: TrialRequest) -> TrialResult:
         if len(self.requests) + 0.5 == self.stop_at:
@@ -97,6 +101,19 @@ def trials_of(storage: RDBStorage, name: str) -> list[optuna.trial.FrozenTrial]:
 def states(storage: RDBStorage, name: str) -> dict[str, list[str]]:
     names = [study for study in optuna.get_all_study_names(storage) if study.startswith(f"{name}/")]
     return {study.split("/")[1]: [trial.state.name for trial in trials_of(storage, study)] for study in names}
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+def test_later_stages_go_on_from_trials_that_are_not_beaten(backwards: bool, storage: RDBStorage) -> None:
+    executor = Executor(backwards=backwards, diverge=0.2)
+    results = run(STUDY, storage, executor, f"ahead-{backwards}")
+    trials = results[0].trials[::-1] if backwards else results[0].trials
+    for done, ahead in enumerate(executor.ahead[: len(trials)]):
+        left = list(trials[done:])
+        if (best := StageResult(STUDY.stages[0], trials[:done]).best) is not None:
+            left.append(best)
+        expected = {(trial.request.config.lr, trial.request.config.momentum) for trial in left}
+        assert {(config.lr, config.momentum) for config in ahead} == expected
 
 
 def test_a_grid_is_run_in_the_files_order_and_the_next_stage_around_its_best(storage: RDBStorage) -> None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
+from quorum.config import TrialConfig
 from quorum.engine.training import Progress
 from quorum.errors import DivergedError
+from quorum.study.prefix import TrainingPath
 from quorum.study.results import TrialRequest, TrialResult
 from quorum.sweeps.checkpoints import Checkpoints
 from quorum.sweeps.executors.in_process import InProcess
+from quorum.sweeps.optuna_stages import LookAhead
 from quorum.sweeps.runs import SweepRuns
 from quorum.sweeps.trials import TrialRunner
 from quorum.sweeps.weights import KeptWeights
@@ -52,9 +55,9 @@ class Sweep:
         runs = SweepRuns(self.log, (0, 1), reuse=True)
         self.runner = TrialRunner(preparer, runs, folders, self.checkpoints, self.weights, InProcess(counting))
 
-    def run(self, wanted: list[TrialRequest]) -> list[TrialResult]:
+    def run(self, wanted: list[TrialRequest], look_ahead: LookAhead = lambda _ended: []) -> list[TrialResult]:
         with self.runner:
-            found = list(self.runner.execute(wanted, [], lambda request: self.begun.append(request.number)))
+            found = list(self.runner.execute(wanted, look_ahead, lambda request: self.begun.append(request.number)))
             self.weights.log()
         return sorted(found, key=lambda result: result.request.number)
 
@@ -68,6 +71,27 @@ def test_epochs_that_trials_share_are_trained_once(preparer: Preparer, folders: 
     fork = get_training(preparer.store, long.seeds[0].run_id)
     assert fork.shared_with == short.seeds[0].run_id
     assert not folders.checkpoints(sweep.log.run_id).exists()
+
+
+@pytest.mark.slow
+def test_states_that_no_later_stage_can_ask_for_are_not_kept(preparer: Preparer, folders: WorkFolders) -> None:
+    """The first trial is beaten by the second, so that nothing can go on from it any more."""
+    kept: list[set[str]] = []
+    sweep = Sweep(preparer, folders)
+    wanted = [
+        TrialRequest("lr", number, {"lr": lr}, CONFIG.replace(epochs=1, lr=lr))
+        for number, lr in enumerate((1e-9, 0.05, 0.1))
+    ]
+
+    def look_ahead(ended: Sequence[TrialResult]) -> list[TrialConfig]:
+        kept.append(set(sweep.checkpoints.nodes))
+        beaten = {0} if len(ended) > 1 else set[int]()
+        return [request.config.replace(epochs=2) for request in wanted if request.number not in beaten]
+
+    sweep.run(wanted, look_ahead)
+    assert [len(nodes) for nodes in kept] == [0, 2, 4, 4]  # of two seeds, before the first trial and after each
+    first = TrainingPath(preparer.resolve(wanted[0].config), preparer.numerics).nodes[0]
+    assert [first in nodes for nodes in kept] == [False, True, True, False]
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ from quorum.shared_folder import SharedFolder
 
 SAVING_SHARE = 0.05  # of the time, at most, goes into writing states
 FIRST_COST = 0.05  # seconds that writing one is taken to need, until one has been written
+WORTH_ASKING = 1.0  # seconds of writing, from which it is asked whether they pay; below, the same is kept each time
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,8 @@ NO_STATES = States()
 
 
 class Saver:
-    """Writes the state after every epoch, or after every few where writing would cost more than its share."""
+    """Writes states: the training's own after every epoch, or after every few where writing would cost more than its
+    share; those for others to begin from unless that costs more than they are spared."""
 
     def __init__(self, folder: SharedFolder | None) -> None:
         self.folder = folder
@@ -54,7 +56,19 @@ class Saver:
         started = time.perf_counter()
         if self.folder is None or (not at_once and started - self.saved < self.cost / SAVING_SHARE):
             return
-        with self.folder.writing() as folder:
-            save_state(state(), folder)
+        self._write(self.folder, state)
         self.saved = time.perf_counter()
-        self.cost = self.saved - started
+
+    def keep(self, folder: SharedFolder, state: Callable[[], TrainingState], spared: float) -> bool:
+        """Write a state for others to begin from, who are spared some seconds of training each. False where writing
+        one takes longer than that."""
+        if self.cost > max(WORTH_ASKING, spared):
+            return False
+        self._write(folder, state)
+        return True
+
+    def _write(self, place: SharedFolder, state: Callable[[], TrainingState]) -> None:
+        started = time.perf_counter()
+        with place.writing() as folder:
+            save_state(state(), folder)
+        self.cost = time.perf_counter() - started

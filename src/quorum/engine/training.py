@@ -23,7 +23,7 @@ from quorum.engine.frozen import frozen_beginning, frozen_norms
 from quorum.engine.history import EpochRecord, History
 from quorum.engine.losses import make_loss
 from quorum.engine.optimizers import make_optimizer
-from quorum.engine.state import TrainingState, Weights, copy_weights, save_state
+from quorum.engine.state import TrainingState, Weights, copy_weights
 from quorum.engine.states import NO_STATES, Saver, States
 from quorum.errors import DivergedError, ModelError, unknown
 from quorum.metric_names import EPOCH_SECONDS, IMAGES_PER_SECOND, LR, VAL_NETWORK, split_metric
@@ -39,7 +39,8 @@ class Progress:
     Attributes:
         records: the epoch just trained or, first, those that were restored with a state.
         restored: which of the two.
-        kept: the epoch under which the state was kept for others to begin from; 0 where it was not. It is the one just
+        kept: the epoch under which the state was kept for others to begin from; 0 where it was not, since nobody asked
+            for it or writing it would have taken longer than training again. It is the one just
             trained, or a later one that training has ended before, see `Training.kept_as`.
         paused: whether the training stops here though it is not finished, since its time is up. Its state is written.
     """
@@ -130,15 +131,16 @@ class Training:
             self.restore(state)
             yield Progress(tuple(self.history.records), restored=True)
         saver = Saver(states.own)
-        paused = False
+        paused, kept_last = False, 0
         while not (self.finished or paused):
             record = self.run_epoch(len(self.history.records) + 1, on_batch)
             kept = self.kept_as(states.keep)
             paused = not self.finished and time.time() >= until
-            if kept:
-                with states.keep[kept].writing() as folder:
-                    save_state(self.state(), folder)
+            spared = sum(record.values[EPOCH_SECONDS] for record in self.history.records[kept_last:])
+            if kept and saver.keep(states.keep[kept], self.state, spared):
+                kept_last = kept
             else:
+                kept = 0
                 saver.save(self.state, at_once=paused)
             yield Progress((record,), kept=kept, paused=paused)
 

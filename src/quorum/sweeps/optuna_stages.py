@@ -23,12 +23,14 @@ from quorum.study.values import Range, Scalar, Settings, canonical_value, takes_
 from quorum.tracking.patience import Patiently, at_once
 
 OnBegin = Callable[[TrialRequest], None]
-Execute = Callable[[Sequence[TrialRequest], Sequence[TrialConfig], OnBegin], Iterator[TrialResult]]
+LookAhead = Callable[[Sequence[TrialResult]], Sequence[TrialConfig]]
+"""Settings of trials that later stages may ask for, given the results of this one's trials that have ended."""
+Execute = Callable[[Sequence[TrialRequest], LookAhead, OnBegin], Iterator[TrialResult]]
 """Runs trials, in any order.
 
 Args:
     requests: the trials.
-    possible: settings of trials that later stages may ask for.
+    look_ahead: which trials later stages may ask for.
     on_begin: to be called when the first training of a trial begins; not for one whose results are all stored.
 
 Yields:
@@ -74,7 +76,7 @@ def run_study(
         )
         reported = Reported(patiently(create), study.metric, patiently)
         if stage.search == "grid":
-            trials = _run_grid(stage, base, reported, execute, functools.partial(possible, study, number))
+            trials = _run_grid(study, number, base, reported, execute)
         else:
             trials = _run_tpe(stage, base, reported, execute)
         result = StageResult(stage, tuple(trials), study.metric)
@@ -108,25 +110,34 @@ class Reported:
         self.patiently(lambda: self.study.tell(number, value, state=state, skip_if_finished=True))
 
 
-def _run_grid(
-    stage: Stage,
-    base: TrialConfig,
-    reported: Reported,
-    execute: Execute,
-    look_ahead: Callable[[Sequence[TrialConfig]], list[TrialConfig]],
-) -> list[TrialResult]:
+def _run_grid(study: Study, number: int, base: TrialConfig, reported: Reported, execute: Execute) -> list[TrialResult]:
     """All listed combinations, requested at once and numbered in the file's order.
 
     `execute` may begin them in another order, so Optuna's numbers differ: a trial in its storage is found by its
     settings.
     """
-    requests = [_request(stage, base, number, settings) for number, settings in enumerate(stage.grid())]
+    stage = study.stages[number]
+    requests = [_request(stage, base, place, settings) for place, settings in enumerate(stage.grid())]
     trials = _GridTrials(reported, [request.settings for request in requests])
     results: dict[int, TrialResult] = {}
-    for result in execute(requests, look_ahead([request.config for request in requests]), trials.begin):
+    look_ahead = functools.partial(_possible, study, number, requests)
+    for result in execute(requests, look_ahead, trials.begin):
         trials.end(result)
         results[result.request.number] = result
     return [results[request.number] for request in requests]
+
+
+def _possible(
+    study: Study, number: int, requests: Sequence[TrialRequest], ended: Sequence[TrialResult]
+) -> list[TrialConfig]:
+    """What later stages may ask for: of the trials of a stage that have ended, only the best can be its best."""
+    best = StageResult(study.stages[number], tuple(sorted(ended, key=_number)), study.metric).best
+    beaten = {_number(result) for result in ended if result is not best}
+    return possible(study, number, [request.config for request in requests if request.number not in beaten])
+
+
+def _number(result: TrialResult) -> int:
+    return result.request.number
 
 
 class _GridTrials:
@@ -185,7 +196,7 @@ def _run_tpe(stage: Stage, base: TrialConfig, reported: Reported, execute: Execu
         reported.study.sampler = optuna.samplers.TPESampler(seed=SAMPLER_SEED + number, multivariate=True)
         ask = functools.partial(_ask, reported.study, number, distributions)
         settings = reported.patiently(ask)
-        (result,) = execute([_request(stage, base, number, settings)], [], lambda _request: None)
+        (result,) = execute([_request(stage, base, number, settings)], lambda _ended: [], lambda _request: None)
         reported.end(number, result)
         results.append(result)
     return results

@@ -64,6 +64,6 @@ def run_trials(
             log.params({"seeds": ",".join(map(str, settings.seeds)), "trials": len(requests)})
             runner = make_runner(log, settings, preparer, folders, make_executor(), schema.FRESH_KIND)
             with runner:
-                results = list(runner.execute(requests, [], lambda _request: None))
+                results = list(runner.execute(requests, lambda _ended: [], lambda _request: None))
             runner.weights.log()
             return sorted(results, key=lambda result: result.request.number)

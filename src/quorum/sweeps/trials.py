@@ -18,7 +18,7 @@ from quorum.study.prefix import TrainingPath
 from quorum.study.results import SeedResult, TrialRequest, TrialResult
 from quorum.sweeps.checkpoints import Checkpoints
 from quorum.sweeps.executors import Executor, Failed
-from quorum.sweeps.optuna_stages import OnBegin
+from quorum.sweeps.optuna_stages import LookAhead, OnBegin
 from quorum.sweeps.runs import OpenTrial, SweepRuns, close_as_failed, title
 from quorum.sweeps.schedule import Running, Schedule
 from quorum.sweeps.weights import KeptWeights
@@ -81,13 +81,13 @@ class TrialRunner:
         self._schedule = Schedule(self.checkpoints)
 
     def execute(
-        self, requests: Sequence[TrialRequest], possible: Sequence[TrialConfig], on_begin: OnBegin
+        self, requests: Sequence[TrialRequest], look_ahead: LookAhead, on_begin: OnBegin
     ) -> Iterator[TrialResult]:
         """Trials over all their seeds: trained, gone on with, or read from the runs that hold them.
 
         Args:
             requests: trials, in the order in which they should be run.
-            possible: settings of trials that later stages may ask for.
+            look_ahead: which trials later stages may ask for.
             on_begin: called when the first training of a trial begins; not for one whose results are all stored.
 
         Yields:
@@ -96,20 +96,22 @@ class TrialRunner:
         Raises:
             OutOfTimeError: where the time is up before all of them are.
         """
+        ended: list[TrialResult] = []
         for request in requests:
             trial = OpenTrial(request, self.preparer.prepare(request.config))
             if (stored := self.runs.stored_result(trial)) is not None:
                 self.weights.add(stored, stored=True)
+                ended.append(stored)
                 yield stored
                 continue
             trial.results = self.runs.stored_seeds(trial)
             self._trials.append(trial)
-        self._schedule.plan(self._wanted(), self._paths_ahead(possible))
-        yield from self._finish_complete()
+        self._schedule.plan(self._wanted(), self._paths_ahead(look_ahead(ended)))
+        yield from self._finish_complete(look_ahead, ended)
         next_job = functools.partial(self._next_job, on_begin)
         for job, event in self.executor.run(next_job, self._on_batch):
             self._on_event(job, event)
-            yield from self._finish_complete()
+            yield from self._finish_complete(look_ahead, ended)
         if self._trials:
             left = len(self._open) + len(self._schedule.waiting)
             raise OutOfTimeError(f"max_hours are over, {left} trainings are left; the same command goes on from here")
@@ -216,10 +218,12 @@ class TrialRunner:
         del self._open[result.run_id]
         self._schedule.end(opened.running)
 
-    def _finish_complete(self) -> Iterator[TrialResult]:
-        """Finish the trials all of whose seeds have ended."""
+    def _finish_complete(self, look_ahead: LookAhead, ended: list[TrialResult]) -> Iterator[TrialResult]:
+        """Finish the trials all of whose seeds have ended, and add their results to those of the stage's others."""
         for trial in [one for one in self._trials if len(one.results) == len(self.runs.seeds)]:
             result = self.runs.finish(trial)
             self._trials.remove(trial)
             self.weights.add(result)
+            ended.append(result)
+            self._schedule.plan(self._schedule.waiting, self._paths_ahead(look_ahead(ended)))
             yield result
