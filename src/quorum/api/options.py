@@ -8,8 +8,9 @@ from typing import Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from quorum.api.option_types import Abstain, Boolean, Device, Paths, Reuse, Seeds, Texts
+from quorum.api.option_types import Abstain, Boolean, Device, Paths, Reuse, Seeds, SweepsDir, Texts
 from quorum.config import Closed
+from quorum.study.folder import SWEEPS_DIR
 
 WORK_DIR = Path(".quorum")
 
@@ -147,7 +148,11 @@ class StudyOptions(Options):
     """Which studies, over which seeds."""
 
     seeds: Seeds = Field((0, 1, 2), description="seeds of every trial, separated by commas")
-    sweeps_dir: Path = Field(Path("sweeps"), description="folder of the study files")
+    sweeps_dir: SweepsDir = Field(
+        SWEEPS_DIR,
+        validate_default=True,
+        description="folder of study files; where there is no sweeps/, those that quorum brings",
+    )
 
     @field_validator("seeds", mode="before")
     @classmethod
@@ -208,7 +213,11 @@ class ReportOptions(SplitOptions):
 
     dataset: str = Field("digits", description="data set whose studies are compared with what was published")
     study: str | None = Field(None, description="one study by name; by default all of the data set")
-    sweeps_dir: Path = Field(Path("sweeps"), description="folder of the study files")
+    sweeps_dir: SweepsDir = Field(
+        SWEEPS_DIR,
+        validate_default=True,
+        description="folder of study files; where there is no sweeps/, those that quorum brings",
+    )
     output: Path = Field(Path("reports"), description="folder for the page, as HTML and as Markdown with its figures")
 
 
