@@ -169,6 +169,12 @@ def test_csv_is_answered_as_json_is(server: Server) -> None:
     assert (status, answer["message"]) == (400, "image 1: not a readable image (unknown format)")
 
 
+def test_parquet_holds_text_or_bytes(server: Server) -> None:
+    for value in (GOOD, base64.b64encode(GOOD).decode()):
+        table = pd.DataFrame({"image": [value]}).to_parquet()
+        assert server.post(table, "application/vnd.apache.parquet") == server.ask(GOOD)
+
+
 def test_mlflow_models_predict_takes_csv(server: Server, tmp_path: Path) -> None:
     """`mlflow models predict -t csv`, which reads the file without looking at the model's columns."""
     table, out = tmp_path / "images.csv", tmp_path / "answer.json"

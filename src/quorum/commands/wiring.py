@@ -11,6 +11,7 @@ from pydantic.fields import FieldInfo
 
 from quorum.api.options import (
     EnsembleOptions,
+    ExportOptions,
     Options,
     PrepareOptions,
     PromoteOptions,
@@ -131,5 +132,12 @@ COMMANDS: Mapping[str, Command] = {
         "quorum.commands.ensemble:ensemble",
         "quorum ensemble -P images=path/to/folder",
         ("dataset", "images", "models", "output"),
+    ),
+    "export": Command(
+        "write the vote, or another registered model, as a file that runs without quorum",
+        ExportOptions,
+        "quorum.commands.export:export",
+        "quorum export --onnx -P output=vote.onnx",
+        ("dataset", "model", "output", "onnx"),
     ),
 }
