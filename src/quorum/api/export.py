@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from quorum import __version__
-from quorum.api.options import ExportOptions
+from quorum.api.export_options import ExportOptions
 from quorum.api.session import divide, documented, make_output_folder, tracking
 from quorum.data import dataset
 from quorum.errors import RegistryError

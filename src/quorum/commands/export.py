@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from quorum.api.export import run_export
-from quorum.api.options import ExportOptions
+from quorum.api.export_options import ExportOptions
 from quorum.commands.result import Result
 from quorum.tracking.store import TrackingStore
 

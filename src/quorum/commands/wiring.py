@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from pydantic.fields import FieldInfo
 
+from quorum.api.export_options import ExportOptions
 from quorum.api.options import (
     EnsembleOptions,
-    ExportOptions,
     Options,
     PrepareOptions,
     PromoteOptions,
