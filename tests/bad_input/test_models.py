@@ -65,6 +65,12 @@ CASES: list[Case] = [
     ("ensemble -P models=runs:/x", f"runs:/x: {NO_MODEL}"),
     ("ensemble -P models=runs:/x/model", f"runs:/x/model: {NO_MODEL}"),
     ("ensemble -P models=runs:/../../x", f"runs:/../../x: {NO_MODEL}"),
+    ("export", "quorum-digits-vote: no registered vote; run `quorum ensemble` first"),
+    ("export -P dataset=folder", "quorum-folder-vote: no registered vote; run `quorum ensemble` first"),
+    ("export -P dataset=mnits", "no dataset 'mnits' (did you mean 'mnist'?)"),
+    ("export -P model=alexnet", f"'alexnet' {NO_URI}"),
+    ("export -P model=models:/absent@current", f"models:/absent@current: {NO_MODEL}"),
+    ("export -P model=runs:/x/model", f"runs:/x/model: {NO_MODEL}"),
     # plugins
     ("train -P plugins=no_such_module", "cannot be imported (ModuleNotFoundError"),
     ("studies -P plugins=absent.py", "cannot be imported (FileNotFoundError"),

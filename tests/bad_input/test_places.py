@@ -62,6 +62,8 @@ def _files(place: Place) -> None:
     os.mkfifo(folder / "pipes" / "digits" / "a.yaml")
     write(folder / "text", "text")
     write(folder / "other.csv", "name,value\n")
+    write(folder / "other.onnx", b"\x08\x0a\x12\x07pytorch")
+    (folder / "folder.onnx").mkdir()
     os.mkfifo(folder / "pipe.csv")
     (folder / "folder.csv").mkdir()
     (folder / "link.csv").symlink_to("mlflow.db")
@@ -73,6 +75,7 @@ def write(file: Path, content: str | bytes) -> None:
 
 
 NO_CSV = "is not the name of a CSV file"
+NO_ONNX = "is not the name of an ONNX file"
 OTHER = "holds something else than predictions, and is not overwritten"
 CASES: list[Case] = [
     *((f"report -P sweeps_dir=claims/{name}", line) for name, (_, line) in CLAIMS.items()),
@@ -122,6 +125,13 @@ CASES: list[Case] = [
     ("ensemble -P output=other.csv", f"output: other.csv {OTHER}"),
     ("ensemble -P output=link.csv", f"output: link.csv {OTHER}"),
     (f"ensemble -P output={LONG}.csv", "File name too long"),
+    ("export -P output=sweeps", f"output: sweeps {NO_ONNX}"),
+    ("export -P output=vote.csv", f"output: vote.csv {NO_ONNX}"),
+    ("export -P output=/", f"output: / {NO_ONNX}"),
+    ("export -P output=folder.onnx", f"output: folder.onnx {NO_ONNX}"),
+    ("export -P output=other.onnx", "output: other.onnx holds something else than a model of quorum's"),
+    ("export -P output=/proc/no/file.onnx", "output: /proc/no cannot be made (No such file or directory)"),
+    (f"export -P output={LONG}.onnx", "File name too long"),
     (f"report -P output={LONG}", f"'{CUT}: File name too long"),
     ("train -P work_dir=text", "text"),
     ("data -P work_dir=text", "'text/pixels': Not a directory"),

@@ -205,6 +205,11 @@ WRONG: dict[tuple[str, str], tuple[tuple[str, str], ...]] = {
         ("None", "must be true or false"),
         ("tru", "must be true or false"),
     ),
+    ("export", "onnx"): (
+        ("on", "must be true or false (or yes, no, 1, 0)"),
+        ("vote.onnx", "must be true or false"),
+        ("false", "is the only format so far; leave it out"),
+    ),
     ("data", "download"): (
         ("on", "must be true or false (or yes, no, 1, 0)"),
         ("2", "must be true or false"),

@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import mlflow
+import pandas as pd
 import pytest
 from mlflow.pyfunc.scoring_server import init
 from PIL import Image
 
+from quorum.api.load import load
 from quorum.config import TrialConfig
 from quorum.data import images
 from quorum.models import build
@@ -41,11 +43,17 @@ GOOD = encoded(20, 24)
 
 @dataclass(frozen=True)
 class Server:
-    """MLflow's scoring server for one model, called in this process."""
+    """MLflow's scoring server for one model, called in this process.
+
+    Attributes:
+        app: the server.
+        uri: of the model.
+    """
 
     app: Any
+    uri: str
 
-    def post(self, content: bytes) -> tuple[int, Any]:
+    def post(self, content: bytes, kind: str = "application/json") -> tuple[int, Any]:
         """The HTTP status and the body of the answer to a POST to /invocations."""
         sent: list[MutableMapping[str, Any]] = []
 
@@ -55,7 +63,7 @@ class Server:
         async def send(message: MutableMapping[str, Any]) -> None:
             sent.append(message)
 
-        headers = [(b"content-type", b"application/json")]
+        headers = [(b"content-type", kind.encode())]
         scope = {"type": "http", "method": "POST", "path": "/invocations", "query_string": b"", "headers": headers}
         asyncio.run(self.app(scope, receive, send))
         body = b"".join(message.get("body", b"") for message in sent[1:])
@@ -63,7 +71,11 @@ class Server:
 
     def ask(self, *contents: bytes) -> tuple[int, Any]:
         """The answer for some image files."""
-        rows = [[base64.b64encode(content).decode()] for content in contents]
+        return self.rows(*(base64.b64encode(content).decode() for content in contents))
+
+    def rows(self, *values: object) -> tuple[int, Any]:
+        """The answer for some values of the column of images."""
+        rows = [[value] for value in values]
         return self.post(json.dumps({"dataframe_split": {"columns": ["image"], "data": rows}}).encode())
 
 
@@ -85,7 +97,8 @@ def server(
             else:
                 model_id = log_classifier(log, bundles[0], GOOD, {})
         monkeypatch.setenv("_MLFLOW_IS_IN_SERVING_ENVIRONMENT", "false")  # taken back at the end: the server sets it
-        yield Server(init(mlflow.pyfunc.load_model(f"models:/{model_id}")))
+        uri = f"models:/{model_id}"
+        yield Server(init(mlflow.pyfunc.load_model(uri)), uri)
 
 
 def test_images_are_answered_in_their_order(server: Server) -> None:
@@ -117,12 +130,68 @@ def test_a_wrong_image_is_status_400_and_one_line(server: Server, contents: tupl
     assert "/" not in json.dumps(answer)  # nor any path of the server's
 
 
-@pytest.mark.parametrize("value", [None, 3, "no base64!", ["a"], {"a": 1}, True])
-def test_what_is_no_bytes(server: Server, value: object) -> None:
-    content = json.dumps({"dataframe_split": {"columns": ["image"], "data": [[value]]}}).encode()
-    status, answer = server.post(content)
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (None, "neither base64 text nor bytes"),
+        (3, "neither base64 text nor bytes"),
+        (True, "neither base64 text nor bytes"),
+        (["a"], "neither base64 text nor bytes"),
+        ({"a": 1}, "neither base64 text nor bytes"),
+        ("no base64!", "not base64 text ("),
+        ("é", "not base64 text ("),
+        ("", "not a readable image (unknown format)"),
+    ],
+)
+@pytest.mark.parametrize("before", [(), (base64.b64encode(GOOD).decode(),)], ids=["first", "second"])
+def test_what_is_no_base64_is_status_400_and_one_line(
+    server: Server, before: tuple[str, ...], value: object, said: str
+) -> None:
+    status, answer = server.rows(*before, value)
     assert status == 400
+    assert answer["message"].startswith(f"image {len(before)}: {said}")
+    assert "\n" not in answer["message"]
     assert "stack_trace" not in answer
+
+
+def test_base64_may_have_line_breaks(server: Server) -> None:
+    assert server.rows(base64.encodebytes(GOOD).decode()) == server.ask(GOOD)
+
+
+def csv(*contents: bytes) -> str:
+    """A table of images, as `DataFrame.to_csv` writes it."""
+    return pd.DataFrame({"image": [base64.b64encode(content).decode() for content in contents]}).to_csv(index=False)
+
+
+def test_csv_is_answered_as_json_is(server: Server) -> None:
+    assert server.post(csv(GOOD, encoded(9, 9)).encode(), "text/csv") == server.ask(GOOD, encoded(9, 9))
+    status, answer = server.post(csv(GOOD, b"no image").encode(), "text/csv")
+    assert (status, answer["message"]) == (400, "image 1: not a readable image (unknown format)")
+
+
+def test_parquet_holds_text_or_bytes(server: Server) -> None:
+    for value in (GOOD, base64.b64encode(GOOD).decode()):
+        table = pd.DataFrame({"image": [value]}).to_parquet()
+        assert server.post(table, "application/vnd.apache.parquet") == server.ask(GOOD)
+
+
+def test_mlflow_models_predict_takes_csv(server: Server, tmp_path: Path) -> None:
+    """`mlflow models predict -t csv`, which reads the file without looking at the model's columns."""
+    table, out = tmp_path / "images.csv", tmp_path / "answer.json"
+    table.write_text(csv(GOOD, encoded(9, 9)))
+    mlflow.models.predict(server.uri, input_path=table, content_type="csv", output_path=out, env_manager="local")
+    assert json.loads(out.read_text()) == server.ask(GOOD, encoded(9, 9))[1]
+
+
+def test_all_ways_to_load_a_model_answer_with_the_same_columns(server: Server) -> None:
+    _, served = server.ask(GOOD)
+    of_bytes = mlflow.pyfunc.load_model(server.uri).predict(pd.DataFrame({"image": [GOOD]}))
+    loaded = load(server.uri).predict([GOOD])
+    assert list(of_bytes) == list(loaded) == list(served["predictions"][0])
+    columns = ["label", "probability", "probabilities", "agreement", "votes"]
+    assert list(loaded) == columns[: 5 if len(load(server.uri).members) > 1 else 3]
+    assert list(mlflow.models.get_model_info(server.uri).signature.outputs.input_names()) == list(loaded)
+    assert loaded.to_dict("records") == of_bytes.to_dict("records") == served["predictions"]
 
 
 def test_images_of_a_request_are_decoded_one_by_one(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:

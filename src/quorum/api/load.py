@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from quorum.api.session import tracking
-from quorum.data.images import FileImage, Pixels, decode, find_images, in_parts
+from quorum.data.images import FileImage, Pixels, decode, find_images
 from quorum.errors import DataError
 from quorum.tracking.logged_models import fetch_bundles
 from quorum.tracking.store import TrackingStore
+from quorum.voting.answers import answer
 from quorum.voting.classifier import Classifier
 from quorum.voting.rules import VotingRule
 
@@ -65,13 +66,7 @@ class Predictor:
             DataError: for what is not a readable image, or no image at all.
         """
         names, pixels = _read(images)
-        parts = [
-            self.rule.decide([member.probabilities(part) for member in self.members]).frame(self.classes)
-            for part in in_parts(pixels)
-        ]
-        frame = pd.concat(parts, ignore_index=True)
-        if len(self.members) == 1:
-            frame = frame.drop(columns=["agreement", "votes"])
+        frame = answer(self.members, self.rule, pixels)
         if any(names):
             frame.insert(0, "file", names)
         return frame

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from pydantic.fields import FieldInfo
 
+from quorum.api.export_options import ExportOptions
 from quorum.api.options import (
     EnsembleOptions,
     Options,
@@ -131,5 +132,12 @@ COMMANDS: Mapping[str, Command] = {
         "quorum.commands.ensemble:ensemble",
         "quorum ensemble -P images=path/to/folder",
         ("dataset", "images", "models", "output"),
+    ),
+    "export": Command(
+        "write the vote, or another registered model, as a file that runs without quorum",
+        ExportOptions,
+        "quorum.commands.export:export",
+        "quorum export --onnx -P output=vote.onnx",
+        ("dataset", "model", "output", "onnx"),
     ),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ from mlflow.types.schema import Array
 from quorum.errors import RegistryError
 from quorum.temporary import temporary_folder
 from quorum.tracking import schema
+from quorum.tracking.model_files import BUNDLE, RULE, member_files, read_files
 from quorum.tracking.run_log import RunLog
 from quorum.tracking.store import TrackingStore
 from quorum.versions import network_packages
@@ -42,31 +44,17 @@ NEEDED = (
     "mlflow",
 )
 
-_MEMBER = "member-"  # with its place, the name of a network in the artifacts of a vote
-
-_IMAGE = Schema([ColSpec(DataType.binary, "image")])
-CLASSIFIER = ModelSignature(
-    _IMAGE,
-    Schema(
-        [
-            ColSpec(DataType.string, "label"),
-            ColSpec(DataType.double, "probability"),
-            ColSpec(Array(DataType.double), "probabilities"),
-        ]
-    ),
-)
-VOTE = ModelSignature(
-    _IMAGE,
-    Schema(
-        [
-            ColSpec(DataType.string, "label"),
-            ColSpec(DataType.double, "probability"),
-            ColSpec(Array(DataType.double), "probabilities"),
-            ColSpec(DataType.double, "agreement"),
-            ColSpec(Array(DataType.string), "votes"),
-        ]
-    ),
-)
+SCRIPT = Path(__file__).with_name("served_model.py")
+# Text and not `binary`: MLflow decodes base64 of binary columns itself, not everywhere, and drops what is none.
+_IMAGE = Schema([ColSpec(DataType.string, "image")])
+_ANSWER = [
+    ColSpec(DataType.string, "label"),
+    ColSpec(DataType.double, "probability"),
+    ColSpec(Array(DataType.double), "probabilities"),
+]
+_OF_VOTE = [ColSpec(DataType.double, "agreement"), ColSpec(Array(DataType.string), "votes")]
+CLASSIFIER = ModelSignature(_IMAGE, Schema(_ANSWER))
+VOTE = ModelSignature(_IMAGE, Schema(_ANSWER + _OF_VOTE))
 
 
 def log_classifier(log: RunLog, bundle: Path, example: bytes, params: Mapping[str, Any]) -> str:
@@ -81,22 +69,19 @@ def log_classifier(log: RunLog, bundle: Path, example: bytes, params: Mapping[st
     Returns:
         The logged model's id; its URI is `models:/ID`.
     """
-    artifacts = {"bundle": bundle}
-    return _log(log, "served_classifier.py", artifacts, [bundle], CLASSIFIER, example, params, "classifier")
+    return _log(log, {BUNDLE: bundle}, [bundle], CLASSIFIER, example, params, "classifier")
 
 
 def log_vote(log: RunLog, bundles: Sequence[Path], rule: VotingRule, example: bytes, params: Mapping[str, Any]) -> str:
     """Log a vote of several networks, best first, as one model that holds them all, and their rule. Returns its id."""
-    artifacts = {f"{_MEMBER}{place}": bundle for place, bundle in enumerate(bundles, 1)}
     with temporary_folder() as folder:
         file = folder / schema.VOTING_RULE
         file.write_text(rule.data())
-        return _log(log, "served_vote.py", {**artifacts, "rule": file}, bundles, VOTE, example, params, "vote")
+        return _log(log, {**member_files(bundles), RULE: file}, bundles, VOTE, example, params, "vote")
 
 
 def _log(
     log: RunLog,
-    script: str,
     artifacts: Mapping[str, Path],
     bundles: Sequence[Path],
     signature: ModelSignature,
@@ -117,11 +102,11 @@ def _log(
         path = folder / "model"
         mlflow.pyfunc.save_model(
             path,
-            python_model=str(Path(__file__).with_name(script)),
+            python_model=str(SCRIPT),
             artifacts={name: str(file) for name, file in artifacts.items()},
             code_paths=[str(PACKAGE)],
             signature=signature,
-            input_example=pd.DataFrame({"image": [example]}),
+            input_example=pd.DataFrame({"image": [base64.b64encode(example).decode()]}),
             pip_requirements=[f"{name}=={metadata.version(name).partition('+')[0]}" for name in _needed(bundles)],
             mlflow_model=Model(
                 artifact_path=model.artifact_location,
@@ -179,15 +164,8 @@ def fetch_bundles(store: TrackingStore, uri: str) -> FetchedModel:
         artifacts = loaded.flavors["python_function"]["artifacts"]
     except (MlflowException, OSError, KeyError) as error:
         raise RegistryError(f"{uri}: no such model of quorum's ({' '.join(str(error).split())[:200]})") from error
-    files = {name: folder / entry["path"] for name, entry in artifacts.items()}
-    rule = VotingRule.of(files.pop("rule").read_text()) if "rule" in files else VotingRule()
-    bundles = tuple(files[name] for name in sorted(files, key=_place))
+    bundles, rule = read_files({name: folder / entry["path"] for name, entry in artifacts.items()})
     return FetchedModel(uri, str(loaded.run_id), str(loaded.model_id), bundles, rule)
-
-
-def _place(name: str) -> int:
-    """Place of a network among the artifacts of a model: member-2 stands before member-10."""
-    return int(name.removeprefix(_MEMBER)) if name.startswith(_MEMBER) else 0
 
 
 def is_registered(store: TrackingStore, model_id: str, run_id: str) -> bool:

@@ -201,6 +201,14 @@ def vote_version(store: TrackingStore, name: str, members: Sequence[str], rule: 
     return max(found, key=lambda version: int(version.version), default=None)
 
 
+def current_vote(store: TrackingStore, name: str) -> VersionRecord | None:
+    """The version of a registered vote that was taken last; None where there is none."""
+    found = store.client.search_registered_models(f"name = '{name}'")
+    if not found or CURRENT not in found[0].aliases:
+        return None
+    return version_of(store, f"{MODELS}{name}@{CURRENT}")
+
+
 def version_of(store: TrackingStore, uri: str) -> VersionRecord | None:
     """The version that `models:/NAME/VERSION` or `models:/NAME@ALIAS` names; None for a URI of another kind.
 

@@ -38,11 +38,12 @@ PARENT = "mlflow.parentRunId"
 SWEEP_KIND, TRIAL_KIND, SEED_KIND, TRAIN_KIND = "sweep", "trial", "seed", "train"
 # Of fresh seeds for candidates, and their trials; the latter are no candidates themselves.
 CONFIRM_KIND, FRESH_KIND = "confirmation", "fresh"
-DATA_KIND, PROMOTE_KIND, ENSEMBLE_KIND, REPORT_KIND, CONTINUED_KIND = (
+DATA_KIND, PROMOTE_KIND, ENSEMBLE_KIND, REPORT_KIND, EXPORT_KIND, CONTINUED_KIND = (
     "data",
     "promote",
     "ensemble",
     "report",
+    "export",
     "continued",
 )
 

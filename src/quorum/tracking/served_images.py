@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator
 
 import pandas as pd
@@ -31,7 +32,7 @@ def decoded(model_input: pd.DataFrame) -> Iterator[Pixels]:
     """The images of a request, one by one.
 
     Args:
-        model_input: a column `image` with the bytes of image files.
+        model_input: a column `image` with image files, as base64 text or as bytes.
 
     Raises:
         WrongImage: for the first that is none, or too large; the line names its row, from 0. Where there is no row.
@@ -39,7 +40,20 @@ def decoded(model_input: pd.DataFrame) -> Iterator[Pixels]:
     if model_input.empty:
         raise WrongImage("no image in the request")
     for row, content in enumerate(model_input["image"]):
+        name = f"image {row}"
         try:
-            yield decode(content, f"image {row}")
+            yield decode(_bytes(content, name), name)
         except DataError as error:
             raise WrongImage(str(error)) from error
+
+
+def _bytes(content: object, name: str) -> bytes:
+    """The bytes of an image file. Raises DataError for what is neither bytes nor base64 text."""
+    if isinstance(content, bytes):
+        return content
+    if not isinstance(content, str):
+        raise DataError(f"{name}: neither base64 text nor bytes")
+    try:
+        return base64.b64decode("".join(content.split()), validate=True)  # programs break its lines
+    except ValueError as error:
+        raise DataError(f"{name}: not base64 text ({error})") from error
