@@ -33,6 +33,13 @@ PROMOTION = "quorum.promotion"  # of a promotion's run, and, with a number, of t
 PROCESS = "quorum.process."  # of an experiment, and a drawn name: a process that writes to it, see `leases.py`
 NOTE = "mlflow.note.content"
 PARENT = "mlflow.parentRunId"
+# Who began a run, from which program.
+USER, SOURCE, SOURCE_TYPE = "mlflow.user", "mlflow.source.name", "mlflow.source.type"
+COMMIT, BRANCH, REPOSITORY = "mlflow.source.git.commit", "mlflow.source.git.branch", "mlflow.source.git.repoURL"
+
+# Experiments.
+EXPERIMENT = "quorum"  # before the data set's name
+EXPERIMENT_KIND, MODEL_TRAINING = "mlflow.experimentKind", "custom_model_development"  # what the UI opens one on
 
 # Kinds of runs.
 SWEEP_KIND, TRIAL_KIND, SEED_KIND, TRAIN_KIND = "sweep", "trial", "seed", "train"
