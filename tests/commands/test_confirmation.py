@@ -12,8 +12,8 @@ from mlflow.tracking import MlflowClient
 
 from quorum.promotion import gate as gates
 from quorum.tracking import schema
-from quorum.tracking.records import VersionRecord
 from quorum.tracking.store import connect
+from quorum.tracking.version_record import VersionRecord
 from tests.commands.faults import interrupt_after, with_fault
 from tests.commands.studies import Swept, runs
 from tests.conftest import Quorum, words

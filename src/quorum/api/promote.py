@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
@@ -32,11 +32,12 @@ from quorum.sweeps.trial_list import run_trials
 from quorum.temporary import temporary_folder
 from quorum.tracking import registry, schema
 from quorum.tracking.leases import TURN
-from quorum.tracking.records import Record, VersionRecord
+from quorum.tracking.records import Record
 from quorum.tracking.registry import Promotion, model_name, version_of
 from quorum.tracking.run_log import RunLog
 from quorum.tracking.runs import begin_run
 from quorum.tracking.store import TrackingStore
+from quorum.tracking.version_record import VersionRecord
 from quorum.training.job import Job, Trained
 
 FRESH = ("confirmed", "fresh seeds", "mean - confirmed")  # columns of promotions that confirmed
@@ -54,11 +55,13 @@ class Promoted:
             the mean) and `n` of its validation accuracy, `run` (the training) and `was` (the version before); with
             confirm=, `confirmed` (mean of the fresh seeds), `fresh seeds` (their number) and `mean - confirmed`, what
             the mean was too high by since the trial was chosen for it (the winner's curse).
+        removed: aliases that were taken away, and the versions that had them.
     """
 
     name: str
     changed: bool
     table: pd.DataFrame
+    removed: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def winners_curse(self) -> str:
@@ -114,11 +117,9 @@ def run_promotion(
             with store.leases.hold(f"promotion {name}", "promotion", TURN):
                 description, gated = _description(options), options.gate == "on"
                 promotion = promote_candidates(store, name, description, chosen, _ranked_by(options) if gated else None)
-        for alias, version in promotion.removed.items():
-            say(f"{alias} is gone: it was version {version}")
         table = _table(store, promotion)
         _log_ledger(log, promotion, table)
-    return Promoted(name, promotion.changed, table)
+    return Promoted(name, promotion.changed, table, promotion.removed)
 
 
 def _choose(
@@ -204,7 +205,7 @@ def _table(store: TrackingStore, promotion: Promotion) -> pd.DataFrame:
             {
                 "alias": alias,
                 "version": number,
-                "model": version.settings.get("model", ""),
+                "model": version.model,
                 "trial": version.description,
                 "mean": version.mean,
                 "std": version.std,
@@ -221,6 +222,11 @@ def _table(store: TrackingStore, promotion: Promotion) -> pd.DataFrame:
     return table.drop(columns=list(FRESH)) if table["confirmed"].isna().all() else table
 
 
+def removed_lines(removed: Mapping[str, str]) -> list[str]:
+    """The aliases that were taken away, a line each."""
+    return [f"{alias} is gone: it was version {version}" for alias, version in removed.items()]
+
+
 def _winners_curse(version: VersionRecord) -> float | None:
     return None if version.confirmed is None or version.mean is None else version.mean - version.confirmed
 
@@ -231,5 +237,6 @@ def _log_ledger(log: RunLog, promotion: Promotion, table: pd.DataFrame) -> None:
         (folder / "promotion.json").write_text(json.dumps(entry, indent=2))
         log.artifacts(folder)
     log.promotion(entry)
-    parts = [f"`{promotion.name}`", tables.markdown(table), promotion.gate.reason if promotion.gate else ""]
+    gone = "\n".join(removed_lines(promotion.removed))
+    parts = [f"`{promotion.name}`", tables.markdown(table), gone, promotion.gate.reason if promotion.gate else ""]
     log.note("\n\n".join(part for part in parts if part))

@@ -130,7 +130,7 @@ def run_sweep(
             log.dataset(study.dataset, prepared.data_digest, prepared.source, prepared.counts, "training")
             log.params({"study": name, "dataset": study.dataset, "seeds": ",".join(map(str, settings.seeds))})
             with make_runner(log, settings, preparer, folders, make_executor()) as runner:
-                results = _run_stages(study, first, storage, runner, log)
+                results = _run_stages(study, first, storage, name, runner, log)
             return _finish(study, results, prepared.pixels, Cost.of(results, runner.checkpoints.peak), log)
 
 
@@ -167,7 +167,7 @@ def _as_run(study: Study, planned: Sequence[PlannedTrial], overrides: Mapping[st
 
 
 def _run_stages(
-    study: Study, first: TrialConfig, storage: BaseStorage, runner: TrialRunner, log: RunLog
+    study: Study, first: TrialConfig, storage: BaseStorage, name: str, runner: TrialRunner, log: RunLog
 ) -> list[StageResult]:
     """Run all stages, and log each when it is done."""
     results: list[StageResult] = []
@@ -177,7 +177,7 @@ def _run_stages(
         runner.weights.log()
         page.log_stage(study, results, log)
 
-    run_study(study, first, storage, log.run_id, runner.execute, on_stage, log.store.patiently)
+    run_study(study, first, storage, name, runner.execute, log.run_id, on_stage, log.store.patiently)
     return results
 
 
@@ -187,6 +187,6 @@ def _finish(study: Study, results: Sequence[StageResult], pixels: PixelStore, co
     if vote is not None:
         log_vote(study, vote, pixels, log)
     log.metrics(cost.metrics())
-    log.note(page.sweep_page(study, results, vote, cost))
+    log.note(page.sweep_note(study, results, log.run_id, vote, cost))
     page.log_end(study, results, log)
     return SweepOutcome(log.run_id, study, results, vote, cost)

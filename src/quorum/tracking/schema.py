@@ -16,10 +16,12 @@ STUDY_KEY = "quorum.study_key"  # of a sweep: what it runs, whatever the code, t
 SWEEP = "quorum.sweep_run_id"
 STAGE = "quorum.stage"
 TRIAL = "quorum.trial_number"
+VARIED = "quorum.trial"  # of a training: what its trial varies, such as lr=0.05; to group seeds by, so not of trials
 SEED = "quorum.seed"
 SEED_RUNS = "quorum.seed_runs"  # of a trial: run ids of its seeds, as a JSON object by seed
 MODEL_ID = "quorum.model_id"  # logged model with the weights; on a trial, that of its best seed
 BEST_RUN = "quorum.best_seed_run"
+VERSION = "quorum."  # before the names of what a registered version keeps
 RULE = "quorum.voting_rule"  # of a registered vote: how its members vote, as JSON
 MEMBERS = "quorum.members"  # of a registered vote: its members' URIs, best first, as a JSON list
 REASON = "quorum.reason"  # why a run failed
