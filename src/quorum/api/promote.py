@@ -37,6 +37,7 @@ from quorum.tracking.registry import Promotion, model_name, version_of
 from quorum.tracking.run_log import RunLog
 from quorum.tracking.runs import begin_run
 from quorum.tracking.store import TrackingStore
+from quorum.tracking.system_metrics import check_system_metrics, system_metrics
 from quorum.tracking.version_record import VersionRecord
 from quorum.training.job import Job, Trained
 
@@ -103,10 +104,12 @@ def run_promotion(
         make_executor: makes what does trainings, if there are any to do; by default as for a sweep.
     """
     check_dataset(options, options.dataset)
+    if options.system_metrics:
+        check_system_metrics()
     name = model_name(options.dataset)
     verb = "roll back" if options.rollback else "promote"
     record = Record(kind=schema.PROMOTE_KIND, dataset=options.dataset)
-    with begin_run(store, f"{verb} {name}", record) as log:
+    with begin_run(store, f"{verb} {name}", record) as log, system_metrics(log, options.system_metrics):
         log.params({"dataset": options.dataset, "top": options.top, "metric": options.metric})
         if options.rollback:
             with store.leases.hold(f"promotion {name}", "promotion", TURN):

@@ -32,6 +32,7 @@ from quorum.tracking.queries import Reuse, unfinished
 from quorum.tracking.records import SweepRecord
 from quorum.tracking.run_log import RunLog
 from quorum.tracking.runs import begin_run
+from quorum.tracking.system_metrics import system_metrics
 from quorum.training.check import check_trials
 from quorum.training.folders import WorkFolders
 from quorum.training.job import Job, Trained
@@ -53,6 +54,7 @@ class SweepSettings:
         reuse: whether stored trainings are linked instead of repeated, and which.
         state_gb: gigabytes of disk for states that trainings share, at most.
         optuna_storage: URL of the database for Optuna's studies; None: see `optuna_storage.storage_url`.
+        system_metrics: whether this machine's are logged in the sweep's run.
         until: when trainings stop after their epoch and none is begun any more, in seconds since 1970.
     """
 
@@ -61,6 +63,7 @@ class SweepSettings:
     reuse: Reuse = True
     state_gb: float = 20.0
     optuna_storage: str | None = None
+    system_metrics: bool = False
     until: float = math.inf
 
 
@@ -126,7 +129,10 @@ def run_sweep(
         previous = unfinished(store, SweepRecord, schema.SWEEP_KIND, record.key)
         if previous is None:
             end_abandoned(store, record, folders)
-        with begin_run(store, f"sweep {study.dataset}/{name}", record, previous=previous) as log:
+        with (
+            begin_run(store, f"sweep {study.dataset}/{name}", record, previous=previous) as log,
+            system_metrics(log, settings.system_metrics),
+        ):
             log.dataset(study.dataset, prepared.data_digest, prepared.source, prepared.counts, "training")
             log.params({"study": name, "dataset": study.dataset, "seeds": ",".join(map(str, settings.seeds))})
             with make_runner(log, settings, preparer, folders, make_executor()) as runner:
