@@ -120,8 +120,11 @@ def run_promotion(
             with store.leases.hold(f"promotion {name}", "promotion", TURN):
                 description, gated = _description(options), options.gate == "on"
                 promotion = promote_candidates(store, name, description, chosen, _ranked_by(options) if gated else None)
+        gone = [f"{alias} is gone: it was version {version}" for alias, version in promotion.removed.items()]
+        for line in gone:
+            say(line)
         table = _table(store, promotion)
-        _log_ledger(log, promotion, table)
+        _log_ledger(log, promotion, table, gone)
     return Promoted(name, promotion.changed, table, promotion.removed)
 
 
@@ -225,21 +228,15 @@ def _table(store: TrackingStore, promotion: Promotion) -> pd.DataFrame:
     return table.drop(columns=list(FRESH)) if table["confirmed"].isna().all() else table
 
 
-def removed_lines(removed: Mapping[str, str]) -> list[str]:
-    """The aliases that were taken away, a line each."""
-    return [f"{alias} is gone: it was version {version}" for alias, version in removed.items()]
-
-
 def _winners_curse(version: VersionRecord) -> float | None:
     return None if version.confirmed is None or version.mean is None else version.mean - version.confirmed
 
 
-def _log_ledger(log: RunLog, promotion: Promotion, table: pd.DataFrame) -> None:
+def _log_ledger(log: RunLog, promotion: Promotion, table: pd.DataFrame, gone: Sequence[str]) -> None:
     entry = {"model": promotion.name, **promotion.entry()}
     with temporary_folder() as folder:
         (folder / "promotion.json").write_text(json.dumps(entry, indent=2))
         log.artifacts(folder)
     log.promotion(entry)
-    gone = "\n".join(removed_lines(promotion.removed))
-    parts = [f"`{promotion.name}`", tables.markdown(table), gone, promotion.gate.reason if promotion.gate else ""]
+    parts = [f"`{promotion.name}`", tables.markdown(table), *gone, promotion.gate.reason if promotion.gate else ""]
     log.note("\n\n".join(part for part in parts if part))

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from quorum.api.options import PromoteOptions
-from quorum.api.promote import removed_lines, run_promotion
+from quorum.api.promote import run_promotion
 from quorum.commands.result import Result
 from quorum.reporting import tables
 from quorum.tracking.store import TrackingStore
@@ -19,8 +19,7 @@ def promote(options: PromoteOptions, _given: Mapping[str, str], store: TrackingS
     promoted = run_promotion(options, store)
     change = "aliases moved" if promoted.changed else "nothing changed"
     aliases = {str(row["alias"]): _entry(row) for row in promoted.table.to_dict("records")}
-    gone = "\n".join(removed_lines(promoted.removed))
-    parts = [f"{promoted.name}: {change}", tables.markdown(promoted.table), gone, promoted.winners_curse]
+    parts = [f"{promoted.name}: {change}", tables.markdown(promoted.table), promoted.winners_curse]
     return Result(aliases, "\n\n".join(part for part in parts if part))
 
 
