@@ -30,7 +30,7 @@ def experiment_of(client: MlflowClient, run_id: str) -> str:
     return str(client.get_experiment(client.get_run(run_id).info.experiment_id).name)
 
 
-def test_a_data_set_has_an_experiment_that_opens_on_model_training(quorum: Quorum, client: MlflowClient) -> None:
+def test_a_data_set_has_an_experiment_for_model_training(quorum: Quorum, client: MlflowClient) -> None:
     for _ in range(2):
         with begin_run(connect(), "a run", RECORD) as log, begin_run(log.store, "below", RECORD, parent=log.run_id):
             pass

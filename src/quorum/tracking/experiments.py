@@ -56,7 +56,7 @@ class Experiments:
     _of_datasets: dict[str, str] = field(default_factory=dict)
 
     def of_dataset(self, dataset: str) -> str:
-        """The id of a data set's own experiment, `quorum/DATASET`, made if there is none: the UI opens it on model
+        """The id of a data set's own experiment, `quorum/DATASET`, made if there is none, of the kind that is for model
         training.
 
         Raises:

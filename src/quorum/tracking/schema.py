@@ -41,7 +41,7 @@ COMMIT, BRANCH, REPOSITORY = "mlflow.source.git.commit", "mlflow.source.git.bran
 
 # Experiments.
 EXPERIMENT = "quorum"  # before the data set's name
-EXPERIMENT_KIND, MODEL_TRAINING = "mlflow.experimentKind", "custom_model_development"  # what the UI opens one on
+EXPERIMENT_KIND, MODEL_TRAINING = "mlflow.experimentKind", "custom_model_development"
 
 # Kinds of runs.
 SWEEP_KIND, TRIAL_KIND, SEED_KIND, TRAIN_KIND = "sweep", "trial", "seed", "train"
