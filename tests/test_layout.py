@@ -23,6 +23,7 @@ BASE = {
     "randomness",
     "recipe",
     "registry",
+    "rounding",
     "schedules",
     "shared_folder",
     "source_code",

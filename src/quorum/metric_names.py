@@ -45,6 +45,11 @@ def trial_metric(metric: str) -> str:
     return metric.removeprefix("best/").replace("/", "_")
 
 
+def stage_metric(stage: str) -> str:
+    """What the mean of a stage's best trial is called on its sweep."""
+    return f"val_accuracy/{stage}"
+
+
 def training_metric(metric: str) -> str:
     """The metric of a training whose mean is a metric of trials: `val_loss/mean` is that of `best/val_loss`."""
     return "best/" + metric.removesuffix(MEAN)

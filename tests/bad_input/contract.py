@@ -31,7 +31,7 @@ class Place:
     folder: Path
     commands: Commands
 
-    def check(self, words: Words, message: str, variables: Mapping[str, str] | None = None) -> None:
+    def check(self, words: Words, message: str, variables: Mapping[str, str | None] | None = None) -> None:
         """Assert that a command line is answered by one line that holds a message, and changes nothing."""
         before = self._files()
         answer = self.commands(divided(words), variables)

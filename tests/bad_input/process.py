@@ -34,8 +34,9 @@ class Commands:
     process: BaseProcess | None = None
     connection: Connection | None = None
 
-    def __call__(self, words: Sequence[str], variables: Mapping[str, str] | None = None) -> Answer:
-        """The answer to a command line, with some environment variables. Raises where it takes too long, or dies."""
+    def __call__(self, words: Sequence[str], variables: Mapping[str, str | None] | None = None) -> Answer:
+        """The answer to a command line, with some environment variables set, and without those that are None. Raises
+        where it takes too long, or dies."""
         connection = self._started()
         connection.send((list(words), dict(variables or {})))
         try:
@@ -73,10 +74,12 @@ def _serve(connection: Connection, folder: Path, variables: Mapping[str, str]) -
             connection.send(_answer(*connection.recv()))
 
 
-def _answer(words: list[str], variables: dict[str, str]) -> Answer:
+def _answer(words: list[str], variables: dict[str, str | None]) -> Answer:
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         before = dict(os.environ)
-        os.environ.update(variables)
+        os.environ.update({name: value for name, value in variables.items() if value is not None})
+        for name in (name for name, value in variables.items() if value is None):
+            os.environ.pop(name, None)
         try:
             with _redirected(1, out.fileno()), _redirected(2, err.fileno()):
                 status = main(words)

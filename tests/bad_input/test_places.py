@@ -149,7 +149,8 @@ def test_one_line_and_exit_status_2(place: Place, words: str | tuple[str, ...], 
 
 
 STORE, EXPERIMENT, RUN = "MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_RUN_ID"
-VARIABLES: list[tuple[Mapping[str, str], str]] = [
+EXPERIMENT_ID = "MLFLOW_EXPERIMENT_ID"
+VARIABLES: list[tuple[Mapping[str, str | None], str]] = [
     ({STORE: "sqlite:///text"}, "tracking store sqlite:///text: "),
     ({STORE: "sqlite:///folder.csv"}, "tracking store sqlite:///folder.csv: is a folder, not a SQLite file"),
     ({STORE: "sqlite:///text/x.db"}, "tracking store sqlite:///text/x.db: "),
@@ -167,17 +168,20 @@ VARIABLES: list[tuple[Mapping[str, str], str]] = [
     ({STORE: "uc:x"}, "tracking store uc:x: "),
     ({EXPERIMENT: "x" * 600}, "exceeds the maximum length of 500 characters"),
     ({EXPERIMENT: ""}, "Invalid experiment name: ''"),
+    ({EXPERIMENT: None, EXPERIMENT_ID: "77"}, "MLFLOW_EXPERIMENT_ID: no experiment '77' in this store"),
+    ({EXPERIMENT: None, EXPERIMENT_ID: "quorum"}, "MLFLOW_EXPERIMENT_ID: no experiment 'quorum' in this store"),
+    ({EXPERIMENT: None, EXPERIMENT_ID: "-1"}, "MLFLOW_EXPERIMENT_ID: no experiment '-1' in this store"),
     ({RUN: "absent"}, "Run with id=absent not found"),
     ({RUN: "'"}, "for parameter 'run_id' supplied"),
 ]
 
 
 @pytest.mark.parametrize(("variables", "line"), VARIABLES, ids=[repr(dict(one))[:60] for one, _ in VARIABLES])
-def test_variables_of_the_environment(place: Place, variables: Mapping[str, str], line: str) -> None:
+def test_variables_of_the_environment(place: Place, variables: Mapping[str, str | None], line: str) -> None:
     place.check("promote", line, variables)
 
 
 def test_a_password_is_nowhere_in_the_line(place: Place) -> None:
     for variables, _ in VARIABLES:
-        if "secret" in variables.get(STORE, ""):
+        if "secret" in (variables.get(STORE) or ""):
             assert "secret" not in place.commands(["promote"], variables).err

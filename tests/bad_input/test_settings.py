@@ -367,6 +367,9 @@ CASES: list[Case] = [
 # What is known to be wrong only where the setting is used, and values that are cut.
 OTHERS: list[Case] = [
     ("train -P batch_size=100000", "batch_size: 100000 is more than the 1257 training images of digits"),
+    ("train -P system_metrics=maybe", "system_metrics: 'maybe' must be true or false"),
+    ("sweep -P study=demo -P system_metrics=2", "system_metrics: '2' must be true or false"),
+    ("ensemble -P system_metrics=true", "ensemble: no setting 'system_metrics'"),
     ("train -P optimizer=lion", "no optimizer 'lion'; choose from adadelta, "),
     (
         "train -P optimizer=adamw(beta=3)",

@@ -88,6 +88,22 @@ STUDIES: dict[str, tuple[str, str]] = {
         stage("{name: a, search: tpe, trials: 0, ranges: {lr: {low: 0.1, high: 1}}}"),
         "4: trials: must be greater than or equal to 1",
     ),
+    "tpe_startup": (
+        stage("{name: a, search: tpe, trials: 3, startup: 0, ranges: {lr: {low: 0.1, high: 1}}}"),
+        "4: startup: must be greater than or equal to 1",
+    ),
+    "tpe_startup_text": (
+        stage("{name: a, search: tpe, trials: 3, startup: many, ranges: {lr: {low: 0.1, high: 1}}}"),
+        "4: startup: must be a valid integer",
+    ),
+    "tpe_startup_big": (
+        stage("{name: a, search: tpe, trials: 3, startup: 100000, ranges: {lr: {low: 0.1, high: 1}}}"),
+        "4: startup: must be less than or equal to 10000",
+    ),
+    "grid_startup": (
+        stage("{name: a, vary: {lr: [0.1]}, startup: 3}"),
+        "4: stages: ranges, trials and startup go with search: tpe",
+    ),
     "tpe_trials2": (
         stage("{name: a, search: tpe, trials: 1000000000000000000000000000000, ranges: {lr: {low: 0.1, high: 1}}}"),
         "4: trials: must be less than or equal to 10000",
@@ -221,7 +237,10 @@ STUDIES: dict[str, tuple[str, str]] = {
     "unk": (stage("{name: a, vry: {lr: [0.1]}}"), "4: no entry 'vry' (did you mean 'vary'?); choose from name,"),
     "unktop": ("datset: digits\nstages: [{name: a}]\n", "1: no entry 'datset' (did you mean 'dataset'?); choose from"),
     "search": (stage("{name: a, search: random}"), "4: search: must be 'grid' or 'tpe'"),
-    "grid_trials": (stage("{name: a, vary: {lr: [1]}, trials: 3}"), "4: stages: ranges and trials go with search: tpe"),
+    "grid_trials": (
+        stage("{name: a, vary: {lr: [1]}, trials: 3}"),
+        "4: stages: ranges, trials and startup go with search: tpe",
+    ),
     "pub_notrial": (
         stage("{name: lr, vary: {lr: [0.1]}, published: [{id: a, at: {lr: 0.2}}]}"),
         "4: published row at {'lr': 0.2}, which is not among the stage's",

@@ -13,8 +13,8 @@ from quorum.metric_names import BEST_VAL_ACCURACY
 from quorum.promotion.gate import gate
 from quorum.tracking import schema
 from quorum.tracking.queries import get_training, predictions
-from quorum.tracking.records import VersionRecord
 from quorum.tracking.store import connect
+from quorum.tracking.version_record import VersionRecord
 from tests.commands.studies import means, runs, sweep, sweep_words
 from tests.conftest import Quorum, words
 

@@ -58,7 +58,7 @@ def test_trials_share_their_first_epochs_and_have_whole_histories(tree: Swept) -
     other = MlflowClient().get_run(fork.data.tags[schema.SHARED_WITH])
     assert [values[:3] for values in history(fork)] == [values[:3] for values in history(other)]
     [outer] = runs("sweep")
-    assert outer.data.metrics["effort/epochs_trained"] == TRAINED
+    assert outer.data.metrics["epochs_trained"] == TRAINED
     assert f"{TRAINED} trained" in outer.data.tags[schema.NOTE]
     assert empty(tree.folder, "kept", "states", "weights", "artifacts")
 

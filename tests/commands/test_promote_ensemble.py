@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -50,14 +51,20 @@ def test_the_best_three_different_trials_are_promoted(trained: Quorum) -> None:
     assert list(result) == ["best-1", "best-2", "best-3"]
     runs = MlflowClient().search_runs(["1"], "tags.`quorum.kind` = 'train'")
     found = [run.data.metrics["val_accuracy/mean"] for run in runs]
-    assert [entry["mean"] for entry in result.values()] == sorted(set(found), reverse=True)[:3]
+    best = sorted(set(found), reverse=True)[:3]
+    assert [entry["mean"] for entry in result.values()] == pytest.approx(best, abs=5e-5)  # tags are rounded
     for alias, entry in result.items():
         version = MlflowClient().get_model_version_by_alias(NAME, alias)
         assert str(version.version) == entry["version"]
-        assert float(version.tags["mean"]) == entry["mean"]
-        assert version.tags["run"] == entry["run"] == version.run_id
-        assert {"std", "n", "data_digest", "configuration"} <= set(version.tags)
-        assert json.loads(version.tags["configuration"])["model"] == "scratch-simple"
+        assert float(version.tags["quorum.mean"]) == entry["mean"]
+        assert version.tags["quorum.run"] == entry["run"] == version.run_id
+        assert {"quorum.std", "quorum.n", "quorum.data_digest"} <= set(version.tags)
+        assert version.tags["quorum.model"] == "scratch-simple"
+        test = MlflowClient().get_run(version.run_id).data.metrics["test/accuracy"]
+        said = (
+            rf"scratch-simple, lr 0\.05, \d epochs?: {entry['mean']:.3f}, n = 1; test {test:.3f}; seed 0 is registered"
+        )
+        assert re.fullmatch(said, version.description)
         out = mlflow.pyfunc.load_model(f"models:/{NAME}@{alias}")
         assert out.metadata.signature is not None
     assert "best finished trials" in MlflowClient().get_registered_model(NAME).description
@@ -97,6 +104,8 @@ def test_aliases_that_go_are_told(trained: Quorum) -> None:
     promote(trained, "-P", "top=3")
     answer = trained("promote", "-P", "top=2")
     assert "best-3 is gone: it was version 3" in answer.err
+    run, *_ = MlflowClient().search_runs(["1"], "tags.`quorum.kind` = 'promote'")
+    assert "best-3 is gone: it was version 3" in run.data.tags["mlflow.note.content"]
     assert set(aliases()) == {"best-1", "best-2"}
 
 

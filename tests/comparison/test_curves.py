@@ -7,8 +7,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from quorum.comparison.curves import band, distance, read_recorded, trajectory_line
+from quorum.comparison.curves import distance, read_recorded, trajectory_line
 from quorum.errors import StudyError
+from quorum.reporting.bands import band
 from quorum.study.model import Trajectory
 from tests.conftest import REAL, ROOT
 

@@ -185,8 +185,8 @@ def contents(folder: Path) -> dict[str, Any]:
         )
         kinds = dict(rows("SELECT run_uuid, value FROM tags WHERE key = 'quorum.kind'"))
         name = {run: "sweep" if kinds[run] == "sweep" else ids[run] for run in kinds}
-        timed = ("epoch_seconds", "images_per_second", "effort/kept_states_peak_gb")
-        epochs = ("effort/epochs_trained", "effort/epochs_shared", "effort/epochs_reused")
+        timed = ("epoch_seconds", "images_per_second", "kept_states_peak_gb")
+        epochs = ("epochs_trained", "epochs_shared", "epochs_reused")
         metrics = sorted(
             (name[run], key, step, value)
             for run, key, step, value in rows("SELECT run_uuid, key, step, value FROM metrics")

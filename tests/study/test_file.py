@@ -169,7 +169,7 @@ def test_numbers_that_yaml_reads_as_text_are_numbers(tmp_path: Path) -> None:
         ("dataset: digits", "dataset: digits\ndataset: cifar10", "study.yaml:2: 'dataset' is given twice"),
         ("    vary: {lr: [1e-3, 0.01]}", "    set: {lr: 1}\n    vary: {lr: [1e-3, 0.01]}", "both sets and varies lr"),
         ("    vary: {lr: [1e-3, 0.01]}", "    search: tpe", "search: tpe takes ranges and trials"),
-        ("    vary: {lr: [1e-3, 0.01]}", "    trials: 3", "ranges and trials go with search: tpe"),
+        ("    vary: {lr: [1e-3, 0.01]}", "    trials: 3", "ranges, trials and startup go with search: tpe"),
         ("  - name: lr", "  - name: lr\n  - name: lr", "has two stages named lr"),
         ("stages:", "stages: [", "not YAML"),
         ("model: scratch-simple", "1: x", "study.yaml:2: a key has to be text"),

@@ -28,7 +28,7 @@ def test_epochs_are_trained_shared_or_reused() -> None:
         [stage((10, [own, failed]), (6, [sharing, stopped])), stage((10, [linked]))], peak_bytes=2_500_000_000
     )
     assert (cost.written, cost.trained, cost.shared, cost.reused) == (29, 13, 6, 10)
-    assert cost.metrics()["effort/epochs_trained"] == 13
+    assert cost.metrics()["epochs_trained"] == 13
     assert cost.data() == {
         "epochs": {"written": 29, "trained": 13, "shared": 6, "reused": 10},
         "kept_states_peak_bytes": 2_500_000_000,

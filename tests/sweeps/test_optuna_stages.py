@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 
 import optuna
 import pytest
 from optuna.storages import RDBStorage
+from optuna.trial import TrialState
 
 from quorum.config import TrialConfig
 from quorum.errors import StudyError
@@ -16,6 +18,7 @@ from quorum.study.results import SeedResult, StageResult, TrialRequest, TrialRes
 from quorum.sweeps.optuna_stages import LookAhead, OnBegin, run_study
 from quorum.sweeps.optuna_storage import open_storage
 
+COMPLETE, FAIL = TrialState.COMPLETE, TrialState.FAIL
 STUDY = Study.model_validate(
     {
         "dataset": "digits",
@@ -86,7 +89,15 @@ def storage(tmp_path_factory: pytest.TempPathFactory) -> RDBStorage:
 
 
 def run(study: Study, storage: RDBStorage, executor: Executor, name: str) -> list[StageResult]:
-    return run_study(study, study.first_config({}), storage, name, executor)
+    return run_study(study, study.first_config({}), storage, name, executor, run_id(name))
+
+
+def run_id(name: str) -> str:
+    return hashlib.sha256(name.encode()).hexdigest()[:32]
+
+
+def full_name(name: str, stage: str) -> str:
+    return f"digits/{name}/{stage} ({run_id(name)[:8]})"
 
 
 def settings(results: list[StageResult]) -> list[list[dict[str, object]]]:
@@ -99,8 +110,10 @@ def trials_of(storage: RDBStorage, name: str) -> list[optuna.trial.FrozenTrial]:
 
 
 def states(storage: RDBStorage, name: str) -> dict[str, list[str]]:
-    names = [study for study in optuna.get_all_study_names(storage) if study.startswith(f"{name}/")]
-    return {study.split("/")[1]: [trial.state.name for trial in trials_of(storage, study)] for study in names}
+    names = [study for study in optuna.get_all_study_names(storage) if study.startswith(f"digits/{name}/")]
+    return {
+        study.split("/")[2].split()[0]: [trial.state.name for trial in trials_of(storage, study)] for study in names
+    }
 
 
 @pytest.mark.parametrize("backwards", [False, True])
@@ -126,7 +139,7 @@ def test_a_grid_is_run_in_the_files_order_and_the_next_stage_around_its_best(sto
     for trial in results[1].trials:
         assert (trial.request.config.lr, trial.request.config.gamma) == (0.1, 0.5)
     assert states(storage, "order") == {"lr": ["COMPLETE"] * 6, "epochs": ["COMPLETE"] * 2}
-    stored = trials_of(storage, "order/lr")
+    stored = trials_of(storage, full_name("order", "lr"))
     assert [trial.params for trial in stored] == grid
     assert [trial.value for trial in stored] == [score(trial.request) for trial in results[0].trials]
 
@@ -166,9 +179,13 @@ def test_trials_are_found_again_in_whatever_order_they_were_begun(storage: RDBSt
         run(STUDY, storage, Executor(3.5, backwards=True), "backwards")
     assert states(storage, "backwards") == {"lr": ["COMPLETE"] * 3 + ["RUNNING"]}
     assert settings(run(STUDY, storage, Executor(), "backwards")) == settings(run(STUDY, storage, Executor(), "ahead"))
-    stored = {frozenset(trial.params.items()): trial.value for trial in trials_of(storage, "backwards/lr")}
+    stored = {
+        frozenset(trial.params.items()): trial.value for trial in trials_of(storage, full_name("backwards", "lr"))
+    }
     assert len(stored) == 6
-    assert stored == {frozenset(trial.params.items()): trial.value for trial in trials_of(storage, "ahead/lr")}
+    assert stored == {
+        frozenset(trial.params.items()): trial.value for trial in trials_of(storage, full_name("ahead", "lr"))
+    }
 
 
 def test_a_result_that_is_stored_is_reported_without_a_begin(storage: RDBStorage) -> None:
@@ -181,7 +198,7 @@ def test_a_result_that_is_stored_is_reported_without_a_begin(storage: RDBStorage
 
 
 def test_killed_while_a_search_asks_the_trial_is_completed(storage: RDBStorage) -> None:
-    half = optuna.create_study(storage=storage, study_name="half/open", direction="maximize")
+    half = optuna.create_study(storage=storage, study_name=full_name("half", "open"), direction="maximize")
     storage.create_new_trial(half._study_id)  # what a kill inside `ask` leaves: a trial without settings
     results = run(OPEN, storage, Executor(), "half")
     assert len(results[0].trials) == 14
@@ -271,3 +288,50 @@ def test_a_stage_that_varies_nothing_is_one_trial(storage: RDBStorage) -> None:
     study = Study.model_validate({"dataset": "digits", "stages": [{"name": "only", "set": {"epochs": 3}}]})
     results = run(study, storage, Executor(), "nothing")
     assert [trial.request.config.epochs for trial in results[0].trials] == [3]
+
+
+def test_a_study_tells_the_dashboard_what_it_is_of(storage: RDBStorage) -> None:
+    run(STUDY, storage, Executor(diverge=0.2), "shown")
+    study = optuna.load_study(study_name=full_name("shown", "lr"), storage=storage)
+    assert study.metric_names == ["val_accuracy/mean"]
+    done, failed = (next(t for t in study.trials if t.state is state) for state in (COMPLETE, FAIL))
+    assert done.user_attrs == {"std": None, "n": 1, "seeds": {"0": done.value}, "run_ids": {"0": "seed-run"}}
+    assert failed.user_attrs == {"std": None, "n": 0, "seeds": {}, "run_ids": {"0": "seed-run"}}
+
+
+def test_a_study_of_an_earlier_version_goes_on_under_its_name(storage: RDBStorage) -> None:
+    old = f"{run_id('old')}/lr"
+    optuna.create_study(storage=storage, study_name=old, direction="maximize")
+    run(STUDY, storage, Executor(), "old")
+    assert len(trials_of(storage, old)) == 6
+    assert list(states(storage, "old")) == ["epochs"]
+
+
+def test_a_search_begins_with_as_many_random_trials_as_its_file_says(storage: RDBStorage) -> None:
+    """From the third trial on, one that starts to follow what was found asks for others than one that does not."""
+    (stage,) = OPEN.stages
+    searches = {
+        startup: OPEN.model_copy(update={"stages": (stage.model_copy(update={"startup": startup, "trials": 4}),)})
+        for startup in (None, 2, 10)
+    }
+    found = {
+        startup: settings(run(study, storage, Executor(), f"startup-{startup}"))[0]
+        for startup, study in searches.items()
+    }
+    assert found[None] == found[10]
+    assert found[2][:2] == found[10][:2]
+    assert found[2][2:] != found[10][2:]
+
+
+def test_a_search_tells_which_settings_mattered(storage: RDBStorage) -> None:
+    (result,) = run(OPEN, storage, Executor(), "importances")
+    assert set(result.importances) == {"lr", "batch_size", "optimizer"}
+    assert sum(result.importances.values()) == pytest.approx(1)
+    assert next(iter(result.importances)) == "lr"
+    few = OPEN.model_copy(update={"stages": (OPEN.stages[0].model_copy(update={"trials": 3}),)})
+    assert run(few, storage, Executor(), "few")[0].importances == {}
+
+
+def test_what_a_study_file_does_not_say_changes_no_name() -> None:
+    """A sweep that an earlier version began is found by the digest of its study."""
+    assert "startup" not in OPEN.model_dump(mode="json")["stages"][0]

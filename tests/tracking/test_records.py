@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import replace
 
 import pytest
+from mlflow.entities.model_registry import ModelVersion, ModelVersionTag
 from mlflow.tracking import MlflowClient
 
 from quorum.config import TrialConfig
 from quorum.tracking import schema
-from quorum.tracking.records import Record, TrainingRecord, TrialRecord, VersionRecord, training_identity
+from quorum.tracking.records import Record, TrainingRecord, TrialRecord, training_identity
 from quorum.tracking.runs import begin_run
 from quorum.tracking.store import connect
+from quorum.tracking.version_record import VersionRecord
 from tests.conftest import Quorum
 
 CONFIG = TrialConfig(
@@ -60,12 +63,22 @@ def test_a_field_that_no_record_has_is_refused(quorum: Quorum) -> None:
         log.set(seed_runs={})
 
 
+def as_tags(tags: dict[str, str]) -> list[ModelVersionTag]:
+    return [ModelVersionTag(key, value) for key, value in tags.items()]
+
+
 def test_a_version_is_written_as_it_is_read() -> None:
     version = VersionRecord(
-        name="quorum-digits", version="1", model_id="m", mean=0.5, std=None, n=1, run_id="r", settings={"lr": "0.1"}
+        name="quorum-digits", version="1", model_id="m", mean=0.51239, std=None, n=1, run_id="r", model="alexnet"
     )
     tags = version.tags()
-    assert tags["std"] == "none: one seed"
+    assert (tags["quorum.std"], tags["quorum.mean"]) == ("none: one seed", "0.5124")
+    assert all(tag.startswith("quorum.") for tag in tags)
+    read = VersionRecord.of(ModelVersion("quorum-digits", "1", 0, source="models:/m", tags=as_tags(tags)))
+    assert read == replace(version, mean=0.5124)
+    old = {"mean": "0.51239", "std": "0.25", "n": "3", "run": "r", "configuration": '{"model": "alexnet"}'}
+    earlier = VersionRecord.of(ModelVersion("quorum-digits", "1", 0, source="models:/m", tags=as_tags(old)))
+    assert (earlier.mean, earlier.std, earlier.n, earlier.model) == (0.51239, 0.25, 3, "alexnet")
     assert version.uri == "models:/quorum-digits/1"
     vote = VersionRecord(name="v", version="2", model_id="m", members=("models:/a/1", "models:/a/2"))
     assert vote.tags() == {schema.MEMBERS: '["models:/a/1", "models:/a/2"]'}

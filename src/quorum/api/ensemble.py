@@ -22,11 +22,12 @@ from quorum.temporary import temporary_folder
 from quorum.tracking import schema
 from quorum.tracking.leases import TURN
 from quorum.tracking.logged_models import fetch_bundles, log_vote
-from quorum.tracking.records import VersionRecord, VoteRecord
+from quorum.tracking.records import VoteRecord
 from quorum.tracking.registry import best_members, model_name, register_vote, version_of, vote_name, vote_version
 from quorum.tracking.run_log import RunLog
 from quorum.tracking.runs import begin_run
 from quorum.tracking.store import TrackingStore
+from quorum.tracking.version_record import VersionRecord
 from quorum.voting import audit
 from quorum.voting.abstention import Abstention
 from quorum.voting.audit import Validation
@@ -193,7 +194,15 @@ def _register(
                 members=pinned,
                 rule=rule.data(),
             )
-        return register_vote(store, version).uri
+        return register_vote(store, version, _description(options)).uri
+
+
+def _description(options: EnsembleOptions) -> str:
+    return (
+        f"The vote of the promoted image classifiers for {options.dataset}. The alias current is the vote that was "
+        "taken last. A version holds its members and their rule; it takes image files as they come (column `image`, "
+        "bytes) and answers label, probability, the probabilities of all classes, agreement and the members' votes."
+    )
 
 
 def _log_page(
@@ -219,7 +228,7 @@ def _log_page(
     with temporary_folder() as folder:
         page.write(folder)
         log.artifacts(folder)
-    log.metrics({"agreement/mean": float(agreed.mean()), "coverage": outcome.coverage, "images": len(agreed)})
+    log.metrics({"vote/agreement": float(agreed.mean()), "coverage": outcome.coverage, "images": len(agreed)})
     heading = f"Vote of {len(outcome.members)} models on {facts['images']} images, registered as `{version}`."
     parts = [heading, outcome.rule.text]
     if table is not None:

@@ -49,7 +49,7 @@ class ComputeOptions(DataOptions):
 
 
 class TrainingOptions(ComputeOptions):
-    """Where trainings leave what others go on from."""
+    """Where trainings leave what others go on from, and whether the machine is watched meanwhile."""
 
     storage: str | None = Field(
         None,
@@ -64,6 +64,11 @@ class TrainingOptions(ComputeOptions):
     )
     cache_gb: float = Field(
         20.0, ge=0, description="gigabytes of this machine's disk for copies of what lies in storage, as far as unused"
+    )
+    system_metrics: Boolean = Field(
+        False,
+        description="log this machine's processor, memory, disk, network, GPU and, where it can be read, energy in the "
+        "command's run",
     )
 
 

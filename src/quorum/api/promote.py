@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
@@ -32,11 +32,13 @@ from quorum.sweeps.trial_list import run_trials
 from quorum.temporary import temporary_folder
 from quorum.tracking import registry, schema
 from quorum.tracking.leases import TURN
-from quorum.tracking.records import Record, VersionRecord
+from quorum.tracking.records import Record
 from quorum.tracking.registry import Promotion, model_name, version_of
 from quorum.tracking.run_log import RunLog
 from quorum.tracking.runs import begin_run
 from quorum.tracking.store import TrackingStore
+from quorum.tracking.system_metrics import check_system_metrics, system_metrics
+from quorum.tracking.version_record import VersionRecord
 from quorum.training.job import Job, Trained
 
 FRESH = ("confirmed", "fresh seeds", "mean - confirmed")  # columns of promotions that confirmed
@@ -54,11 +56,13 @@ class Promoted:
             the mean) and `n` of its validation accuracy, `run` (the training) and `was` (the version before); with
             confirm=, `confirmed` (mean of the fresh seeds), `fresh seeds` (their number) and `mean - confirmed`, what
             the mean was too high by since the trial was chosen for it (the winner's curse).
+        removed: aliases that were taken away, and the versions that had them.
     """
 
     name: str
     changed: bool
     table: pd.DataFrame
+    removed: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def winners_curse(self) -> str:
@@ -100,10 +104,12 @@ def run_promotion(
         make_executor: makes what does trainings, if there are any to do; by default as for a sweep.
     """
     check_dataset(options, options.dataset)
+    if options.system_metrics:
+        check_system_metrics()
     name = model_name(options.dataset)
     verb = "roll back" if options.rollback else "promote"
     record = Record(kind=schema.PROMOTE_KIND, dataset=options.dataset)
-    with begin_run(store, f"{verb} {name}", record) as log:
+    with begin_run(store, f"{verb} {name}", record) as log, system_metrics(log, options.system_metrics):
         log.params({"dataset": options.dataset, "top": options.top, "metric": options.metric})
         if options.rollback:
             with store.leases.hold(f"promotion {name}", "promotion", TURN):
@@ -114,11 +120,12 @@ def run_promotion(
             with store.leases.hold(f"promotion {name}", "promotion", TURN):
                 description, gated = _description(options), options.gate == "on"
                 promotion = promote_candidates(store, name, description, chosen, _ranked_by(options) if gated else None)
-        for alias, version in promotion.removed.items():
-            say(f"{alias} is gone: it was version {version}")
+        gone = [f"{alias} is gone: it was version {version}" for alias, version in promotion.removed.items()]
+        for line in gone:
+            say(line)
         table = _table(store, promotion)
-        _log_ledger(log, promotion, table)
-    return Promoted(name, promotion.changed, table)
+        _log_ledger(log, promotion, table, gone)
+    return Promoted(name, promotion.changed, table, promotion.removed)
 
 
 def _choose(
@@ -204,7 +211,7 @@ def _table(store: TrackingStore, promotion: Promotion) -> pd.DataFrame:
             {
                 "alias": alias,
                 "version": number,
-                "model": version.settings.get("model", ""),
+                "model": version.model,
                 "trial": version.description,
                 "mean": version.mean,
                 "std": version.std,
@@ -225,11 +232,11 @@ def _winners_curse(version: VersionRecord) -> float | None:
     return None if version.confirmed is None or version.mean is None else version.mean - version.confirmed
 
 
-def _log_ledger(log: RunLog, promotion: Promotion, table: pd.DataFrame) -> None:
+def _log_ledger(log: RunLog, promotion: Promotion, table: pd.DataFrame, gone: Sequence[str]) -> None:
     entry = {"model": promotion.name, **promotion.entry()}
     with temporary_folder() as folder:
         (folder / "promotion.json").write_text(json.dumps(entry, indent=2))
         log.artifacts(folder)
     log.promotion(entry)
-    parts = [f"`{promotion.name}`", tables.markdown(table), promotion.gate.reason if promotion.gate else ""]
+    parts = [f"`{promotion.name}`", tables.markdown(table), *gone, promotion.gate.reason if promotion.gate else ""]
     log.note("\n\n".join(part for part in parts if part))

@@ -28,6 +28,7 @@ from quorum.sweeps.run import SweepOutcome, SweepSettings, run_sweep
 from quorum.sweeps.runs import describe
 from quorum.sweeps.seed_votes import vote_data, vote_table
 from quorum.tracking.store import TrackingStore
+from quorum.tracking.system_metrics import check_system_metrics
 from quorum.training.check import check_settings, check_trials
 from quorum.training.job import Job, Trained
 
@@ -175,8 +176,16 @@ def run_study_file(
     given = {key: value for key, value in overrides.items() if key != "dataset"}
     first = _check(source, given)
     _tell_missing_folds(first.folds, options.seeds)
+    if options.system_metrics:
+        check_system_metrics()
     settings = SweepSettings(
-        options.seeds, options.keep, options.reuse, options.state_gb, options.optuna_storage, until
+        options.seeds,
+        options.keep,
+        options.reuse,
+        options.state_gb,
+        options.optuna_storage,
+        options.system_metrics,
+        until,
     )
     options = placed(options)
     folders = folders_of(options)

@@ -17,6 +17,7 @@ from quorum.engine.device import Machine
 from quorum.study.results import SeedResult
 from quorum.tracking.queries import get_training, history_frame, predictions
 from quorum.tracking.store import TrackingStore
+from quorum.tracking.system_metrics import check_system_metrics
 from quorum.training import job
 from quorum.training.single import Work, train_one
 
@@ -91,8 +92,19 @@ def run_training(
         store: the tracking store.
         work: does the training, see `quorum.training.job.train`.
     """
+    if options.system_metrics:
+        check_system_metrics()
     until = end_of(options.max_hours)
     config = parse_config(TrialConfig, trial, "the settings")
     folders = folders_of(options)
     preparer = preparer_of(options, config, store, folders, Machine.here(device_of(options)))
-    return TrainedRun.of(store, train_one(config, preparer, folders, reuse=options.reuse, work=work, until=until))
+    result = train_one(
+        config,
+        preparer,
+        folders,
+        reuse=options.reuse,
+        work=work,
+        until=until,
+        watched=options.system_metrics,
+    )
+    return TrainedRun.of(store, result)

@@ -19,7 +19,8 @@ from quorum.errors import ConfigError, cut, shown, unknown
 ENVIRONMENT = """\
 environment variables:
   MLFLOW_TRACKING_URI     the tracking store, for example sqlite:///mlflow.db
-  MLFLOW_EXPERIMENT_NAME  the experiment of new runs
+  MLFLOW_EXPERIMENT_NAME  the experiment of new runs; by default quorum/DATASET
+  MLFLOW_EXPERIMENT_ID    the same by its id
   MLFLOW_RUN_ID           a run to take over, as `mlflow run` sets it
   QUORUM_TUNING           0 leaves the C library, SQLite and Python as they are (slower, same results)"""
 KINDS = {bool: "BOOL", int: "INT", float: "FLOAT", Path: "PATH"}

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from quorum.comparison import tables
 from quorum.comparison.claims import CLAIM_RULE, JudgedClaim, Known, judge
 from quorum.comparison.claims import table as claims_table
-from quorum.comparison.curves import band, distance, read_recorded, trajectory_line
+from quorum.comparison.curves import distance, read_recorded, trajectory_line
 from quorum.comparison.evidence import environments, origins, test_interval
 from quorum.comparison.rows import Row, row_data, trial_row, vote_row
 from quorum.comparison.trainings import StoredTrainings
@@ -26,7 +26,7 @@ from quorum.data.summary import class_counts, mean_images
 from quorum.errors import DataError
 from quorum.inference import not_told_from_best
 from quorum.metric_names import VAL_ACCURACY
-from quorum.reporting import figures
+from quorum.reporting import bands, figures
 from quorum.reporting.pages import ComparisonPage, Part, Picture, Section
 from quorum.reporting.tables import STD_NOTE, vote_confusions
 from quorum.study.claims import Claim, RowKey, row_key
@@ -200,9 +200,9 @@ class ReportBuilder:
             histories = self._seed_histories(trial.config)
             if row.id not in recorded or not histories:
                 continue
-            ours = {metric: band(histories, metric) for metric in figures.CURVES}
+            ours = {metric: bands.band(histories, metric) for metric in figures.CURVES}
             title = f"{row.id}: published and ours, {len(histories)} seeds"
-            figure = figures.published_curves(recorded[row.id], ours, title)
+            figure = bands.published_curves(recorded[row.id], ours, title)
             caption = f"{title}; ours is the mean, with a band from the lowest to the highest seed"
             pictures.append(self._save(figure, f"{source.file.stem}-{row.id}-recorded", caption))
             for metric in figures.CURVES:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from quorum.errors import StudyError
 from quorum.metric_names import TRAIN_ACCURACY, TRAIN_LOSS, VAL_ACCURACY, VAL_LOSS
-from quorum.reporting.figures import Band
+from quorum.reporting.bands import Band
 from quorum.study.model import Trajectory
 
 RECORDED = {
@@ -46,15 +46,6 @@ def read_recorded(file: Path) -> dict[str, pd.DataFrame]:
         str(system): part.drop(columns="system").rename(columns=RECORDED).reset_index(drop=True)
         for system, part in frame.groupby("system", sort=False)
     }
-
-
-def band(histories: Sequence[pd.DataFrame], metric: str) -> Band:
-    """The band of a metric over seeds, of the epochs that all of them have."""
-    frame = pd.concat([history.set_index("epoch")[metric] for history in histories], axis=1, join="inner").sort_index()
-    return Band([int(epoch) for epoch in frame.index], *(list(map(float, getattr(frame, of)(axis=1))) for of in _BAND))
-
-
-_BAND = ("mean", "min", "max")
 
 
 @dataclass(frozen=True)

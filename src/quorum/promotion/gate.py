@@ -10,9 +10,10 @@ from quorum.inference import Interval, paired_interval
 from quorum.promotion.recorded import seeds_of
 from quorum.summary import Summary, summarize
 from quorum.tracking.queries import get_record, get_training, predictions
-from quorum.tracking.records import TrialRecord, VersionRecord
+from quorum.tracking.records import TrialRecord
 from quorum.tracking.registry import Gate
 from quorum.tracking.store import TrackingStore
+from quorum.tracking.version_record import VersionRecord
 
 ENOUGH = 3  # seeds that both have, for them to be paired by seed
 

@@ -8,10 +8,12 @@ from quorum import metric_names
 from quorum.console import say
 from quorum.promotion.candidates import Candidate
 from quorum.promotion.gate import gate
+from quorum.promotion.recorded import seeds_of
+from quorum.rounding import rounded
 from quorum.tracking import registry
-from quorum.tracking.records import VersionRecord
 from quorum.tracking.registry import Promotion
 from quorum.tracking.store import TrackingStore
+from quorum.tracking.version_record import VersionRecord
 
 
 def promote_candidates(
@@ -46,7 +48,7 @@ def _version(name: str, candidate: Candidate) -> VersionRecord:
         name=name,
         version="",
         model_id=trial.model_id,
-        description=trial.name,
+        description=_description(candidate),
         mean=trial.metrics[accuracy + metric_names.MEAN],
         std=trial.metrics.get(accuracy + metric_names.STD),
         n=int(trial.metrics[metric_names.TRIAL_N]),
@@ -57,5 +59,26 @@ def _version(name: str, candidate: Candidate) -> VersionRecord:
         run_id=trial.best_seed_run or trial.run_id,
         trial_run_id=trial.run_id,
         data_digest=trial.data_digest,
-        settings=trial.params,
+        model=trial.params.get("model", ""),
     )
+
+
+def _description(candidate: Candidate) -> str:
+    """A candidate on one line: network, settings, mean ± std of the validation accuracy, that of fresh seeds, test
+    accuracy, and the seed whose weights are registered."""
+    trial, fresh = candidate.trial, candidate.fresh
+    params, accuracy = trial.params, metric_names.trial_metric(metric_names.BEST_VAL_ACCURACY)
+    epochs = int(params["epochs"])
+    settings = f"lr {rounded(float(params['lr']))}, {epochs} epoch{'s' if epochs > 1 else ''}"
+    std, n = trial.metrics.get(accuracy + metric_names.STD), int(trial.metrics[metric_names.TRIAL_N])
+    mean = f"{trial.metrics[accuracy + metric_names.MEAN]:.3f}" + (f" ± {std:.3f}" if std is not None else "")
+    confirmed = fresh.of(metric_names.BEST_VAL_ACCURACY).mean if fresh else None
+    test = trial.metrics.get(metric_names.trial_metric(metric_names.TEST_ACCURACY) + metric_names.MEAN)
+    seed = next((seed for seed, run_id in seeds_of(trial).items() if run_id == trial.best_seed_run), None)
+    parts = [
+        f"{params['model']}, {settings}: {mean}, n = {n}",
+        "" if confirmed is None else f"confirmed {confirmed:.3f}",
+        "" if test is None else f"test {test:.3f}",
+        "" if seed is None else f"seed {seed} is registered",
+    ]
+    return "; ".join(part for part in parts if part)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence, Sized
 from pathlib import Path
 from typing import Any
 
@@ -16,22 +15,13 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from numpy.typing import NDArray
 
 from quorum.metric_names import TRAIN_ACCURACY, TRAIN_LOSS, VAL_ACCURACY, VAL_LOSS, split_metric
+from quorum.rounding import rounded
 
 ANNOTATED = 25  # classes up to which a confusion matrix has its numbers and every name written in
 DPI = 110
 CURVES = (TRAIN_LOSS, TRAIN_ACCURACY, VAL_LOSS, VAL_ACCURACY)  # metrics that `curves` draws
 POINTS = 10  # of a curve that are each marked, at most
 MARGIN = 0.08  # inches around a figure
-
-
-@dataclass(frozen=True)
-class Band:
-    """Curves of one metric over several trainings: a value for each epoch, mean, lowest and highest."""
-
-    epochs: Sequence[int]
-    mean: Sequence[float]
-    low: Sequence[float]
-    high: Sequence[float]
 
 
 def save(figure: Figure, file: Path) -> None:
@@ -41,7 +31,7 @@ def save(figure: Figure, file: Path) -> None:
     FigureCanvasAgg(figure).print_png(str(file))
 
 
-def _figure(width: float, height: float) -> Figure:
+def new_figure(width: float, height: float) -> Figure:
     """An empty figure of a size in inches that finds room for all its labels when it is drawn."""
     x, y = MARGIN / width, MARGIN / height
     return Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(rect=(x, y, 1 - 2 * x, 1 - 2 * y)))
@@ -54,14 +44,14 @@ def curves(histories: Mapping[str, pd.DataFrame], title: str) -> Figure:
         histories: by name, frames with `epoch` and the columns of CURVES.
         title: of the figure.
     """
-    figure = _figure(11, 4.2)
+    figure = new_figure(11, 4.2)
     axes = figure.subplots(1, 2)
     figure.suptitle(title)
     for number, (name, history) in enumerate(histories.items()):
         for axis, measure in zip(axes, ("loss", "accuracy"), strict=True):
             color = f"C{number % 10}"
             epoch = history["epoch"]
-            style: dict[str, Any] = {"color": color, "marker": _dot(epoch)}
+            style: dict[str, Any] = {"color": color, "marker": dot(epoch)}
             axis.plot(epoch, history[split_metric("train", measure)], linestyle=":", linewidth=1.2, **style)
             axis.plot(epoch, history[split_metric("val", measure)], linewidth=1.5, label=name, **style)
     for axis, label in zip(axes, ("cross-entropy loss", "accuracy (fraction)"), strict=True):
@@ -81,33 +71,8 @@ def curves(histories: Mapping[str, pd.DataFrame], title: str) -> Figure:
     return figure
 
 
-def published_curves(recorded: pd.DataFrame, ours: Mapping[str, Band], title: str) -> Figure:
-    """Recorded curves beside ours: loss (left) and accuracy (right) by epoch, ours with a band over the seeds.
-
-    Args:
-        recorded: `epoch` and the columns of CURVES.
-        ours: by metric, epochs with mean, lowest and highest value.
-        title: of the figure.
-    """
-    figure = _figure(11, 4.2)
-    axes = figure.subplots(1, 2)
-    figure.suptitle(title)
-    for axis, measure in zip(axes, ("loss", "accuracy"), strict=True):
-        for split, style in (("train", ":"), ("val", "-")):
-            metric = split_metric(split, measure)
-            name = "training" if split == "train" else "validation"
-            axis.plot(recorded["epoch"], recorded[metric], style, color="C1", label=f"published, {name}")
-            curve = ours[metric]
-            axis.plot(curve.epochs, curve.mean, style, color="C0", label=f"ours, {name}")
-            axis.fill_between(curve.epochs, curve.low, curve.high, color="C0", alpha=0.2, linewidth=0)
-        axis.set(xlabel="epoch", ylabel="cross-entropy loss" if measure == "loss" else "accuracy (fraction)")
-        axis.xaxis.get_major_locator().set_params(integer=True)
-        axis.grid(alpha=0.3)
-    axes[0].legend(fontsize="small")
-    return figure
-
-
-def _dot(epochs: pd.Series[int]) -> str | None:
+def dot(epochs: Sized) -> str | None:
+    """The marker of a curve: one epoch alone makes no line."""
     return "o" if len(epochs) == 1 else None
 
 
@@ -124,7 +89,7 @@ def confusion(tables: Mapping[str, pd.DataFrame]) -> Figure:
     """
     first = next(iter(tables.values()))
     side, height = (6.0, 6.0) if len(first) <= ANNOTATED else (11.0, 10.6)
-    figure = _figure(side * len(tables) + 0.6, height)
+    figure = new_figure(side * len(tables) + 0.6, height)
     axes = np.atleast_1d(figure.subplots(1, len(tables)))
     image = None
     for axis, (title, table) in zip(axes, tables.items(), strict=True):
@@ -146,28 +111,31 @@ def confusion(tables: Mapping[str, pd.DataFrame]) -> Figure:
     return figure
 
 
-def error_bars(table: pd.DataFrame, names: Sequence[str], title: str, ours: str = "this sweep") -> Figure:
-    """Mean validation accuracy with std of a stage's trials, beside the published values where there are any.
+def error_bars(
+    table: pd.DataFrame, names: Sequence[str], title: str, ours: str = "this sweep", spread: str = "std"
+) -> Figure:
+    """Mean validation accuracy with its spread of a stage's trials, beside the published values where there are any.
 
     Args:
-        table: rows with the varied settings, `mean`, `std`, and possibly `published` and `published std`.
+        table: rows with the varied settings, `mean`, the spread, and possibly `published` and `published std`.
         names: the varied settings.
         title: of the figure.
         ours: what the figures that are not published are called.
+        spread: the column that the bars are of: `std`, or `± 95%`, half the interval of the mean.
     """
-    labels = ["\n".join(f"{name}={row[name]}" for name in names) or "base" for _, row in table.iterrows()]
+    labels = ["\n".join(f"{name}={rounded(row[name])}" for name in names) or "base" for _, row in table.iterrows()]
     places = np.arange(len(table))
-    figure = _figure(max(5.0, 1.3 * len(table) + 1.5), 4.2)
+    figure = new_figure(max(5.0, 1.3 * len(table) + 1.5), 4.2)
     axis = figure.subplots()
     shift = 0.08 if "published" in table else 0.0
-    _bars(axis, places - shift, table["mean"], table["std"], ours, "C0", "o")
+    _bars(axis, places - shift, table["mean"], table[spread], ours, "C0", "o")
     if "published" in table:
         std = table["published std"] if "published std" in table else pd.Series(np.nan, index=table.index)
         _bars(axis, places + shift, table["published"], std, "published", "C1", "s")
         axis.legend()
     axis.set_xticks(places, labels)
     axis.set_xlim(-0.5, len(table) - 0.5)
-    axis.set(title=title, ylabel="validation accuracy (mean ± std)")
+    axis.set(title=title, ylabel=f"validation accuracy (mean {'± std' if spread == 'std' else spread})")
     axis.grid(axis="y", alpha=0.3)
     low, high = axis.get_ylim()
     room = max(0.0, 0.1 - (high - low)) / 2  # differences below a few hundredths are not blown up
@@ -196,7 +164,7 @@ def class_distribution(counts: pd.DataFrame, title: str) -> Figure:
         title: of the figure.
     """
     width = min(max(6.0, 0.16 * len(counts)), 18.0)
-    figure = _figure(width, 2.6 * len(counts.columns))
+    figure = new_figure(width, 2.6 * len(counts.columns))
     axes = np.atleast_1d(figure.subplots(len(counts.columns), 1, sharex=True))
     for number, (axis, split) in enumerate(zip(axes, counts.columns, strict=True)):
         axis.bar(range(len(counts)), counts[split], color=f"C{number}")
@@ -226,7 +194,7 @@ def reliability(bins: Mapping[str, pd.DataFrame], title: str) -> Figure:
         bins: by name, frames with `confidence`, `accuracy` and `images`, a row for each bin of the confidence.
         title: of the figure.
     """
-    figure = _figure(3.1 * len(bins) + 0.4, 3.7)
+    figure = new_figure(3.1 * len(bins) + 0.4, 3.7)
     axes = np.atleast_1d(figure.subplots(1, len(bins), sharey=True))
     figure.suptitle(title)
     for axis, (name, frame) in zip(axes, bins.items(), strict=True):
@@ -247,7 +215,7 @@ def accuracy_coverage(curves_by_name: Mapping[str, pd.DataFrame], title: str) ->
         curves_by_name: frames with `coverage` and `accuracy`, fractions.
         title: of the figure.
     """
-    figure = _figure(6.5, 4.2)
+    figure = new_figure(6.5, 4.2)
     axis = figure.subplots()
     for number, (name, frame) in enumerate(curves_by_name.items()):
         few = len(frame) <= POINTS
@@ -292,7 +260,7 @@ def _grid(
     """
     columns = min(columns, len(images))
     rows = -(-len(images) // columns)
-    figure = _figure(size[0] * columns, size[1] * rows + 0.5)
+    figure = new_figure(size[0] * columns, size[1] * rows + 0.5)
     figure.suptitle(title)
     axes = np.atleast_1d(figure.subplots(rows, columns)).ravel()
     for axis in axes:

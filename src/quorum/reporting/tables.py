@@ -10,6 +10,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
+from quorum.rounding import rounded
+
 Labels = NDArray[np.int64]
 
 STD_NOTE = "std is the sample standard deviation (n - 1) over the seeds; accuracies are fractions."
@@ -84,7 +86,7 @@ def markdown(table: pd.DataFrame, exact: Sequence[str] = (), digits: int = 4) ->
 
     Args:
         table: the data.
-        exact: columns whose numbers stand as they are; others are rounded.
+        exact: columns of settings, whose numbers are rounded only where they have many digits.
         digits: decimals to round to. Missing values are a dash.
     """
     shown = table.astype(object)
@@ -97,7 +99,7 @@ def _cell(value: Any, digits: int | None) -> str:
     if value is None or (isinstance(value, float) and np.isnan(value)):
         return "–"
     if isinstance(value, float):
-        return f"{value:g}" if digits is None else f"{value:.{digits}f}"
+        return rounded(value) if digits is None else f"{value:.{digits}f}"
     return escape(str(value))
 
 

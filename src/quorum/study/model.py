@@ -16,6 +16,7 @@ from quorum.study.values import RangeOrChoices, Scalar, Settings, Value, Values,
 from quorum.summary import Summary
 
 MAX_TRIALS = 10_000  # of all stages of a study
+STARTUP = 10  # trials of a search that are drawn at random, as Optuna has it
 FIXED = ("dataset", "seed", "weights_digest")  # a study file cannot set these
 OF_STUDY = ("folds",)  # that the base alone sets: trials of a study are compared, and vote, on the same images
 VARIABLE = tuple(name for name in TrialConfig.model_fields if name not in FIXED)
@@ -77,6 +78,7 @@ class Stage(Closed):
         search: `grid` for `vary`, `tpe` for `ranges`.
         ranges: what `tpe` searches: a Range, or a list to choose from.
         trials: how many it tries.
+        startup: how many of those, at first, are drawn at random; by default 10.
         published: the published rows of this table.
     """
 
@@ -86,14 +88,16 @@ class Stage(Closed):
     search: Literal["grid", "tpe"] = "grid"
     ranges: dict[str, RangeOrChoices] = {}
     trials: int | None = Field(None, ge=1, le=MAX_TRIALS)
+    # Left out where it is not given: sweeps are found again by what their study says.
+    startup: int | None = Field(None, ge=1, le=MAX_TRIALS, exclude_if=lambda given: given is None)
     published: tuple[PublishedRow, ...] = ()
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
         if self.search == "tpe" and (self.vary or not self.ranges or self.trials is None):
             raise ValueError("search: tpe takes ranges and trials, not vary")
-        if self.search == "grid" and (self.ranges or self.trials is not None):
-            raise ValueError("ranges and trials go with search: tpe")
+        if self.search == "grid" and (self.ranges or self.trials is not None or self.startup is not None):
+            raise ValueError("ranges, trials and startup go with search: tpe")
         varied = set(self.varied)
         # Setting an argument of an expression that is varied as a whole would have no effect.
         if both := [name for name in self.set if name in varied or name.split(".")[0] in varied]:
@@ -101,6 +105,11 @@ class Stage(Closed):
         if self.budget > MAX_TRIALS:
             raise ValueError(f"asks for {self.budget:,} trials; at most {MAX_TRIALS:,} can be run")
         return self
+
+    @property
+    def random_trials(self) -> int:
+        """How many trials of a search are drawn at random before the others follow what was found."""
+        return min(self.startup or STARTUP, self.budget)
 
     @property
     def varied(self) -> tuple[str, ...]:

@@ -23,7 +23,8 @@ class SeedResult:
         metrics: its final metrics under the names that are tracked, such as `best/val_accuracy`, `last/val_accuracy`
             and `test/accuracy`; none where it failed.
         reason: why it failed, or "".
-        reused: whether it had been trained before this sweep.
+        reused: whether it had been trained before this sweep, or for another trial of it.
+        source: run of the sweep (or of the single training) that trained it, where it is reused; else "".
         shared_epochs: number of its first epochs that another training of its sweep has trained.
         elsewhere: class of the machine that computed it, where that is another than the sweep's; else "".
     """
@@ -33,6 +34,7 @@ class SeedResult:
     metrics: Mapping[str, float] = field(default_factory=dict, hash=False)
     reason: str = ""
     reused: bool = False
+    source: str = ""
     shared_epochs: int = 0
     elsewhere: str = ""
 
@@ -110,11 +112,14 @@ class StageResult:
         stage: of the study.
         trials: that were run.
         metric: by which they are ranked: the study's validation accuracy.
+        importances: of what a search varied: which share of the variance of the metric each setting explains, the
+            largest first; none where that cannot be told.
     """
 
     stage: Stage
     trials: tuple[TrialResult, ...]
     metric: str = BEST_VAL_ACCURACY
+    importances: Mapping[str, float] = field(default_factory=dict, hash=False)
 
     @property
     def best(self) -> TrialResult | None:

@@ -44,8 +44,8 @@ class Cost:
 
     def metrics(self) -> dict[str, float]:
         """The figures under the names that are tracked."""
-        counts = {f"effort/epochs_{name}": getattr(self, name) for name in ("written", "trained", "shared", "reused")}
-        return {**counts, "effort/kept_states_peak_gb": self.peak_bytes / 1e9}
+        counts = {f"epochs_{name}": getattr(self, name) for name in ("written", "trained", "shared", "reused")}
+        return {**counts, "kept_states_peak_gb": self.peak_bytes / 1e9}
 
     def data(self) -> dict[str, Any]:
         """The figures as a JSON value."""

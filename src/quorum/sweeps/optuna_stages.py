@@ -6,16 +6,21 @@ call again for trials that it has finished: then it yields their stored results.
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.exceptions import ExperimentalWarning, UpdateFinishedTrialError
+from optuna.importance import FanovaImportanceEvaluator
 from optuna.trial import TrialState
 
 from quorum.config import TrialConfig
 from quorum.errors import StudyError
+from quorum.metric_names import MEAN, trial_metric
 from quorum.study.model import Stage, Study
 from quorum.study.plan import possible
 from quorum.study.results import StageResult, TrialRequest, TrialResult
@@ -38,6 +43,8 @@ Yields:
 """
 
 SAMPLER_SEED = 0
+SHOWN = 8  # digits of a run's id in the names of studies
+FEW = 4  # trials that differ, of which importances can be told
 
 
 def run_study(
@@ -46,6 +53,7 @@ def run_study(
     storage: optuna.storages.BaseStorage,
     name: str,
     execute: Execute,
+    run_id: str,
     on_stage: Callable[[StageResult], None] = lambda _result: None,
     patiently: Patiently = at_once,
 ) -> list[StageResult]:
@@ -55,8 +63,9 @@ def run_study(
         study: the stages.
         first: settings that the first stage starts from.
         storage: Optuna's.
-        name: of this sweep; its Optuna studies are `name/stage`.
+        name: of the study; its stages' Optuna studies are called `dataset/name/stage (beginning of run_id)`.
         execute: runs trials over their seeds, or yields their results if they have been run.
+        run_id: of the sweep.
         on_stage: called with each stage's result when its last trial has ended.
         patiently: makes the calls to the storage.
 
@@ -67,19 +76,15 @@ def run_study(
     base = first
     for number, stage in enumerate(study.stages):
         base = base.replace(**stage.set)
-        create = functools.partial(
-            optuna.create_study,
-            storage=storage,
-            study_name=f"{name}/{stage.name}",
-            direction="maximize",
-            load_if_exists=True,
-        )
-        reported = Reported(patiently(create), study.metric, patiently)
+        full_name = f"{study.dataset}/{name}/{stage.name} ({run_id[:SHOWN]})"
+        open_study = functools.partial(_open, storage, full_name, f"{run_id}/{stage.name}", study.metric)
+        reported = Reported(patiently(open_study), study.metric, patiently)
         if stage.search == "grid":
             trials = _run_grid(study, number, base, reported, execute)
         else:
             trials = _run_tpe(stage, base, reported, execute)
-        result = StageResult(stage, tuple(trials), study.metric)
+        importances = patiently(reported.importances) if stage.search == "tpe" else {}
+        result = StageResult(stage, tuple(trials), study.metric, importances)
         results.append(result)
         on_stage(result)
         if result.best is None:
@@ -104,10 +109,45 @@ class Reported:
     patiently: Patiently
 
     def end(self, number: int, result: TrialResult) -> None:
-        """Tell Optuna the mean of a running trial's metric, or that it failed; nothing of one that has ended."""
+        """Tell Optuna the mean of a running trial's metric, or that it failed, with what its dashboard shows beside it;
+        nothing of one that has ended."""
         state = TrialState.FAIL if result.failed else None
         value = None if result.failed else result.of(self.metric).mean
+        self.patiently(lambda: self._describe(number, result))
         self.patiently(lambda: self.study.tell(number, value, state=state, skip_if_finished=True))
+
+    def _describe(self, number: int, result: TrialResult) -> None:
+        """Give a running trial attributes: std and n of the metric over the seeds, its value and run for each seed."""
+        storage, summary = self.study._storage, result.of(self.metric)
+        trial = optuna.Trial(self.study, storage.get_trial_id_from_study_id_trial_number(self.study._study_id, number))
+        values = {str(seed.seed): seed.metrics[self.metric] for seed in result.seeds if self.metric in seed.metrics}
+        runs = {str(seed.seed): seed.run_id for seed in result.seeds}
+        with contextlib.suppress(UpdateFinishedTrialError):
+            for name, value in {"std": summary.std, "n": summary.n, "seeds": values, "run_ids": runs}.items():
+                trial.set_user_attr(name, value)
+
+    def importances(self) -> dict[str, float]:
+        """The share of the variance between trials that each setting explains (fANOVA), the largest first; none of
+        fewer than FEW trials, or where all are equally good."""
+        found = {trial.value for trial in self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))}
+        if len(found) < FEW:
+            return {}
+        evaluator = FanovaImportanceEvaluator(seed=SAMPLER_SEED)
+        return optuna.importance.get_param_importances(self.study, evaluator=evaluator)
+
+
+def _open(storage: optuna.storages.BaseStorage, name: str, old_name: str, metric: str) -> optuna.Study:
+    """A stage's study, made unless it is there, also by the name that it had before."""
+    try:
+        storage.get_study_id_from_name(old_name)
+        name = old_name
+    except KeyError:
+        pass  # the rule: only sweeps that an earlier version began have it
+    study = optuna.create_study(storage=storage, study_name=name, direction="maximize", load_if_exists=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        study.set_metric_names([trial_metric(metric) + MEAN])
+    return study
 
 
 def _run_grid(study: Study, number: int, base: TrialConfig, reported: Reported, execute: Execute) -> list[TrialResult]:
@@ -193,7 +233,9 @@ def _run_tpe(stage: Stage, base: TrialConfig, reported: Reported, execute: Execu
     results = []
     for number in range(stage.budget):
         # A sampler of its own for each trial, so that an interrupted search goes on as it would have.
-        reported.study.sampler = optuna.samplers.TPESampler(seed=SAMPLER_SEED + number, multivariate=True)
+        reported.study.sampler = optuna.samplers.TPESampler(
+            seed=SAMPLER_SEED + number, multivariate=True, n_startup_trials=stage.random_trials
+        )
         ask = functools.partial(_ask, reported.study, number, distributions)
         settings = reported.patiently(ask)
         (result,) = execute([_request(stage, base, number, settings)], lambda _ended: [], lambda _request: None)

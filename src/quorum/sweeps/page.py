@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,9 +12,10 @@ import pandas as pd
 from quorum import metric_names
 from quorum.console import say
 from quorum.inference import plus_minus
-from quorum.reporting import figures, tables
-from quorum.study.model import Study
-from quorum.study.results import StageResult, TrialResult, collapsed
+from quorum.reporting import bands, figures, tables
+from quorum.reporting.bands import Bands, band
+from quorum.study.model import Stage, Study
+from quorum.study.results import StageResult, TrialResult, collapsed, rank
 from quorum.study.values import canonical
 from quorum.sweeps.cost import Cost
 from quorum.sweeps.runs import title
@@ -21,10 +23,17 @@ from quorum.sweeps.seed_votes import vote_table
 from quorum.temporary import temporary_folder
 from quorum.tracking import schema
 from quorum.tracking.queries import history_frame
-from quorum.tracking.run_log import RunLog
+from quorum.tracking.run_log import RunLog, artifact_url
+from quorum.tracking.store import TrackingStore
 from quorum.training.job import environment
 from quorum.voting.seed_votes import SeedVotes
 from quorum.voting.vote import VOTE_RULE
+
+FOLDER = "stages"  # of the run's artifacts
+CURVES_END = "-curves.png"  # of a file's name, after the stage's
+INTERVAL = "± 95%"
+DRAWN = 10  # trials of a stage whose curves are drawn: as many as there are colors
+SHOWN = 8  # digits of a run's id in a table
 
 MEAN_NOTE = (
     "mean is the validation accuracy over n seeds, of the {accuracy} epoch, ± 95% its interval (Student's t); best and "
@@ -47,7 +56,7 @@ def _row(result: StageResult, trial: TrialResult, near_best: bool) -> dict[str, 
     test = trial.of(metric_names.LAST_TEST_ACCURACY if last else metric_names.TEST_ACCURACY)
     other = trial.of(metric_names.BEST_VAL_ACCURACY if last else metric_names.LAST_VAL_ACCURACY)
     row: dict[str, Any] = {**trial.request.settings}
-    row |= {"mean": val.mean, "std": val.std, "± 95%": plus_minus(val), "n": val.n}
+    row |= {"mean": val.mean, "std": val.std, INTERVAL: plus_minus(val), "n": val.n}
     row |= {"best mean" if last else "last mean": other.mean, "test mean": test.mean, "test std": test.std}
     published = next(
         (p for p in result.stage.published if p.val_accuracy is not None and canonical(p.at) == trial.request.settings),
@@ -56,7 +65,7 @@ def _row(result: StageResult, trial: TrialResult, near_best: bool) -> dict[str, 
     if published is not None:
         row |= {"published": published.val_accuracy, "published std": published.std}
         row["difference"] = None if val.mean is None else val.mean - (published.val_accuracy or 0.0)
-    row["reused"] = sum(seed.reused for seed in trial.seeds)
+    row["reused"] = _reused(trial)
     reasons = "; ".join(dict.fromkeys(seed.reason for seed in trial.seeds if seed.reason))
     best, final = (other, val) if last else (val, other)
     elsewhere = sorted({seed.elsewhere for seed in trial.seeds} - {""})
@@ -72,6 +81,12 @@ def _row(result: StageResult, trial: TrialResult, near_best: bool) -> dict[str, 
     return row
 
 
+def _reused(trial: TrialResult) -> str:
+    """How many of a trial's trainings were reused, and from which runs: the first digits of their ids."""
+    counts = Counter(seed.source for seed in trial.seeds if seed.reused)
+    return ", ".join(f"{count} from {source[:SHOWN]}" for source, count in counts.items())
+
+
 def _stopped(trial: TrialResult) -> str:
     """After which epochs early stopping has ended a trial's trainings, of those that it has."""
     ends = {seed.last_epoch for seed in trial.seeds if seed.last_epoch is not None}
@@ -83,14 +98,47 @@ def sweep_page(
     study: Study, results: Sequence[StageResult], vote: SeedVotes | None = None, cost: Cost | None = None
 ) -> str:
     """The sweep's description in the UI, Markdown: every stage's table, the vote's, and what it cost."""
-    stages = [
-        f"### Stage {result.stage.name}\n\n{tables.markdown(stage_table(result), result.stage.varied)}"
-        for result in results
-    ]
+    stages = [_stage(result) for result in results]
     note = f"{MEAN_NOTE.format(accuracy=study.accuracy)} {tables.STD_NOTE}"
     votes = [] if vote is None else [_vote(study, vote)]
     parts = [study.description.strip(), *stages, *votes, note, str(cost or "")]
     return "\n\n".join(part for part in parts if part)
+
+
+def _stage(result: StageResult) -> str:
+    stage = result.stage
+    parts = [f"### Stage {stage.name}", _search(stage), tables.markdown(stage_table(result), stage.varied)]
+    if result.importances:
+        shares = ", ".join(f"{name} {share:.0%}" for name, share in result.importances.items())
+        parts.append(f"Of the variance between trials, these explain (fANOVA): {shares}.")
+    return "\n\n".join(part for part in parts if part)
+
+
+def _search(stage: Stage) -> str:
+    """How a search chose its trials; "" for a grid."""
+    if stage.search == "grid":
+        return ""
+    return f"A search (TPE) of {stage.budget} trials, the first {stage.random_trials} of them drawn at random."
+
+
+def sweep_note(
+    study: Study,
+    results: Sequence[StageResult],
+    run_id: str,
+    vote: SeedVotes | None = None,
+    cost: Cost | None = None,
+) -> str:
+    """The sweep's page as its run shows it: the stages' figures first, and links to the runs that it reused."""
+    shown = [
+        f"![{what} of stage {result.stage.name}]({artifact_url(run_id, f'{FOLDER}/{result.stage.name}{end}')})"
+        for result in results
+        for what, end in (("Means", ".png"), ("Curves", CURVES_END))
+        if end == ".png" or _drawn(result)
+    ]
+    sources = dict.fromkeys(s.source for r in results for t in r.trials for s in t.seeds if s.source)
+    links = ", ".join(f"[{source[:SHOWN]}](#/runs/{source})" for source in sources)
+    reused = [f"Reused trainings are from {links}."] if links else []
+    return "\n\n".join([*shown, sweep_page(study, results, vote, cost), *reused])
 
 
 def _vote(study: Study, vote: SeedVotes) -> str:
@@ -105,13 +153,28 @@ def log_stage(study: Study, results: Sequence[StageResult], log: RunLog) -> None
     with temporary_folder() as folder:
         table.to_csv(folder / f"{name}.csv", index=False)
         (folder / f"{name}.md").write_text(tables.markdown(table, result.stage.varied) + "\n")
-        figure = figures.error_bars(table, result.stage.varied, f"{study.dataset}: {name}")
-        figures.save(figure, folder / f"{name}.png")
-        log.artifacts(folder, "stages")
-    log.note(sweep_page(study, results))
+        heading = f"{study.dataset}: {name}"
+        figures.save(figures.error_bars(table, result.stage.varied, heading, spread=INTERVAL), folder / f"{name}.png")
+        if drawn := _drawn(result):
+            curves = {title(trial.request): _bands(log.store, trial) for trial in drawn}
+            figure = bands.seed_curves(curves, f"{heading}, mean over the seeds, from the lowest to the highest")
+            figures.save(figure, folder / f"{name}{CURVES_END}")
+        log.artifacts(folder, FOLDER)
+    log.note(sweep_note(study, results, log.run_id))
     if result.best is not None:
-        log.metrics({f"{name}/val_accuracy/mean": result.best.of(study.metric).mean}, step=len(results))
+        log.metrics({metric_names.stage_metric(name): result.best.of(study.metric).mean}, step=len(results))
     say(f"\nstage {name}\n{tables.markdown(table, result.stage.varied)}\n")
+
+
+def _drawn(result: StageResult) -> Sequence[TrialResult]:
+    """The trials whose curves are shown: the best of those that did not fail."""
+    return rank(result.trials, result.metric)[:DRAWN]
+
+
+def _bands(store: TrackingStore, trial: TrialResult) -> Bands:
+    shown = (metric_names.VAL_LOSS, metric_names.VAL_ACCURACY)
+    histories = [history_frame(store, seed.run_id, shown) for seed in trial.seeds]
+    return {metric: band(histories, metric) for metric in shown}
 
 
 def log_end(study: Study, results: Sequence[StageResult], log: RunLog) -> None:

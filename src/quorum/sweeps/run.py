@@ -32,6 +32,7 @@ from quorum.tracking.queries import Reuse, unfinished
 from quorum.tracking.records import SweepRecord
 from quorum.tracking.run_log import RunLog
 from quorum.tracking.runs import begin_run
+from quorum.tracking.system_metrics import system_metrics
 from quorum.training.check import check_trials
 from quorum.training.folders import WorkFolders
 from quorum.training.job import Job, Trained
@@ -53,6 +54,7 @@ class SweepSettings:
         reuse: whether stored trainings are linked instead of repeated, and which.
         state_gb: gigabytes of disk for states that trainings share, at most.
         optuna_storage: URL of the database for Optuna's studies; None: see `optuna_storage.storage_url`.
+        system_metrics: whether this machine's are logged in the sweep's run.
         until: when trainings stop after their epoch and none is begun any more, in seconds since 1970.
     """
 
@@ -61,6 +63,7 @@ class SweepSettings:
     reuse: Reuse = True
     state_gb: float = 20.0
     optuna_storage: str | None = None
+    system_metrics: bool = False
     until: float = math.inf
 
 
@@ -126,11 +129,14 @@ def run_sweep(
         previous = unfinished(store, SweepRecord, schema.SWEEP_KIND, record.key)
         if previous is None:
             end_abandoned(store, record, folders)
-        with begin_run(store, f"sweep {study.dataset}/{name}", record, previous=previous) as log:
+        with (
+            begin_run(store, f"sweep {study.dataset}/{name}", record, previous=previous) as log,
+            system_metrics(log, settings.system_metrics),
+        ):
             log.dataset(study.dataset, prepared.data_digest, prepared.source, prepared.counts, "training")
             log.params({"study": name, "dataset": study.dataset, "seeds": ",".join(map(str, settings.seeds))})
             with make_runner(log, settings, preparer, folders, make_executor()) as runner:
-                results = _run_stages(study, first, storage, runner, log)
+                results = _run_stages(study, first, storage, name, runner, log)
             return _finish(study, results, prepared.pixels, Cost.of(results, runner.checkpoints.peak), log)
 
 
@@ -167,7 +173,7 @@ def _as_run(study: Study, planned: Sequence[PlannedTrial], overrides: Mapping[st
 
 
 def _run_stages(
-    study: Study, first: TrialConfig, storage: BaseStorage, runner: TrialRunner, log: RunLog
+    study: Study, first: TrialConfig, storage: BaseStorage, name: str, runner: TrialRunner, log: RunLog
 ) -> list[StageResult]:
     """Run all stages, and log each when it is done."""
     results: list[StageResult] = []
@@ -177,7 +183,7 @@ def _run_stages(
         runner.weights.log()
         page.log_stage(study, results, log)
 
-    run_study(study, first, storage, log.run_id, runner.execute, on_stage, log.store.patiently)
+    run_study(study, first, storage, name, runner.execute, log.run_id, on_stage, log.store.patiently)
     return results
 
 
@@ -187,6 +193,6 @@ def _finish(study: Study, results: Sequence[StageResult], pixels: PixelStore, co
     if vote is not None:
         log_vote(study, vote, pixels, log)
     log.metrics(cost.metrics())
-    log.note(page.sweep_page(study, results, vote, cost))
+    log.note(page.sweep_note(study, results, log.run_id, vote, cost))
     page.log_end(study, results, log)
     return SweepOutcome(log.run_id, study, results, vote, cost)

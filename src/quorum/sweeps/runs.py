@@ -6,6 +6,7 @@ import dataclasses
 from dataclasses import dataclass, field
 
 from quorum.errors import TrainingError
+from quorum.rounding import rounded
 from quorum.study.prefix import TrainingPath
 from quorum.study.results import SeedResult, TrialRequest, TrialResult
 from quorum.tracking import schema
@@ -14,7 +15,7 @@ from quorum.tracking.records import TrainingRecord, TrialRecord, training_identi
 from quorum.tracking.run_log import RunLog, close_run
 from quorum.tracking.runs import begin_run
 from quorum.training.prepared import PreparedTraining
-from quorum.training.run import trial_metrics
+from quorum.training.run import log_data, trial_metrics
 
 
 @dataclass
@@ -124,6 +125,7 @@ class SweepRuns:
         previous = self._runs.get(trial.key)
         trial.log = begin_run(self.log.store, title(request), record, parent=self.log.run_id, previous=previous)
         trial.log.params({k: v for k, v in prepared.config.model_dump().items() if k != "seed"})
+        log_data(trial.log, prepared)
         return trial.log
 
     def begin_seed(
@@ -145,6 +147,9 @@ class SweepRuns:
             kind=schema.SEED_KIND,
             key=trial.seed_key(seed),
             sweep_run_id=self.log.run_id,
+            stage=trial.request.stage,
+            number=trial.request.number,
+            varied=describe(trial.request),
             shared_epochs=start if origin else 0,
             shared_with=origin or "",
         )
@@ -171,7 +176,7 @@ def close_as_failed(log: RunLog, reason: str, *, diverged: bool) -> None:
 
 def describe(request: TrialRequest) -> str:
     """The varied settings of a trial on one line."""
-    return ", ".join(f"{key}={value}" for key, value in request.settings.items()) or "base"
+    return ", ".join(f"{key}={rounded(value)}" for key, value in request.settings.items()) or "base"
 
 
 def title(request: TrialRequest) -> str:

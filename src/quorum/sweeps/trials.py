@@ -214,7 +214,9 @@ class TrialRunner:
         """A training has ended: hand its result to the trials that it is for."""
         opened.progress.close()
         for number, trial in enumerate(opened.running.task):
-            trial.results[result.seed] = dataclasses.replace(result, reused=number > 0)
+            trial.results[result.seed] = dataclasses.replace(
+                result, reused=number > 0, source=self.runs.log.run_id if number else ""
+            )
         del self._open[result.run_id]
         self._schedule.end(opened.running)
 

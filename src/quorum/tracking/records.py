@@ -12,7 +12,6 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
 from mlflow.entities import Run
-from mlflow.entities.model_registry import ModelVersion
 
 from quorum.config import TrialConfig
 from quorum.study.results import SeedResult
@@ -160,6 +159,7 @@ class TrainingRecord(TrialRecord):
     Attributes:
         fingerprint: of its configuration, seed included.
         seed: its seed.
+        varied: settings that its trial varies, in words; "" for a single training.
         diverged: why its loss was no longer finite, or "". Such a training is not repeated.
         stopped: where and why it ended before its last epoch, or "".
         shared_epochs, shared_with: epochs at its beginning that another run has trained, and that run.
@@ -167,6 +167,7 @@ class TrainingRecord(TrialRecord):
 
     fingerprint: str = _text(schema.FINGERPRINT)
     seed: int = _number(schema.SEED)
+    varied: str = _text(schema.VARIED)
     diverged: str = _text(schema.DIVERGED)
     stopped: str = _text(schema.STOPPED)
     shared_epochs: int = _number(schema.SHARED_EPOCHS)
@@ -190,6 +191,7 @@ class TrainingRecord(TrialRecord):
             metrics=self.metrics if self.finished else {},
             reason="" if self.finished else failed,
             reused=reused,
+            source=self.sweep_run_id or self.run_id if reused else "",
             elsewhere=self.numerics if here and self.numerics != here else "",
             shared_epochs=self.shared_epochs,
         )
@@ -210,98 +212,6 @@ def training_identity(config: TrialConfig, data_digest: str, numerics: str) -> d
     """Fields of a TrainingRecord by which a training is found again. Settings are resolved, seed included."""
     identity = trial_identity(config, data_digest, numerics)
     return {**identity, "fingerprint": config.fingerprint(), "seed": config.seed}
-
-
-@dataclass(frozen=True, kw_only=True)
-class VersionRecord:
-    """A version of a registered model.
-
-    Attributes:
-        name, version: of it.
-        model_id: the logged model that it is of.
-        description: one line.
-        mean, std, n: validation accuracy of its trial over n seeds, by which it was chosen; std is None for one seed.
-        confirmed: mean of the metric that trials are ranked by over fresh seeds, which it was not chosen by; or None.
-        confirmed_std, confirmed_n: of the fresh seeds.
-        confirmed_run: the trial of the fresh seeds, or "".
-        run_id: the training whose weights it has.
-        trial_run_id: its trial.
-        data_digest: of the data that it was trained on.
-        settings: the trial's.
-        members: of a vote, the URIs of its members, best first.
-        rule: of a vote, how they vote, as JSON.
-    """
-
-    name: str
-    version: str
-    model_id: str
-    description: str = ""
-    mean: float | None = None
-    std: float | None = None
-    n: int = 0
-    confirmed: float | None = None
-    confirmed_std: float | None = None
-    confirmed_n: int = 0
-    confirmed_run: str = ""
-    run_id: str = ""
-    trial_run_id: str = ""
-    data_digest: str = ""
-    settings: Mapping[str, str] = field(default_factory=dict)
-    members: tuple[str, ...] = ()
-    rule: str = ""
-
-    @property
-    def uri(self) -> str:
-        """Its URI, which stays with it whatever the aliases do."""
-        return f"models:/{self.name}/{self.version}"
-
-    @classmethod
-    def of(cls, version: ModelVersion) -> Self:
-        """The record of a version."""
-        tags: Mapping[str, str] = version.tags
-        return cls(
-            name=version.name,
-            version=str(version.version),
-            model_id=str(version.source).removeprefix("models:/"),
-            description=version.description or "",
-            mean=float(tags["mean"]) if "mean" in tags else None,
-            std=float(tags["std"]) if "std" in tags and not tags["std"].startswith("none") else None,
-            n=int(tags.get("n", 0)),
-            confirmed=float(tags["confirmed_mean"]) if "confirmed_mean" in tags else None,
-            confirmed_std=float(tags["confirmed_std"]) if "confirmed_std" in tags else None,
-            confirmed_n=int(tags.get("confirmed_n", 0)),
-            confirmed_run=tags.get("confirmed_run", ""),
-            run_id=tags.get("run", ""),
-            trial_run_id=tags.get("trial_run", ""),
-            data_digest=tags.get("data_digest", ""),
-            settings=json.loads(tags.get("configuration", "{}")),
-            members=tuple(json.loads(tags.get(schema.MEMBERS, "[]"))),
-            rule=tags.get(schema.RULE, ""),
-        )
-
-    def tags(self) -> dict[str, str]:
-        """The tags that it is written as."""
-        if self.members:
-            rule = {schema.RULE: self.rule} if self.rule else {}
-            return {schema.MEMBERS: json.dumps(list(self.members)), **rule}
-        return {
-            "mean": repr(self.mean),
-            "std": repr(self.std) if self.std is not None else "none: one seed",
-            "n": str(self.n),
-            "run": self.run_id,
-            "trial_run": self.trial_run_id,
-            "data_digest": self.data_digest,
-            "configuration": json.dumps(dict(self.settings), sort_keys=True),
-            **self.confirmation_tags(),
-        }
-
-    def confirmation_tags(self) -> dict[str, str]:
-        """The tags that say what fresh seeds gave; none where there were none."""
-        if self.confirmed is None:
-            return {}
-        std = {} if self.confirmed_std is None else {"confirmed_std": repr(self.confirmed_std)}
-        run = {"confirmed_n": str(self.confirmed_n), "confirmed_run": self.confirmed_run}
-        return {"confirmed_mean": repr(self.confirmed), **std, **run}
 
 
 def as_text(value: Any) -> str:

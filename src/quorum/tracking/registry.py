@@ -12,8 +12,8 @@ from mlflow.exceptions import MlflowException
 
 from quorum.errors import RegistryError, cut
 from quorum.tracking import schema
-from quorum.tracking.records import VersionRecord
 from quorum.tracking.store import TrackingStore
+from quorum.tracking.version_record import VersionRecord
 
 MODELS = "models:/"
 CURRENT = "current"  # alias of the registered vote that was taken last
@@ -87,13 +87,18 @@ def point_aliases(store: TrackingStore, name: str, description: str, after: Alia
 
     What the aliases pointed at before goes into the ledger first, with the decision of the gate.
     """
-    if store.client.get_registered_model(name).description != description:
-        store.client.update_registered_model(name, description)
+    describe_model(store, name, description)
     promotion = Promotion(name, best_aliases(store, name), after, gate)
     if promotion.changed:
         _write_ledger(store, promotion)
         _set_aliases(store, promotion)
     return promotion
+
+
+def describe_model(store: TrackingStore, name: str, description: str) -> None:
+    """Give a registered model its description."""
+    if store.client.get_registered_model(name).description != description:
+        store.client.update_registered_model(name, description)
 
 
 def register_trial(store: TrackingStore, version: VersionRecord) -> VersionRecord:
@@ -188,9 +193,10 @@ def vote_name(dataset_name: str) -> str:
     return f"{model_name(dataset_name)}-vote"
 
 
-def register_vote(store: TrackingStore, version: VersionRecord) -> VersionRecord:
-    """Register a vote, unless it has a version already, and point the alias `current` at it."""
+def register_vote(store: TrackingStore, version: VersionRecord, description: str) -> VersionRecord:
+    """Register a vote, unless it has a version already, describe its model, and point the alias `current` at it."""
     registered = version if version.version else register(store, version)
+    describe_model(store, registered.name, description)
     store.client.set_registered_model_alias(registered.name, CURRENT, registered.version)
     return registered
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import quote
 
 from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModelInput, Metric, Param, RunTag
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
@@ -239,6 +240,11 @@ def end_run(log: RunLog, status: str, reason: str) -> None:
     log.set(reason=reason)
     log.note(reason)
     log.end(status)
+
+
+def artifact_url(run_id: str, path: str) -> str:
+    """One of a run's artifacts as a note shows it: relative to the page of MLflow's server."""
+    return f"get-artifact?path={quote(path)}&run_uuid={run_id}"
 
 
 def link(run: Record) -> str:

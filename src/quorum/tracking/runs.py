@@ -6,7 +6,7 @@ import dataclasses
 
 from mlflow.entities import RunTag
 
-from quorum.tracking import schema
+from quorum.tracking import context, schema
 from quorum.tracking.records import Record
 from quorum.tracking.run_log import RunLog, end_run, link
 from quorum.tracking.store import TrackingStore
@@ -18,7 +18,8 @@ def begin_run(
     """Begin a run, or go on with one. It ends with its `with`, or by `close_run`; several may be open at once.
 
     Args:
-        store: where. A run without a parent takes over the run that `mlflow run` made.
+        store: where. A run without a parent takes over the run that `mlflow run` made, if that is in the experiment
+            where the run belongs; else that one says where the work is.
         name: shown in the UI.
         record: what it is; its tags are set when the run is made.
         parent: run id of the run that it belongs to.
@@ -28,6 +29,8 @@ def begin_run(
     log = _begun(store, adopted, name, record, parent, previous)
     if parent is None:
         store.leases.cover(log.run_id)
+    if adopted is not None and adopted.run_id != log.run_id:
+        store.leases.cover(adopted.run_id)  # `mlflow run` ends it, unless both are killed
     return log
 
 
@@ -39,14 +42,18 @@ def _begun(
         if adopted is not None and adopted.run_id != previous.run_id:
             _point(store, adopted, previous)
         return RunLog(store, previous)
-    if adopted is not None:
+    experiment_id, origin = store.experiment_of(record.dataset), {**context.of_process(), **store.origin}
+    if adopted is not None and adopted.experiment_id == experiment_id:
         store.client.update_run(adopted.run_id, name=name)
-        tags = [RunTag(key, value) for key, value in record.tags().items()]
+        tags = [RunTag(key, value) for key, value in {**origin, **record.tags()}.items()]
         store.client.log_batch(adopted.run_id, tags=tags)
         return RunLog(store, _placed(record, adopted, name))
     inherited = {} if parent is None else {schema.PARENT: parent}
-    run = store.client.create_run(store.experiment_id, tags={**record.tags(), **inherited}, run_name=name)
-    return RunLog(store, _placed(record, Record.of(run), name), new=True)
+    run = store.client.create_run(experiment_id, tags={**origin, **record.tags(), **inherited}, run_name=name)
+    placed = _placed(record, Record.of(run), name)
+    if adopted is not None:
+        _point(store, adopted, placed)
+    return RunLog(store, placed, new=True)
 
 
 def _placed(record: Record, run: Record, name: str) -> Record:
@@ -80,4 +87,5 @@ def _point(store: TrackingStore, adopted: Record, target: Record) -> None:
         schema.CONTINUES: target.run_id,
         schema.NOTE: f"This command's work is in run {link(target)}.",
     }
+    store.client.update_run(adopted.run_id, name=f"in another run: {target.name}")
     store.client.log_batch(adopted.run_id, tags=[RunTag(key, value) for key, value in tags.items()])

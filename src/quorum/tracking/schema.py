@@ -16,10 +16,12 @@ STUDY_KEY = "quorum.study_key"  # of a sweep: what it runs, whatever the code, t
 SWEEP = "quorum.sweep_run_id"
 STAGE = "quorum.stage"
 TRIAL = "quorum.trial_number"
+VARIED = "quorum.trial"  # of a training: what its trial varies, such as lr=0.05; to group seeds by, so not of trials
 SEED = "quorum.seed"
 SEED_RUNS = "quorum.seed_runs"  # of a trial: run ids of its seeds, as a JSON object by seed
 MODEL_ID = "quorum.model_id"  # logged model with the weights; on a trial, that of its best seed
 BEST_RUN = "quorum.best_seed_run"
+VERSION = "quorum."  # before the names of what a registered version keeps
 RULE = "quorum.voting_rule"  # of a registered vote: how its members vote, as JSON
 MEMBERS = "quorum.members"  # of a registered vote: its members' URIs, best first, as a JSON list
 REASON = "quorum.reason"  # why a run failed
@@ -33,6 +35,13 @@ PROMOTION = "quorum.promotion"  # of a promotion's run, and, with a number, of t
 PROCESS = "quorum.process."  # of an experiment, and a drawn name: a process that writes to it, see `leases.py`
 NOTE = "mlflow.note.content"
 PARENT = "mlflow.parentRunId"
+# Who began a run, from which program.
+USER, SOURCE, SOURCE_TYPE = "mlflow.user", "mlflow.source.name", "mlflow.source.type"
+COMMIT, BRANCH, REPOSITORY = "mlflow.source.git.commit", "mlflow.source.git.branch", "mlflow.source.git.repoURL"
+
+# Experiments.
+EXPERIMENT = "quorum"  # before the data set's name
+EXPERIMENT_KIND, MODEL_TRAINING = "mlflow.experimentKind", "custom_model_development"
 
 # Kinds of runs.
 SWEEP_KIND, TRIAL_KIND, SEED_KIND, TRAIN_KIND = "sweep", "trial", "seed", "train"

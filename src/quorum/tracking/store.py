@@ -3,35 +3,29 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import logging
 import os
 import sqlite3
 import warnings
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
 import mlflow
 from filelock import FileLock
-from mlflow.environment_variables import (
-    MLFLOW_EXPERIMENT_NAME,
-    MLFLOW_HTTP_REQUEST_MAX_RETRIES,
-    MLFLOW_HTTP_REQUEST_TIMEOUT,
-)
+from mlflow.environment_variables import MLFLOW_HTTP_REQUEST_MAX_RETRIES, MLFLOW_HTTP_REQUEST_TIMEOUT
 from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode
 from mlflow.tracking import MlflowClient
-from mlflow.utils.file_utils import local_file_uri_to_path
-from mlflow.utils.uri import is_local_uri
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from quorum import tuning
 from quorum.errors import RegistryError, masked
+from quorum.tracking import context
 from quorum.tracking.databases import ANSWER_SECONDS, alone, server_of
+from quorum.tracking.experiments import DEFAULT, Experiments, missing_folder, named_experiment
 from quorum.tracking.leases import Leases
 from quorum.tracking.patience import PatientClient
 from quorum.tracking.records import Record
@@ -49,9 +43,11 @@ class TrackingStore:
     Attributes:
         client: MLflow's client for it. Runs are made through it with explicit ids, never as "active" runs.
         uri: of the store.
-        experiment_id: where new runs go.
+        experiment_id: where new runs go; "" for the experiment of their data set.
         adopted: the run that `mlflow run` made for this process, until something takes it.
         leases: what this process is at work on, and the others.
+        made: the store's experiments.
+        origin: tags that say who began a run, from which program: those of the adopted run, where there is one.
     """
 
     client: PatientClient
@@ -59,12 +55,17 @@ class TrackingStore:
     experiment_id: str
     adopted: Record | None
     leases: Leases
+    made: Experiments
+    origin: Mapping[str, str] = field(default_factory=dict)
 
-    @functools.cached_property
+    @property
     def experiments(self) -> list[str]:
-        """Ids of all experiments, this store's first. Asked for once: one that is added later is not searched."""
-        found = (experiment.experiment_id for experiment in self.client.search_experiments())
-        return list(dict.fromkeys([self.experiment_id, *found]))
+        """Ids of all experiments."""
+        return self.made.ids()
+
+    def experiment_of(self, dataset: str) -> str:
+        """Where new runs of a data set go; made if it is not there. Raises RegistryError where it was deleted."""
+        return self.experiment_id or self.made.of_dataset(dataset)
 
     def patiently(self, call: Callable[[], A], again: Callable[[], A] | None = None) -> A:
         """See PatientClient: for calls that this store's database or server answers in another way."""
@@ -74,8 +75,8 @@ class TrackingStore:
 def connect(adopted_run_id: str | None = None) -> TrackingStore:
     """Open the store that MLflow's own settings name, and adopt the run that `mlflow run` made, if there is one.
 
-    Without an adopted run, new runs go to the experiment that MLFLOW_EXPERIMENT_NAME names (made if there is none), or
-    to MLflow's default experiment, which is where `mlflow run` puts them too.
+    New runs go to the experiment that MLFLOW_EXPERIMENT_NAME (made if there is none), `mlflow run --experiment-name` or
+    MLFLOW_EXPERIMENT_ID names, or, where none of them does, to that of their data set.
 
     Eight processes that open a new SQLite store at once would collide in its migrations, so the first use is made
     under a lock.
@@ -88,30 +89,21 @@ def connect(adopted_run_id: str | None = None) -> TrackingStore:
     try:
         client = _open_sqlite(uri) if uri.startswith(SQLITE) else _open_remote(uri)
         with client.once():
-            adopted = Record.of(client.get_run(adopted_run_id)) if adopted_run_id else None
-            experiment_id = adopted.experiment_id if adopted else _experiment(client)
+            run = client.get_run(adopted_run_id) if adopted_run_id else None
+            adopted = Record.of(run) if run else None
+            experiment_id = named_experiment(client, adopted.experiment_id if adopted else None)
+            home = experiment_id or DEFAULT
+            location = client.get_experiment(home).artifact_location
     except (MlflowException, SQLAlchemyError, OSError, ImportError, ValueError) as error:  # ValueError: "http://["
         raise RegistryError(masked(f"tracking store {uri}: {' '.join(str(error).split())}")) from error
-    if uri.startswith(SQLITE) and (gone := _moved(client.get_experiment(experiment_id).artifact_location)) is not None:
+    if uri.startswith(SQLITE) and (gone := missing_folder(location)) is not None:
         raise RegistryError(
             f"tracking store {masked(uri)}: its files belong in {gone}, which is gone; was that folder moved? "
             f"Move it back, or link its old place to the new one (ln -s)"
         )
-    leases = Leases(MlflowClient(uri), experiment_id, patiently=client.patiently)
-    return TrackingStore(client, uri, experiment_id, adopted, leases)
-
-
-def _moved(location: str) -> Path | None:
-    """The folder in which an experiment's files were kept, if it lay on this machine and is there no more.
-
-    Args:
-        location: of the experiment's artifacts, as MLflow keeps it: FOLDER/mlruns/ID unless somebody has set another.
-    """
-    if not is_local_uri(location):
-        return None
-    place = Path(local_file_uri_to_path(location))
-    above = [place, *place.parents][:3]
-    return None if any(folder.exists() for folder in above) else above[-1]
+    leases = Leases(MlflowClient(uri), home, patiently=client.patiently)
+    origin = context.of_run(run.data.tags) if run else {}
+    return TrackingStore(client, uri, experiment_id, adopted, leases, Experiments(client), origin)
 
 
 def _open_sqlite(uri: str) -> PatientClient:
@@ -189,21 +181,6 @@ def _on_connect(connection: object, _record: object) -> None:
     if isinstance(connection, sqlite3.Connection):
         connection.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
         tuning.wait_less(connection)
-
-
-def _experiment(client: PatientClient) -> str:
-    name = MLFLOW_EXPERIMENT_NAME.get()
-    if name is None:
-        return "0"
-    found = client.get_experiment_by_name(name)
-    if found is not None:
-        return str(found.experiment_id)
-    try:
-        return str(client.create_experiment(name))
-    except MlflowException as error:
-        if error.error_code != ErrorCode.Name(RESOURCE_ALREADY_EXISTS):
-            raise
-    return str(client.get_experiment_by_name(name).experiment_id)  # another process has made it at the same time
 
 
 def _quiet() -> None:

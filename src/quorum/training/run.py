@@ -34,11 +34,15 @@ def make_job(
 
 def log_beginning(log: RunLog, prepared: PreparedTraining) -> None:
     """Log what is trained, on which data, from which weights."""
-    config, pixels = prepared.config, prepared.pixels
-    log.params(config.model_dump())
-    log.dataset(pixels.name, prepared.data_digest, prepared.source, prepared.counts, "training")
+    log.params(prepared.config.model_dump())
+    log_data(log, prepared)
     if prepared.weights is not None and (origin := prepared.weights.origin) is not None:
         log.first_weights(origin.uri, origin.run_id, origin.model_id)
+
+
+def log_data(log: RunLog, prepared: PreparedTraining) -> None:
+    """Log which data a training, or a trial's, is on."""
+    log.dataset(prepared.pixels.name, prepared.data_digest, prepared.source, prepared.counts, "training")
 
 
 def log_end(log: RunLog, job: Job, trained: Trained) -> None:

@@ -17,6 +17,7 @@ from quorum.tracking.queries import Reuse, finished_training, unfinished
 from quorum.tracking.records import TrainingRecord, training_identity
 from quorum.tracking.run_log import RunLog
 from quorum.tracking.runs import begin_run, point_adopted
+from quorum.tracking.system_metrics import system_metrics
 from quorum.training.folders import WorkFolders
 from quorum.training.job import Job, Trained, train
 from quorum.training.prepare import Preparer
@@ -43,6 +44,7 @@ def train_one(
     reuse: Reuse = True,
     work: Work = train,
     until: float = math.inf,
+    watched: bool = False,
 ) -> SeedResult:
     """Train a configuration, go on with it where it was interrupted, or return the run that holds it already.
 
@@ -53,6 +55,7 @@ def train_one(
         reuse: whether a stored result is returned, and which.
         work: does the job, see `quorum.training.job.train`.
         until: when it stops after the epoch that is trained, in seconds since 1970.
+        watched: whether this machine's system metrics are logged in its run.
 
     Raises:
         OutOfTimeError: where it has stopped then.
@@ -70,7 +73,7 @@ def train_one(
             return stored.result(reused=True)
         name = f"{config.model} on {config.dataset}, seed {config.seed}"
         previous = unfinished(store, TrainingRecord, schema.TRAIN_KIND, key)
-        with begin_run(store, name, record, previous=previous) as log:
+        with begin_run(store, name, record, previous=previous) as log, system_metrics(log, watched):
             return _train(prepared, log, name, folders, work, until)
 
 
