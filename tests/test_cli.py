@@ -115,7 +115,7 @@ def test_json_is_one_object_and_nothing_else(quorum: Quorum) -> None:
     answer = quorum("train", "--json", *"-P model=scratch-simple -P epochs=1 -P batch_size=64".split())
     assert answer.out.count("\n") == 1
     assert {"run_id", "best_val_accuracy", "test_accuracy"} <= set(json.loads(answer.out))
-    assert "epoch 1/1" in answer.err
+    assert "epoch 1 of 1," in answer.err
 
 
 def test_the_way_in_imports_neither_torch_nor_mlflow() -> None:
@@ -127,6 +127,24 @@ def test_the_way_in_imports_neither_torch_nor_mlflow() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stderr.strip() == "[]"
+
+
+def test_the_first_line_comes_before_anything_that_takes_seconds(folder: Path) -> None:
+    code = (
+        "import sys, quorum.cli\n"
+        "class Error:\n"
+        "    def write(self, text):\n"
+        "        sys.stdout.write(repr(text) + str({'torch', 'mlflow'} & set(sys.modules)) + chr(10))\n"
+        "    def flush(self): pass\n"
+        "    def isatty(self): return False\n"
+        "sys.stderr = Error()\n"
+        "quorum.cli.main(['train', '-P', 'device=nonsense'])\n"
+        "quorum.cli.main(['train', '-P', 'plugins=absent.py'])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    wrong_option, *lines = done.stdout.splitlines()
+    assert "device: 'nonsense'" in wrong_option  # what is wrong by itself is all that is said
+    assert "'reading data...'set()" in lines
 
 
 def test_version_and_module(capsys: pytest.CaptureFixture[str]) -> None:

@@ -106,9 +106,10 @@ class _Call:
         given = {key: value for key, value in self.values.items() if key not in own}
         options = _validated(command.options, own)
         self.work_dir = options.work_dir
-        load_plugins(options.plugins)
         if command.trial:
             _validated(TrialConfig, given)
+        _begin(command)
+        load_plugins(options.plugins)
         if command.tracked:
             self.open()
         with _standard_output_to_error():
@@ -153,6 +154,14 @@ class _Call:
             from quorum.tracking.store import close
 
             close(self.store)
+
+
+def _begin(command: Command) -> None:
+    """Say what is done first: torch, MLflow and the images take seconds, in which nothing else would be seen."""
+    from quorum.console import say
+
+    if command.reads:
+        say(command.opening)
 
 
 def _lost(error: Exception) -> str:

@@ -12,6 +12,7 @@ from quorum.errors import DivergedError
 from quorum.study.results import TrialRequest, TrialResult
 from quorum.sweeps.checkpoints import Checkpoints
 from quorum.sweeps.executors.in_process import InProcess
+from quorum.sweeps.progress import SweepProgress
 from quorum.sweeps.runs import SweepRuns
 from quorum.sweeps.trials import TrialRunner
 from quorum.sweeps.weights import KeptWeights
@@ -50,7 +51,8 @@ class Sweep:
         self.checkpoints = Checkpoints(folders.checkpoints(self.log.run_id), 1e12)
         self.weights = KeptWeights(preparer, folders, self.log.store, self.log.run_id, keep)
         runs = SweepRuns(self.log, (0, 1), reuse=True)
-        self.runner = TrialRunner(preparer, runs, folders, self.checkpoints, self.weights, InProcess(counting))
+        executor, progress = InProcess(counting), SweepProgress((0, 1))
+        self.runner = TrialRunner(preparer, runs, folders, self.checkpoints, self.weights, executor, progress)
 
     def run(self, wanted: list[TrialRequest]) -> list[TrialResult]:
         with self.runner:

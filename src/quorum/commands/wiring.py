@@ -42,6 +42,7 @@ class Command:
         most_used: settings that `--help` shows first.
         trial: whether it takes the settings of a trial as well.
         not_taken: settings of a trial that it does not take.
+        reads: what it reads first, said before torch and MLflow are imported; "" says nothing.
         tracked: whether it needs the tracking store. Without, the function is given None.
     """
 
@@ -52,6 +53,7 @@ class Command:
     most_used: tuple[str, ...]
     trial: bool = False
     not_taken: tuple[str, ...] = ()
+    reads: str = ""
     tracked: bool = True
 
     def run(self, options: Options, given: Mapping[str, str], store: TrackingStore | None) -> Result:
@@ -63,6 +65,11 @@ class Command:
         module, _, name = self.function.partition(":")
         result: Result = getattr(importlib.import_module(module), name)(options, given, store)
         return result
+
+    @property
+    def opening(self) -> str:
+        """The first line of a command that has something to read."""
+        return f"reading {self.reads}..."
 
     def own_fields(self) -> dict[str, FieldInfo]:
         """Its own options, by the names that a user gives them."""
@@ -85,6 +92,7 @@ COMMANDS: Mapping[str, Command] = {
         "quorum.commands.data:data",
         "quorum data -P dataset=caltech101 -P archive=part-1.tar,part-2.tar,part-3.tar",
         ("dataset", "archive", "download", "path"),
+        reads="data",
     ),
     "train": Command(
         "train one configuration with one seed",
@@ -92,6 +100,7 @@ COMMANDS: Mapping[str, Command] = {
         "quorum.commands.train:train",
         "quorum train -P model=alexnet -P dataset=caltech101 -P lr=0.05 -P epochs=2",
         ("model", "dataset", "lr", "batch_size", "epochs", "weights", "augment", "seed"),
+        reads="data",
         trial=True,
     ),
     "sweep": Command(
@@ -100,6 +109,7 @@ COMMANDS: Mapping[str, Command] = {
         "quorum.commands.sweep:sweep",
         "quorum sweep -P model=alexnet          (the study sweeps/digits/alexnet.yaml)",
         ("study", "dataset", "model", "seeds", "epochs", "jobs"),
+        reads="data",
         trial=True,
         not_taken=("seed",),
     ),
@@ -109,6 +119,7 @@ COMMANDS: Mapping[str, Command] = {
         "quorum.commands.studies:studies",
         "quorum studies -P dataset=caltech101",
         ("dataset", "seeds"),
+        reads="studies",
         tracked=False,
     ),
     "report": Command(
@@ -117,6 +128,7 @@ COMMANDS: Mapping[str, Command] = {
         "quorum.commands.report:report",
         "quorum report -P dataset=caltech101",
         ("dataset", "study", "output"),
+        reads="results",
     ),
     "promote": Command(
         "put the best trials of a data set into the model registry",
@@ -124,6 +136,7 @@ COMMANDS: Mapping[str, Command] = {
         "quorum.commands.promote:promote",
         "quorum promote -P dataset=digits       (and quorum promote --rollback)",
         ("dataset", "top", "rollback"),
+        reads="results",
     ),
     "ensemble": Command(
         "final predictions by the vote of the promoted models",
@@ -131,5 +144,6 @@ COMMANDS: Mapping[str, Command] = {
         "quorum.commands.ensemble:ensemble",
         "quorum ensemble -P images=path/to/folder",
         ("dataset", "images", "models", "output"),
+        reads="models and images",
     ),
 }

@@ -16,7 +16,7 @@ from quorum.study.model import Study
 from quorum.study.results import StageResult, TrialResult, collapsed
 from quorum.study.values import canonical
 from quorum.sweeps.cost import Cost
-from quorum.sweeps.runs import title
+from quorum.sweeps.runs import describe, title
 from quorum.sweeps.seed_votes import vote_table
 from quorum.temporary import temporary_folder
 from quorum.tracking import schema
@@ -111,7 +111,8 @@ def log_stage(study: Study, results: Sequence[StageResult], log: RunLog) -> None
     log.note(sweep_page(study, results))
     if result.best is not None:
         log.metrics({f"{name}/val_accuracy/mean": result.best.of(study.metric).mean}, step=len(results))
-    say(f"\nstage {name}\n{tables.markdown(table, result.stage.varied)}\n")
+        best, mean = describe(result.best.request), result.best.of(study.metric).mean
+        say(f"stage {name} is done: {best} is the best of {len(result.trials)} trials, at {mean:.4f}")
 
 
 def log_end(study: Study, results: Sequence[StageResult], log: RunLog) -> None:

@@ -14,11 +14,13 @@ from quorum.config import TrialConfig
 from quorum.engine.states import States
 from quorum.engine.training import Progress
 from quorum.errors import OutOfTimeError, QuorumError
+from quorum.metric_names import EPOCH_SECONDS
 from quorum.study.prefix import TrainingPath
 from quorum.study.results import SeedResult, TrialRequest, TrialResult
 from quorum.sweeps.checkpoints import Checkpoints
 from quorum.sweeps.executors import Executor, Failed
 from quorum.sweeps.optuna_stages import OnBegin
+from quorum.sweeps.progress import SweepProgress
 from quorum.sweeps.runs import OpenTrial, SweepRuns, close_as_failed, title
 from quorum.sweeps.schedule import Running, Schedule
 from quorum.sweeps.weights import KeptWeights
@@ -61,6 +63,7 @@ class TrialRunner:
         checkpoints: the states that are kept for trainings to begin from.
         weights: the weights that are kept.
         executor: does the trainings.
+        progress: says how far the sweep is.
         until: when no training is begun any more and each stops after its epoch, in seconds since 1970. The first is
             begun whatever the time, so that a command that is repeated comes to its end.
     """
@@ -71,6 +74,7 @@ class TrialRunner:
     checkpoints: Checkpoints
     weights: KeptWeights
     executor: Executor[Job, Progress | Trained]
+    progress: SweepProgress
     until: float = math.inf
     _begun: bool = False  # whether any training was
     _schedule: Schedule[Trials] = field(init=False)
@@ -96,15 +100,20 @@ class TrialRunner:
         Raises:
             OutOfTimeError: where the time is up before all of them are.
         """
+        ended = 0  # trainings of them that need not be done
         for request in requests:
             trial = OpenTrial(request, self.preparer.prepare(request.config))
             if (stored := self.runs.stored_result(trial)) is not None:
                 self.weights.add(stored, stored=True)
+                ended += len(stored.seeds)
                 yield stored
                 continue
             trial.results = self.runs.stored_seeds(trial)
+            ended += len(trial.results)
             self._trials.append(trial)
-        self._schedule.plan(self._wanted(), self._paths_ahead(possible))
+        wanted = self._wanted()
+        self._schedule.plan(wanted, self._paths_ahead(possible))
+        self.progress.ask(requests[0].stage, len(requests), ended, wanted)
         yield from self._finish_complete()
         next_job = functools.partial(self._next_job, on_begin)
         for job, event in self.executor.run(next_job, self._on_batch):
@@ -120,6 +129,7 @@ class TrialRunner:
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         """End what is running. With an error, the runs that are open end with it."""
         self.executor.close()
+        self.progress.close()
         if error is None:
             self.checkpoints.clear()
             return
@@ -168,7 +178,9 @@ class TrialRunner:
         log = self.runs.begin_seed(trial, prepared, name, running.start, origin)
         log_beginning(log, prepared)
         job = make_job(name, prepared, log.run_id, self._states(running, log.run_id), self.folders, self.until)
-        self._open[log.run_id] = OpenTraining(running, log, TrainingProgress(job, log))
+        place = f"{self.progress.begin()} ({name})"
+        progress = TrainingProgress(job, log, place, self.progress.time_left)
+        self._open[log.run_id] = OpenTraining(running, log, progress)
         return job
 
     def _states(self, running: Running[Trials], run_id: str) -> States:
@@ -185,6 +197,7 @@ class TrialRunner:
     def _on_event(self, job: Job, event: Progress | Trained | Failed) -> None:
         opened = self._open[job.run_id]
         if isinstance(event, Progress):
+            self._count(opened.running.path, event)
             opened.progress.on_progress(event)
             opened.restored |= event.restored
             opened.running.epoch = event.records[-1].epoch
@@ -208,12 +221,20 @@ class TrialRunner:
             failed = SeedResult(seed, job.run_id, reason=event.reason, shared_epochs=opened.shared_epochs)
             self._on_end(opened, failed)
 
+    def _count(self, path: TrainingPath, event: Progress) -> None:
+        last = event.records[-1]
+        if event.restored:
+            self.progress.restored(path, last.epoch)
+        else:
+            self.progress.trained(path, last.epoch, last.values[EPOCH_SECONDS])
+
     def _on_end(self, opened: OpenTraining, result: SeedResult) -> None:
         """A training has ended: hand its result to the trials that it is for."""
         opened.progress.close()
         for number, trial in enumerate(opened.running.task):
             trial.results[result.seed] = dataclasses.replace(result, reused=number > 0)
         del self._open[result.run_id]
+        self.progress.end(opened.running.path)
         self._schedule.end(opened.running)
 
     def _finish_complete(self) -> Iterator[TrialResult]:
