@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from quorum.api.compare import Comparison, compare
     from quorum.api.data import prepare
     from quorum.api.ensemble import ensemble
     from quorum.api.load import Predictor, load
     from quorum.api.promote import promote
     from quorum.api.report import report
     from quorum.api.results import results
+    from quorum.api.show import StoredRun, show
     from quorum.api.sweep import SweepRun, sweep
     from quorum.api.train import TrainedRun, train
     from quorum.averages import register_average
@@ -34,10 +36,13 @@ if TYPE_CHECKING:
     from quorum.schedules import register_schedule
 
 _PLACES = {
+    "Comparison": "quorum.api.compare",
     "Predictor": "quorum.api.load",
     "QuorumError": "quorum.errors",
+    "StoredRun": "quorum.api.show",
     "SweepRun": "quorum.api.sweep",
     "TrainedRun": "quorum.api.train",
+    "compare": "quorum.api.compare",
     "ensemble": "quorum.api.ensemble",
     "load": "quorum.api.load",
     "prepare": "quorum.api.data",
@@ -52,15 +57,19 @@ _PLACES = {
     "register_schedule": "quorum.schedules",
     "report": "quorum.api.report",
     "results": "quorum.api.results",
+    "show": "quorum.api.show",
     "sweep": "quorum.api.sweep",
     "train": "quorum.api.train",
 }
 
 __all__ = [
+    "Comparison",
     "Predictor",
     "QuorumError",
+    "StoredRun",
     "SweepRun",
     "TrainedRun",
+    "compare",
     "ensemble",
     "load",
     "prepare",
@@ -75,6 +84,7 @@ __all__ = [
     "register_schedule",
     "report",
     "results",
+    "show",
     "sweep",
     "train",
 ]

@@ -44,10 +44,17 @@ def _boolean_or_any(value: object) -> object:
         raise ValueError("must be true, false or any") from error
 
 
+def _run_id(text: str) -> str:
+    if not re.fullmatch(r"[0-9a-f]{6,32}", text):
+        raise ValueError("is no id of a run: 32 hex digits, or at least the first six of them")
+    return text
+
+
 Boolean = Annotated[bool, BeforeValidator(_boolean)]
 Reuse = Annotated[bool | Literal["any"], BeforeValidator(_boolean_or_any)]
 Texts = Annotated[tuple[str, ...], BeforeValidator(_divided)]
 Paths = Annotated[tuple[Path, ...], BeforeValidator(_divided)]
 Abstain = Annotated[str, AfterValidator(lambda text: str(Abstention.parse(text)))]
 Device = Annotated[str, AfterValidator(_device)]
+RunId = Annotated[str, AfterValidator(_run_id)]
 Seeds = Annotated[tuple[Annotated[int, Field(ge=0, lt=2**31)], ...], BeforeValidator(_divided)]

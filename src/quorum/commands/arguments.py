@@ -51,12 +51,15 @@ def parse(words: Sequence[str], commands: Mapping[str, Command]) -> tuple[str, d
     if words[0] not in (*commands, "-h", "--help", "--version"):
         raise ConfigError(unknown("command", words[0], commands))
     parsed, rest = _parser(commands).parse_known_args([_underscored(word) for word in words])
-    fields = commands[parsed.command].fields()
-    if rest:
-        raise ConfigError(f"{parsed.command}: {_not_a_setting(rest[0], fields)}")
+    command = commands[parsed.command]
+    fields = command.fields()
+    given = list(zip(command.words, rest, strict=False))
+    wrong = [word for word in rest if word.startswith("-")] or rest[len(given) :]
+    if wrong:
+        raise ConfigError(f"{parsed.command}: {_not_a_setting(wrong[0], fields)}")
     named = [(key, value) for key in fields for value in getattr(parsed, key) or ()]
     values: dict[str, str] = {}
-    for key, value in [*map(_pair, parsed.P), *named]:
+    for key, value in [*given, *map(_pair, parsed.P), *named]:
         if key not in fields:
             raise ConfigError(f"{parsed.command}: {unknown('setting', key, fields)}")
         if values.setdefault(key, value) != value:
@@ -105,7 +108,7 @@ def _parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
             subparsers.add_parser(
                 name,
                 help=command.summary,
-                usage=f"quorum {name} [--NAME VALUE | -P NAME=VALUE] ...",
+                usage=" ".join(["quorum", name, *map(str.upper, command.words), "[--NAME VALUE | -P NAME=VALUE] ..."]),
                 description=f"{command.summary[0].upper()}{command.summary[1:]}.",
                 epilog=f"example:\n  {command.example}\n\n{ENVIRONMENT}",
                 formatter_class=functools.partial(argparse.RawDescriptionHelpFormatter, max_help_position=28),

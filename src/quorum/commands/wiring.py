@@ -19,6 +19,7 @@ from quorum.api.options import (
     SweepOptions,
     TrainOptions,
 )
+from quorum.api.reading_options import CompareOptions, ResultsOptions, ShowOptions
 from quorum.config import TrialConfig
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ class Command:
         most_used: settings that `--help` shows first.
         trial: whether it takes the settings of a trial as well.
         not_taken: settings of a trial that it does not take.
+        words: settings that may be given without their names, in this order.
         reads: what it reads first, said before torch and MLflow are imported; "" says nothing.
         tracked: whether it needs the tracking store. Without, the function is given None.
     """
@@ -53,6 +55,7 @@ class Command:
     most_used: tuple[str, ...]
     trial: bool = False
     not_taken: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
     reads: str = ""
     tracked: bool = True
 
@@ -121,6 +124,32 @@ COMMANDS: Mapping[str, Command] = {
         ("dataset", "seeds"),
         reads="studies",
         tracked=False,
+    ),
+    "results": Command(
+        "list the trials or trainings of a data set",
+        ResultsOptions,
+        "quorum.commands.results:results",
+        "quorum results -P dataset=caltech101 -P level=seed",
+        ("dataset", "level", "csv"),
+        reads="results",
+    ),
+    "show": Command(
+        "show what a run holds: settings, metrics, epochs, the runs below it",
+        ShowOptions,
+        "quorum.commands.show:show",
+        "quorum show 3f2a9c1d                   (as quorum results lists it)",
+        ("run",),
+        words=("run",),
+        reads="results",
+    ),
+    "compare": Command(
+        "two trials or trainings side by side: settings that differ, curves, difference paired by seed",
+        CompareOptions,
+        "quorum.commands.compare:compare",
+        "quorum compare 3f2a9c1d 77b01e52 -P output=curves.png",
+        ("run", "other", "output"),
+        words=("run", "other"),
+        reads="results",
     ),
     "report": Command(
         "compare the results of a data set's studies with what was published, as one page",

@@ -160,6 +160,35 @@ def get_record(store: TrackingStore, record: type[R], run_id: str) -> R:
         raise RegistryError(f"no run {run_id!r} in {masked(store.uri)}") from error
 
 
+def run_beginning(store: TrackingStore, beginning: str) -> TrainingRecord:
+    """The run whose id begins so, of whatever kind; fields that its kind does not have are empty.
+
+    Raises:
+        RegistryError: where there is none, or more than one.
+    """
+    found = list(itertools.islice(search(store, TrainingRecord, having=[f"attributes.run_id LIKE '{beginning}%'"]), 2))
+    if len(found) != 1:
+        which = "several runs begin" if found else "no run's id begins"
+        raise RegistryError(f"{which} with {beginning} in {masked(store.uri)}")
+    return found[0]
+
+
+def seeds_of(store: TrackingStore, record: TrialRecord) -> dict[int, TrainingRecord]:
+    """The trainings of a trial by seed, or a training alone. Empty for another kind of run, and for a trial whose
+    seeds have not all ended."""
+    ids = record.seed_runs.values() if record.seed_runs else [record.run_id]
+    found = [get_training(store, run_id) for run_id in ids]
+    return {training.seed: training for training in found if training.fingerprint}
+
+
+def mean_history(store: TrackingStore, run_ids: Sequence[str]) -> pd.DataFrame:
+    """Epochs as `history_frame` has them, each metric the mean of the trainings that have the epoch."""
+    frames = [history_frame(store, run_id) for run_id in run_ids]
+    if not frames:
+        return pd.DataFrame({"epoch": []})
+    return pd.concat(frames).groupby("epoch", as_index=False).mean()
+
+
 def artifact(store: TrackingStore, run_id: str, path: str) -> Path | None:
     """A local copy of one of a run's artifacts, or None where it has none by that path."""
     try:
