@@ -17,6 +17,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from quorum.api.compare import Comparison, compare
     from quorum.api.data import prepare
+    from quorum.api.dry_run import DryRun, dry_run
     from quorum.api.ensemble import ensemble
     from quorum.api.load import Predictor, load
     from quorum.api.promote import promote
@@ -37,12 +38,14 @@ if TYPE_CHECKING:
 
 _PLACES = {
     "Comparison": "quorum.api.compare",
+    "DryRun": "quorum.api.dry_run",
     "Predictor": "quorum.api.load",
     "QuorumError": "quorum.errors",
     "StoredRun": "quorum.api.show",
     "SweepRun": "quorum.api.sweep",
     "TrainedRun": "quorum.api.train",
     "compare": "quorum.api.compare",
+    "dry_run": "quorum.api.dry_run",
     "ensemble": "quorum.api.ensemble",
     "load": "quorum.api.load",
     "prepare": "quorum.api.data",
@@ -64,12 +67,14 @@ _PLACES = {
 
 __all__ = [
     "Comparison",
+    "DryRun",
     "Predictor",
     "QuorumError",
     "StoredRun",
     "SweepRun",
     "TrainedRun",
     "compare",
+    "dry_run",
     "ensemble",
     "load",
     "prepare",

@@ -86,6 +86,18 @@ def test_one_seed_that_diverges_fails_its_trial_alone(preparer: Preparer, folder
     assert get_training(preparer.store, bad.run_id).reason == "seed 1: the loss is nan"
 
 
+def test_the_epochs_of_a_failed_training_are_counted(preparer: Preparer, folders: WorkFolders) -> None:
+    def work(job: Job, on_batch: Callable[[int], None]) -> Iterator[Progress | Trained]:
+        yield next(train(job, on_batch))
+        raise DivergedError("the loss is nan")
+
+    [failed] = Sweep(preparer, folders, work).run(requests(3))
+    assert [seed.last_epoch for seed in failed.seeds] == [1, 1]
+    for seed in failed.seeds:
+        stored = get_training(preparer.store, seed.run_id).result(reused=False)
+        assert (stored.reason, stored.metrics) == ("the loss is nan", {"last/epoch": 1.0})
+
+
 @pytest.mark.slow
 def test_only_the_best_weights_are_kept(preparer: Preparer, folders: WorkFolders) -> None:
     trials = Sweep(preparer, folders, keep=1).run(requests(1, 2, 3))

@@ -50,11 +50,25 @@ def _run_id(text: str) -> str:
     return text
 
 
+def _tags(text: str) -> str:
+    """Tags as they were given, blanks around them taken away."""
+    pairs = [tuple(part.strip() for part in pair.partition("=")) for pair in text.split(",")] if text else []
+    for name, equals, value in pairs:
+        if not equals or not value or not re.fullmatch(r"[\w.:/-][\w.:/ -]{0,249}", name):
+            raise ValueError("is not NAME=VALUE,NAME=VALUE; names are letters, digits, blanks and _ - . : /")
+        if name.startswith(("mlflow.", "quorum.")):
+            raise ValueError(f"sets {name[:80]!r}; names that begin with mlflow. or quorum. are taken")
+    if len({name for name, *_ in pairs}) < len(pairs):
+        raise ValueError("gives a tag twice")
+    return ",".join(map("".join, pairs))
+
+
 Boolean = Annotated[bool, BeforeValidator(_boolean)]
 Reuse = Annotated[bool | Literal["any"], BeforeValidator(_boolean_or_any)]
 Texts = Annotated[tuple[str, ...], BeforeValidator(_divided)]
 Paths = Annotated[tuple[Path, ...], BeforeValidator(_divided)]
 Abstain = Annotated[str, AfterValidator(lambda text: str(Abstention.parse(text)))]
 Device = Annotated[str, AfterValidator(_device)]
+Tags = Annotated[str, AfterValidator(_tags)]
 RunId = Annotated[str, AfterValidator(_run_id)]
 Seeds = Annotated[tuple[Annotated[int, Field(ge=0, lt=2**31)], ...], BeforeValidator(_divided)]

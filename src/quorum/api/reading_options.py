@@ -1,4 +1,4 @@
-"""What the commands take that read the store and change nothing."""
+"""What commands take that read the store and train nothing."""
 
 from __future__ import annotations
 
@@ -8,7 +8,16 @@ from typing import Literal
 from pydantic import Field, ValidationInfo, field_validator
 
 from quorum.api.option_types import Boolean, RunId
-from quorum.api.options import Options
+from quorum.api.options import SweepOptions
+from quorum.api.run_options import Options
+
+
+class SweepCommandOptions(SweepOptions):
+    """Options of `sweep` on the command line."""
+
+    dry_run: Boolean = Field(
+        False, description="say what would be trained, what reused, its disk and time; train nothing, make no run"
+    )
 
 
 class ResultsOptions(Options):

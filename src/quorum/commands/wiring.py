@@ -11,15 +11,14 @@ from pydantic.fields import FieldInfo
 
 from quorum.api.options import (
     EnsembleOptions,
-    Options,
     PrepareOptions,
     PromoteOptions,
     ReportOptions,
     StudiesOptions,
-    SweepOptions,
     TrainOptions,
 )
-from quorum.api.reading_options import CompareOptions, ResultsOptions, ShowOptions
+from quorum.api.reading_options import CompareOptions, ResultsOptions, ShowOptions, SweepCommandOptions
+from quorum.api.run_options import Options
 from quorum.config import TrialConfig
 
 if TYPE_CHECKING:
@@ -108,10 +107,10 @@ COMMANDS: Mapping[str, Command] = {
     ),
     "sweep": Command(
         "run a study file: every configuration over its seeds",
-        SweepOptions,
+        SweepCommandOptions,
         "quorum.commands.sweep:sweep",
         "quorum sweep -P model=alexnet          (the study sweeps/digits/alexnet.yaml)",
-        ("study", "dataset", "model", "seeds", "epochs", "jobs"),
+        ("study", "dataset", "model", "seeds", "epochs", "jobs", "dry_run"),
         reads="data",
         trial=True,
         not_taken=("seed",),

@@ -74,7 +74,7 @@ def _row(result: StageResult, trial: TrialResult, near_best: bool) -> dict[str, 
 
 def _stopped(trial: TrialResult) -> str:
     """After which epochs early stopping has ended a trial's trainings, of those that it has."""
-    ends = {seed.last_epoch for seed in trial.seeds if seed.last_epoch is not None}
+    ends = {seed.last_epoch for seed in trial.seeds if seed.last_epoch is not None and not seed.reason}
     early = sorted(ends - {trial.request.config.epochs})
     return f"stopped after epoch {', '.join(map(str, early))}" if early else ""
 

@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from quorum.config import TrialConfig
+from quorum.console import detail
 from quorum.engine.states import States
 from quorum.engine.training import Progress
 from quorum.errors import OutOfTimeError, QuorumError
-from quorum.metric_names import EPOCH_SECONDS
+from quorum.metric_names import EPOCH_SECONDS, LAST_EPOCH
 from quorum.study.prefix import TrainingPath
 from quorum.study.results import SeedResult, TrialRequest, TrialResult
 from quorum.sweeps.checkpoints import Checkpoints
@@ -110,9 +111,11 @@ class TrialRunner:
                 continue
             trial.results = self.runs.stored_seeds(trial)
             ended += len(trial.results)
+            for seed in trial.results.values():
+                detail(f"seed {seed.seed}, {title(request)}: run {seed.run_id} holds it")
             self._trials.append(trial)
         wanted = self._wanted()
-        self._schedule.plan(wanted, self._paths_ahead(possible))
+        self._schedule.plan(wanted, paths_ahead(possible, self.runs.seeds, self.preparer))
         self.progress.ask(requests[0].stage, len(requests), ended, wanted)
         yield from self._finish_complete()
         next_job = functools.partial(self._next_job, on_begin)
@@ -148,18 +151,6 @@ class TrialRunner:
                 if seed not in trial.results:
                     wanted.setdefault(trial.path(seed), []).append(trial)
         return wanted
-
-    def _paths_ahead(self, possible: Sequence[TrialConfig]) -> list[TrainingPath]:
-        """Paths of the trainings that later stages may ask for, without those that could not be run."""
-        paths = []
-        for config in possible:
-            try:
-                resolved = self.preparer.resolve(config)
-            except QuorumError:
-                continue
-            numerics = self.preparer.numerics
-            paths += [TrainingPath(resolved.replace(seed=seed), numerics) for seed in self.runs.seeds]
-        return paths
 
     def _next_job(self, on_begin: OnBegin) -> Job | None:
         """Begin the next training that need not wait for another."""
@@ -216,9 +207,10 @@ class TrialRunner:
             self._on_end(opened, trained_result(job, trained, shared))
         else:
             self.folders.state(job.run_id).discard()
-            close_as_failed(opened.log, event.reason, diverged=event.diverged)
+            last = max(opened.running.epoch, opened.shared_epochs)
+            close_as_failed(opened.log, event.reason, last, diverged=event.diverged)
             seed = opened.running.path.config.seed
-            failed = SeedResult(seed, job.run_id, reason=event.reason, shared_epochs=opened.shared_epochs)
+            failed = SeedResult(seed, job.run_id, {LAST_EPOCH: last}, event.reason, shared_epochs=opened.shared_epochs)
             self._on_end(opened, failed)
 
     def _count(self, path: TrainingPath, event: Progress) -> None:
@@ -244,3 +236,15 @@ class TrialRunner:
             self._trials.remove(trial)
             self.weights.add(result)
             yield result
+
+
+def paths_ahead(possible: Sequence[TrialConfig], seeds: Sequence[int], preparer: Preparer) -> list[TrainingPath]:
+    """Paths of the trainings that later stages may ask for, without those that could not be run."""
+    paths = []
+    for config in possible:
+        try:
+            resolved = preparer.resolve(config)
+        except QuorumError:
+            continue
+        paths += [TrainingPath(resolved.replace(seed=seed), preparer.numerics) for seed in seeds]
+    return paths

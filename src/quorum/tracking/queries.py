@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import statistics
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -14,6 +15,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
 from quorum import metric_names
+from quorum.config import TrialConfig
 from quorum.errors import RegistryError, masked
 from quorum.tracking import schema
 from quorum.tracking.records import Record, TrainingRecord, TrialRecord
@@ -158,6 +160,16 @@ def get_record(store: TrackingStore, record: type[R], run_id: str) -> R:
         return record.of(store.client.get_run(run_id))
     except MlflowException as error:
         raise RegistryError(f"no run {run_id!r} in {masked(store.uri)}") from error
+
+
+def epoch_seconds(store: TrackingStore, config: TrialConfig, numerics: str) -> float | None:
+    """Median time of an epoch in the last runs of a network at its input size, on the same data set and kind of
+    machine; None where there are none."""
+    having = [TRAINING, *(f"params.`{name}` = '{getattr(config, name)}'" for name in ("model", "input_size"))]
+    where = {"dataset": config.dataset, "numerics": numerics}
+    found = search(store, TrainingRecord, having=having, status=schema.FINISHED, **where)
+    seconds = [run.metrics[metric_names.EPOCH_SECONDS] for run in itertools.islice(found, _PAGES[0])]
+    return statistics.median(seconds) if seconds else None
 
 
 def run_beginning(store: TrackingStore, beginning: str) -> TrainingRecord:

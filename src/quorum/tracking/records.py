@@ -15,6 +15,7 @@ from mlflow.entities import Run
 from mlflow.entities.model_registry import ModelVersion
 
 from quorum.config import TrialConfig
+from quorum.metric_names import LAST_EPOCH
 from quorum.study.results import SeedResult
 from quorum.tracking import schema
 from quorum.versions import code_version
@@ -184,10 +185,11 @@ class TrainingRecord(TrialRecord):
             here: numerics class of who asks, if that matters.
         """
         failed = self.reason or self.diverged or "failed"
+        ended = {name: self.metrics[name] for name in (LAST_EPOCH,) if name in self.metrics}
         return SeedResult(
             seed=self.seed,
             run_id=self.run_id,
-            metrics=self.metrics if self.finished else {},
+            metrics=self.metrics if self.finished else ended,
             reason="" if self.finished else failed,
             reused=reused,
             elsewhere=self.numerics if here and self.numerics != here else "",

@@ -8,8 +8,8 @@ import logging
 import os
 import sqlite3
 import warnings
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -30,6 +30,7 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from quorum import tuning
+from quorum.console import detail
 from quorum.errors import RegistryError, masked
 from quorum.tracking.databases import ANSWER_SECONDS, alone, server_of
 from quorum.tracking.leases import Leases
@@ -52,6 +53,8 @@ class TrackingStore:
         experiment_id: where new runs go.
         adopted: the run that `mlflow run` made for this process, until something takes it.
         leases: what this process is at work on, and the others.
+        own_tags: of the user's own, for all new runs.
+        own_note: of the user's own, for runs without a parent.
     """
 
     client: PatientClient
@@ -59,6 +62,8 @@ class TrackingStore:
     experiment_id: str
     adopted: Record | None
     leases: Leases
+    own_tags: Mapping[str, str] = field(default_factory=dict)
+    own_note: str = ""
 
     @functools.cached_property
     def experiments(self) -> list[str]:
@@ -71,7 +76,9 @@ class TrackingStore:
         return self.client.patiently(call, again)
 
 
-def connect(adopted_run_id: str | None = None) -> TrackingStore:
+def connect(
+    adopted_run_id: str | None = None, own_tags: Mapping[str, str] | None = None, own_note: str = ""
+) -> TrackingStore:
     """Open the store that MLflow's own settings name, and adopt the run that `mlflow run` made, if there is one.
 
     Without an adopted run, new runs go to the experiment that MLFLOW_EXPERIMENT_NAME names (made if there is none), or
@@ -79,6 +86,11 @@ def connect(adopted_run_id: str | None = None) -> TrackingStore:
 
     Eight processes that open a new SQLite store at once would collide in its migrations, so the first use is made
     under a lock.
+
+    Args:
+        adopted_run_id: of the run that `mlflow run` made.
+        own_tags: of the user's own, for all new runs.
+        own_note: of the user's own, for runs without a parent.
 
     Raises:
         RegistryError: where the store cannot be opened.
@@ -98,7 +110,8 @@ def connect(adopted_run_id: str | None = None) -> TrackingStore:
             f"Move it back, or link its old place to the new one (ln -s)"
         )
     leases = Leases(MlflowClient(uri), experiment_id, patiently=client.patiently)
-    return TrackingStore(client, uri, experiment_id, adopted, leases)
+    detail(f"tracking store {masked(uri)}, experiment {experiment_id}")
+    return TrackingStore(client, uri, experiment_id, adopted, leases, own_tags or {}, own_note)
 
 
 def _moved(location: str) -> Path | None:
