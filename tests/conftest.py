@@ -42,6 +42,7 @@ REAL = ROOT.parent / "shared" / "data"
 SMALL_CLASSES, SMALL_IMAGES = 4, 20
 THREADS = torch.get_num_threads()
 REAL_IMAGES = {"caltech_archives", "caltech_folder", "cifar_archive", "cifar_folder"}
+OPENINGS = {command.opening for command in COMMANDS.values()}
 TRAINED = {"trained_store", "swept"}
 LONGEST = {"benchmarks", "e2e", "faults"}
 
@@ -229,9 +230,19 @@ def s3(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> S3Server:
     return s3_server
 
 
+def without_opening(err: str) -> str:
+    """What a command said, without the line by which it says that it has begun to read."""
+    opening, end, rest = err.partition("\n")
+    return rest if end and opening in OPENINGS else err
+
+
 @dataclass(frozen=True)
 class Answer:
-    """What a command did."""
+    """What a command did.
+
+    Attributes:
+        err: without the line by which it says that it has begun to read.
+    """
 
     status: int
     out: str
@@ -281,11 +292,11 @@ def enter(
         if capfd is None:
             with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
                 status = main(list(arguments), commands)
-            return Answer(status, out.getvalue(), err.getvalue())
+            return Answer(status, out.getvalue(), without_opening(err.getvalue()))
         capfd.readouterr()
         status = main(list(arguments), commands)
         captured = capfd.readouterr()
-        return Answer(status, captured.out, captured.err)
+        return Answer(status, captured.out, without_opening(captured.err))
 
     return Quorum(folder, call)
 

@@ -14,16 +14,21 @@ from typing import Annotated, Any, Literal
 import pytest
 from mlflow.tracking import MlflowClient
 
-from quorum.api.options import Options, SweepOptions, TrainOptions
+from quorum.api.options import SweepOptions, TrainOptions
+from quorum.api.run_options import Options, RunOptions
 from quorum.cli import main, parse
-from quorum.commands.arguments import metavar
+from quorum.commands.arguments import EXAMPLES, metavar
+from quorum.commands.completion import SHELLS
 from quorum.commands.result import Result
 from quorum.commands.wiring import COMMANDS, Command
-from quorum.config import TrialConfig
+from quorum.config import TrialConfig, parse_config
+from quorum.console import detail, say
+from quorum.data import dataset
 from quorum.plugins import loaded_plugins
 from quorum.tracking.records import Record
 from quorum.tracking.runs import begin_run
 from quorum.tracking.store import TrackingStore
+from quorum.training.resolve import resolve_static
 from tests.conftest import Quorum
 
 
@@ -48,6 +53,9 @@ def test_help_shows_types_choices_and_defaults_with_the_most_used_first(capsys: 
     for part in (
         "--precision {auto,float32,bf16} arithmetic",
         "--input_size {INT,auto} side",
+        "--optimizer {sgd,adam,adamw,...} optimizer:",
+        "-v [BOOL], --verbose [BOOL] say more",
+        "--dry_run [BOOL] say what",
         "--seeds A,B,C seeds of every trial, separated by commas (default: 0,1,2)",
         "--lr FLOAT learning rate, which the schedule multiplies (default: 0.001)",
         "--jobs INT trainings",
@@ -115,7 +123,7 @@ def test_json_is_one_object_and_nothing_else(quorum: Quorum) -> None:
     answer = quorum("train", "--json", *"-P model=scratch-simple -P epochs=1 -P batch_size=64".split())
     assert answer.out.count("\n") == 1
     assert {"run_id", "best_val_accuracy", "test_accuracy"} <= set(json.loads(answer.out))
-    assert "epoch 1/1" in answer.err
+    assert "epoch 1 of 1," in answer.err
 
 
 def test_the_way_in_imports_neither_torch_nor_mlflow() -> None:
@@ -123,10 +131,28 @@ def test_the_way_in_imports_neither_torch_nor_mlflow() -> None:
         "import sys, quorum.cli\n"
         "try: quorum.cli.main(['train', '--help'])\n"
         "except SystemExit: pass\n"
-        "print(sorted({'torch', 'mlflow', 'pandas', 'matplotlib'} & set(sys.modules)), file=sys.stderr)"
+        "print(sorted({'torch', 'mlflow', 'pandas', 'matplotlib', 'tqdm'} & set(sys.modules)), file=sys.stderr)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stderr.strip() == "[]"
+
+
+def test_the_first_line_comes_before_anything_that_takes_seconds(folder: Path) -> None:
+    code = (
+        "import sys, quorum.cli\n"
+        "class Error:\n"
+        "    def write(self, text):\n"
+        "        sys.stdout.write(repr(text) + str({'torch', 'mlflow'} & set(sys.modules)) + chr(10))\n"
+        "    def flush(self): pass\n"
+        "    def isatty(self): return False\n"
+        "sys.stderr = Error()\n"
+        "quorum.cli.main(['train', '-P', 'device=nonsense'])\n"
+        "quorum.cli.main(['train', '-P', 'plugins=absent.py'])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    wrong_option, *lines = done.stdout.splitlines()
+    assert "device: 'nonsense'" in wrong_option  # what is wrong by itself is all that is said
+    assert "'reading data...'set()" in lines
 
 
 def test_version_and_module(capsys: pytest.CaptureFixture[str]) -> None:
@@ -239,6 +265,85 @@ def test_what_others_print_goes_to_standard_error(folder: Path, capfd: pytest.Ca
     assert "written by a worker" in err
 
 
+@pytest.mark.parametrize("shell", SHELLS)
+def test_shells_complete_commands_settings_and_choices(shell: str, capfd: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("shtab")
+    assert main(["--print-completion", shell]) == 0
+    script = capfd.readouterr().out
+    for part in ("compare", "--print-completion", "--batch_size", "float32", "adamw"):
+        assert part in script
+
+
+def test_completion_without_its_package_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "shtab", None)
+    assert main(["--print-completion", "bash"]) == 2
+    assert "needs the package shtab: pip install 'quorum[completion]'" in capfd.readouterr().err
+
+
+NAMED = [(setting, name) for setting in set(EXAMPLES) & set(TrialConfig.model_fields) for name in EXAMPLES[setting]]
+
+
+@pytest.mark.parametrize(("setting", "name"), sorted(NAMED))
+def test_what_help_names_can_be_given(setting: str, name: str) -> None:
+    value = "multistep(milestones=(2,))" if name == "multistep" else name
+    config = parse_config(TrialConfig, {"input_size": 64, "epochs": 5, setting: value}, "help")
+    assert setting in ("dataset", "weights") or resolve_static(config)
+    if setting == "dataset":
+        assert dataset(name)
+
+
+def talking(options: RunOptions, _given: Mapping[str, str], store: TrackingStore) -> Result:
+    say("usual")
+    detail("more")
+    with begin_run(store, "a sweep", Record(kind="sweep")) as log:
+        begin_run(store, "a trial", Record(kind="trial"), parent=log.run_id).end("FINISHED")
+        log.note("What quorum says.")
+    return Result({}, "answer")
+
+
+TALKING = {"talking": Command("of the test", RunOptions, f"{__name__}:talking", "none", (), reads="data")}
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], ["reading data...", "usual"]),
+        (["-q"], []),
+        (["-P", "quiet=true"], []),
+        (["--verbose"], ["reading data...", "tracking store sqlite:///", "usual", "more"]),
+        (["-v"], ["reading data...", "tracking store sqlite:///", "usual", "more"]),
+    ],
+)
+def test_how_much_is_said(quorum: Quorum, capfd: pytest.CaptureFixture[str], words: list[str], said: list[str]) -> None:
+    assert main(["talking", *words], TALKING) == 0
+    out, err = capfd.readouterr()
+    lines = err.splitlines()
+    assert out == "answer\n"
+    assert len(lines) == len(said)
+    assert all(line.startswith(start) for line, start in zip(lines, said, strict=True))
+
+
+def test_errors_are_said_whatever_is_asked_for(quorum: Quorum, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "-q", "-P", "device=cdua"]) == 2
+    assert capfd.readouterr().err.startswith("quorum: device: 'cdua' is not available")
+
+
+@pytest.mark.parametrize("adopted", [False, True])
+def test_runs_carry_tags_and_a_note_of_ones_own(quorum: Quorum, monkeypatch: pytest.MonkeyPatch, adopted: bool) -> None:
+    client = MlflowClient()
+    if adopted:
+        monkeypatch.setenv("MLFLOW_RUN_ID", client.create_run("1").info.run_id)
+    words = ["talking", "-P", "tags=who=me, host.name = a=b", "-P", "note=Try, again"]
+    assert main(words, TALKING) == 0
+    trial, sweep = client.search_runs(["1"])
+    for run in (trial, sweep):
+        assert (run.data.tags["who"], run.data.tags["host.name"]) == ("me", "a=b")
+    assert sweep.data.tags["mlflow.note.content"] == "Try, again\n\nWhat quorum says."
+    assert "mlflow.note.content" not in trial.data.tags
+
+
 def test_plugins_are_loaded_first(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     (folder / "a_plugin_of_mine.py").write_text("import sys\nprint('loaded', file=sys.stderr)\n")
     assert main(["plugged", "--json", "-P", "plugins=a_plugin_of_mine.py"], own("plugged")) == 0
@@ -251,7 +356,7 @@ def test_an_answer_that_nobody_reads_is_no_mistake(folder: Path) -> None:
     code = (
         "import sys, types\n"
         "from quorum.cli import main\n"
-        "from quorum.api.options import Options\n"
+        "from quorum.api.run_options import Options\n"
         "from quorum.commands.result import Result\n"
         "from quorum.commands.wiring import Command\n"
         "sys.modules['mine'] = mine = types.ModuleType('mine')\n"

@@ -32,6 +32,7 @@ NOT_IMPORTED = {
     "s3fs": "fsspec, for s3:// URLs",
     "uv": "mlflow run --env-manager uv, which a test does",
 }
+EXTRAS = ["ray", "storage", "postgresql", "system-metrics", "timm", "lite", "onnx", "completion"]
 
 
 def read_project() -> dict[str, Any]:
@@ -61,7 +62,10 @@ def imported_modules(*folders: str) -> dict[str, set[str]]:
     ("folders", "extras"),
     [
         (["src"], ["ray", "storage", "postgresql", "system-metrics", "timm", "lite", "onnx"]),
-        (["src", "tests", "benchmarks"], ["ray", "storage", "postgresql", "system-metrics", "timm", "lite", "onnx", "dev"]),
+        (
+            ["src", "tests", "benchmarks"],
+            ["ray", "storage", "postgresql", "system-metrics", "timm", "lite", "onnx", "dev"],
+        ),
     ],
 )
 def test_what_is_imported_is_declared_and_the_other_way_round(folders: list[str], extras: list[str]) -> None:

@@ -15,13 +15,16 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from quorum.api.compare import Comparison, compare
     from quorum.api.data import prepare
+    from quorum.api.dry_run import DryRun, dry_run
     from quorum.api.ensemble import ensemble
     from quorum.api.export import export
     from quorum.api.load import Predictor, load
     from quorum.api.promote import promote
     from quorum.api.report import report
     from quorum.api.results import results
+    from quorum.api.show import StoredRun, show
     from quorum.api.sweep import SweepRun, sweep
     from quorum.api.train import TrainedRun, train
     from quorum.averages import register_average
@@ -35,10 +38,15 @@ if TYPE_CHECKING:
     from quorum.schedules import register_schedule
 
 _PLACES = {
+    "Comparison": "quorum.api.compare",
+    "DryRun": "quorum.api.dry_run",
     "Predictor": "quorum.api.load",
     "QuorumError": "quorum.errors",
+    "StoredRun": "quorum.api.show",
     "SweepRun": "quorum.api.sweep",
     "TrainedRun": "quorum.api.train",
+    "compare": "quorum.api.compare",
+    "dry_run": "quorum.api.dry_run",
     "ensemble": "quorum.api.ensemble",
     "export": "quorum.api.export",
     "load": "quorum.api.load",
@@ -54,15 +62,21 @@ _PLACES = {
     "register_schedule": "quorum.schedules",
     "report": "quorum.api.report",
     "results": "quorum.api.results",
+    "show": "quorum.api.show",
     "sweep": "quorum.api.sweep",
     "train": "quorum.api.train",
 }
 
 __all__ = [
+    "Comparison",
+    "DryRun",
     "Predictor",
     "QuorumError",
+    "StoredRun",
     "SweepRun",
     "TrainedRun",
+    "compare",
+    "dry_run",
     "ensemble",
     "export",
     "load",
@@ -78,6 +92,7 @@ __all__ = [
     "register_schedule",
     "report",
     "results",
+    "show",
     "sweep",
     "train",
 ]

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, NoReturn, TypeVar
 from pydantic import ValidationError
 
 from quorum import tuning
-from quorum.api.options import WORK_DIR
+from quorum.api.run_options import WORK_DIR, Options, RunOptions
 from quorum.commands import arguments
 from quorum.commands.wiring import COMMANDS, Command
 from quorum.config import Closed, TrialConfig, describe
@@ -100,27 +100,33 @@ class _Call:
 
     def answer(self, words: Sequence[str], commands: Mapping[str, Command]) -> str:
         """Run the command and return what it has to print."""
+        if words[:1] == ["--print-completion"]:
+            from quorum.commands.completion import completion
+
+            return completion(" ".join(words[1:]), commands)
         name, self.values = parse(words, commands)
         command = commands[name]
         own = {key: value for key, value in self.values.items() if key in command.own_fields()}
         given = {key: value for key, value in self.values.items() if key not in own}
         options = _validated(command.options, own)
         self.work_dir = options.work_dir
-        load_plugins(options.plugins)
         if command.trial:
             _validated(TrialConfig, given)
+        _begin(command, options)
+        load_plugins(options.plugins)
         if command.tracked:
-            self.open()
+            self.open(options)
         with _standard_output_to_error():
             result = command.run(options, given, self.store)
         return json.dumps(result.data) if options.json_ else result.text
 
-    def open(self) -> None:
+    def open(self, options: Options | None = None) -> None:
         from quorum.tracking.recovery import end_runs_of_dead_processes
         from quorum.tracking.store import connect
 
         adopted, self.adopted = self.adopted, None
-        self.store = connect(adopted)
+        own = (options.own_tags, options.note) if isinstance(options, RunOptions) else ({}, "")
+        self.store = connect(adopted, *own)
         end_runs_of_dead_processes(self.store)
 
     def explain(self, error: Exception) -> tuple[int, str]:
@@ -153,6 +159,15 @@ class _Call:
             from quorum.tracking.store import close
 
             close(self.store)
+
+
+def _begin(command: Command, options: Options) -> None:
+    """Say what is done first: torch, MLflow and the images take seconds, in which nothing else would be seen."""
+    from quorum.console import say, use
+
+    use(options.verbosity)
+    if command.reads:
+        say(command.opening)
 
 
 def _lost(error: Exception) -> str:

@@ -4,19 +4,43 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import NoReturn
+from typing import Literal, NoReturn
 
 from tqdm.auto import tqdm
+
+Verbosity = Literal["quiet", "normal", "verbose"]
+_verbosity: Verbosity = "normal"
+
+
+def use(verbosity: Verbosity) -> None:
+    """Choose what this process says from now on: nothing but the answer and errors, the usual, or details too."""
+    global _verbosity
+    _verbosity = verbosity
 
 
 def say(message: str) -> None:
     """A line on standard error, above any progress bar."""
-    tqdm.write(message, file=sys.stderr)
+    if _verbosity != "quiet":
+        tqdm.write(message, file=sys.stderr)
+        sys.stderr.flush()
+
+
+def detail(message: str) -> None:
+    """A line that only those want who have asked for details."""
+    if _verbosity == "verbose":
+        say(message)
 
 
 def interactive() -> bool:
     """Whether bars can be shown: on a terminal, or in a notebook, where tqdm draws them as widgets."""
-    return sys.stderr.isatty() or tqdm.__module__ == "tqdm.notebook"
+    return _verbosity != "quiet" and (sys.stderr.isatty() or tqdm.__module__ == "tqdm.notebook")
+
+
+def duration(seconds: float) -> str:
+    """A time as people say it: `40 s`, `6 min`, `2.5 h`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def decoding_bar(name: str) -> tuple[tqdm[NoReturn], Callable[[int, int], None]]:

@@ -155,7 +155,7 @@ def test_a_sweep(quorum: Quorum) -> None:
     assert sweep.stages["lr"].best == {"lr": best["lr"]}
     runs = sweep.stages["lr"].runs()
     assert np.mean([run.metrics["best/val_accuracy"] for run in runs]) == pytest.approx(best["mean"])
-    assert sweep.epochs == {"written": 4, "trained": 4, "shared": 0, "reused": 0}
+    assert sweep.epochs == {"written": 4, "trained": 4, "shared": 0, "reused": 0, "spared": 0}
     assert sweep.vote is None
     assert str(best["lr"]) in sweep.best
     assert "### Stage lr" in sweep.page

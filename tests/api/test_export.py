@@ -23,10 +23,11 @@ from quorum.errors import ModelError
 from quorum.models import build
 from quorum.models.depthwise import with_fast_depthwise
 from quorum.tracking.logged_models import log_classifier, log_vote
-from quorum.tracking.records import Record, VersionRecord
+from quorum.tracking.records import Record
 from quorum.tracking.registry import register_vote
 from quorum.tracking.runs import begin_run
 from quorum.tracking.store import connect
+from quorum.tracking.version_record import VersionRecord
 from quorum.voting import onnx_file
 from quorum.voting.abstention import Abstention
 from quorum.voting.classifier import Classifier
@@ -80,7 +81,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Ite
             run_id=log.run_id,
             members=("models:/a/1", "models:/b/1"),
         )
-        register_vote(store, version)
+        register_vote(store, version, "two networks")
         yield Files(export(output="vote.onnx"), export(f"models:/{one}", output="out/one.onnx"))
 
 

@@ -238,7 +238,7 @@ def test_studies_are_listed_with_what_they_cost(studied: Quorum) -> None:
         "trials": 3,
         "seeds": 3,
         "epochs_written": 9,
-        "epochs_shared": 9,
+        "epochs_to_train": 9,
         "needs_imagenet": False,
         "published_ids": ["slow", "vote"],
     }

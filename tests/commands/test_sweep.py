@@ -14,7 +14,7 @@ from mlflow.tracking import MlflowClient
 
 from quorum.tracking import schema
 from tests.commands.faults import Fault, interrupt_after, with_fault
-from tests.commands.studies import STUDY, Swept, means, runs, sweep, sweep_words
+from tests.commands.studies import STUDY, TREE, Swept, means, runs, sweep, sweep_words
 from tests.conftest import Answer, Quorum
 
 pytestmark = pytest.mark.slow
@@ -224,7 +224,7 @@ def test_settings_that_resolve_to_the_same_are_trained_once(quorum: Quorum, smal
     trials = result["stages"][0]["trials"]
     assert [trial["reused"] for trial in trials] == [0, 1, 0, 1]
     assert trials[0]["mean"] == trials[1]["mean"]
-    assert result["epochs"] == {"written": 4, "trained": 2, "shared": 0, "reused": 2}
+    assert result["epochs"] == {"written": 4, "trained": 2, "shared": 0, "reused": 2, "spared": 0}
     assert len(runs("seed")) == 2
 
 
@@ -278,3 +278,30 @@ def test_a_sweep_whose_data_changed_is_ended_with_the_reason(
     assert not [run for kind in ("sweep", "trial", "seed") for run in runs(kind) if run.info.status == "RUNNING"]
     assert not (quorum.folder / ".quorum" / "kept" / old.info.run_id).exists()
     assert not list((quorum.folder / ".quorum" / "states").glob("*"))
+
+
+def test_a_dry_run_says_what_the_sweep_then_does(quorum: Quorum, small_digits: Path) -> None:
+    (quorum.folder / "study.yaml").write_text(TREE)
+    command = sweep_words(small_digits)
+    told = json.loads(quorum(*command, "--dry-run", "--json").out)
+    assert MlflowClient().search_runs(["1"]) == []
+    assert not list((quorum.folder / ".quorum").glob("kept/*"))
+    text = quorum(*command, "--dry-run").out
+    assert f"folder/study: 14 trainings, {told['epochs']['written']} epochs written: " in text
+    assert "time: not known: no finished run of scratch-simple on folder by this kind of machine" in text
+    result = json.loads(quorum(*command, "--json").out)
+    assert result["epochs"] == {**told["epochs"], "spared": 0}
+    again = quorum(*command, "--dry-run")
+    counted = f"0 to train, 0 shared with another training of this sweep, {told['epochs']['written']} reused from"
+    assert counted in again.out
+    assert "time: about 0 s, by the last runs on this kind of machine" in again.out
+
+
+def test_a_sweep_tells_how_far_it_is_and_shows_its_tables_once(quorum: Quorum, small_digits: Path) -> None:
+    (quorum.folder / "study.yaml").write_text(STUDY)
+    answer = quorum(*sweep_words(small_digits))
+    assert "training 1 of 8 (seed 0, lr=0.02): epoch 1 of 2, loss" in answer.err
+    assert answer.err.count("left in all") == 2 * (2 + 2)  # the second stage repeats those epochs
+    assert "stage lr is done: lr=0.0" in answer.err
+    assert "|" not in answer.err
+    assert answer.out.count("### Stage lr") == 1

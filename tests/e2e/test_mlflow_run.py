@@ -141,7 +141,7 @@ def test_a_sweep_of_several_jobs_that_is_killed_goes_on_with_what_it_kept(projec
     [outer] = [run for run in project.runs("sweep") if run.info.status == "RUNNING"]
     result = answer(project.run("sweep", "study=tree", "seeds=0,1", "threads=1", "json=true"))
     assert result["run_id"] == outer.info.run_id
-    assert result["epochs"] == {"written": 24, "trained": 14, "shared": 10, "reused": 0}
+    assert result["epochs"] == {"written": 24, "trained": 14, "shared": 10, "reused": 0, "spared": 0}
     seeds = [run for run in project.runs("seed") if run.data.tags[schema.SWEEP] == outer.info.run_id]
     assert len(seeds) == 6
     for seed in seeds:

@@ -111,7 +111,7 @@ def test_a_sweep_outlives_its_server_and_its_database(
     told: list[str] = []
     reader = threading.Thread(target=lambda: told.extend(sweeping.stderr or ()))
     reader.start()
-    until(lambda: any("epoch 5/" in line for line in told), sweeping, told)
+    until(lambda: any("epoch 5 of" in line for line in told), sweeping, told)
     site.server.stop()
     time.sleep(4)
     site.server.start()

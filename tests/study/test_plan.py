@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from quorum.config import TrialConfig
 from quorum.recipe import recipe_of
 from quorum.study.file import load_study
-from quorum.study.plan import PlannedTrial, epochs_shared, epochs_written, plan
+from quorum.study.plan import PlannedTrial, epochs_to_train, epochs_written, plan
 from tests.conftest import ROOT
 
 
@@ -24,7 +24,7 @@ def test_the_three_tables_of_alexnet_from_scratch() -> None:
     trials = planned("caltech101/alexnet")
     assert [sum(t.config.epochs for t in trials if t.stage == stage) for stage in range(3)] == [150, 200, 300]
     assert 3 * epochs_written(trials) == 1950
-    assert 3 * epochs_shared(trials) == 960
+    assert 3 * epochs_to_train(trials) == 960
 
 
 def test_the_published_rows_stand_with_their_trials() -> None:
@@ -53,7 +53,7 @@ def one(**changes: object) -> PlannedTrial:
     ],
 )
 def test_a_second_trial_costs_what_it_does_not_share(changes: dict[str, object], new: int) -> None:
-    assert epochs_shared([one(), one(**changes)]) == 10 + new
+    assert epochs_to_train([one(), one(**changes)]) == 10 + new
 
 
 settings = st.fixed_dictionaries(
@@ -75,7 +75,7 @@ def test_shared_epochs_are_the_distinct_beginnings(listed: list[dict[str, object
     for trial in trials:
         recipes = [recipe_of(trial.config, epoch) for epoch in range(1, trial.config.epochs + 1)]
         beginnings |= {(trial.config.momentum, tuple(recipes[:k])) for k in range(1, len(recipes) + 1)}
-    assert epochs_shared(trials) == len(beginnings) <= epochs_written(trials)
+    assert epochs_to_train(trials) == len(beginnings) <= epochs_written(trials)
 
 
 def test_an_open_search_shares_nothing(tmp_path: Path) -> None:
@@ -94,7 +94,7 @@ stages:
     )
     study = load_study(file).study
     trials = plan(study, study.first_config({}))
-    assert epochs_written(trials) == epochs_shared(trials) == 30  # at most: five times the longest
+    assert epochs_written(trials) == epochs_to_train(trials) == 30  # at most: five times the longest
     assert [trial.count for trial in trials] == [5, 0, 0, 0]  # each choice is checked, once
     assert [trial.listed for trial in trials] == [False, False, False, True]
     assert (trials[3].config.lr, trials[3].config.epochs) == (0.03, 5)

@@ -23,16 +23,18 @@ def test_epochs_are_trained_shared_or_reused() -> None:
     sharing = SeedResult(0, "b", DONE, shared_epochs=4)
     linked = SeedResult(0, "c", DONE, reused=True, shared_epochs=3)
     stopped = SeedResult(1, "e", {**DONE, "last/epoch": 3.0}, shared_epochs=2)
-    failed = SeedResult(1, "d", reason="the loss is nan")
+    failed = SeedResult(1, "d", {"last/epoch": 4.0}, reason="the loss is nan")
+    at_once = SeedResult(2, "f", reason="the process died")
     cost = Cost.of(
-        [stage((10, [own, failed]), (6, [sharing, stopped])), stage((10, [linked]))], peak_bytes=2_500_000_000
+        [stage((10, [own, failed, at_once]), (6, [sharing, stopped])), stage((10, [linked]))], peak_bytes=2_500_000_000
     )
-    assert (cost.written, cost.trained, cost.shared, cost.reused) == (29, 13, 6, 10)
-    assert cost.metrics()["epochs_trained"] == 13
+    assert (cost.written, cost.trained, cost.shared, cost.reused, cost.spared) == (52, 17, 6, 10, 19)
+    assert cost.metrics()["epochs_trained"] == 17
     assert cost.data() == {
-        "epochs": {"written": 29, "trained": 13, "shared": 6, "reused": 10},
+        "epochs": {"written": 52, "trained": 17, "shared": 6, "reused": 10, "spared": 19},
         "kept_states_peak_bytes": 2_500_000_000,
     }
-    assert "29 epochs as written: 13 trained, 6 shared" in str(cost)
+    assert "52 epochs written: 17 trained, 6 shared" in str(cost)
+    assert "19 spared by trainings that stopped early or failed" in str(cost)
     assert "2.5 GB of disk" in str(cost)
     assert "disk" not in str(Cost.of([], 0))

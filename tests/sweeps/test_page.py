@@ -24,7 +24,7 @@ def trial(number: int, lr: float, accuracies: list[float | None]) -> TrialResult
     seeds = [
         SeedResult(seed, "r", {"best/val_accuracy": accuracy, "test/accuracy": accuracy - 0.1})
         if accuracy is not None
-        else SeedResult(seed, "r", reason="the loss is nan")
+        else SeedResult(seed, "r", {"last/epoch": 4.0}, reason="the loss is nan")
         for seed, accuracy in enumerate(accuracies)
     ]
     return TrialResult(TrialRequest("lr", number, {"lr": lr}, TrialConfig(lr=lr)), "run", tuple(seeds))
@@ -78,5 +78,5 @@ def test_the_page_holds_everything() -> None:
     study = Study(description="Two rates.", dataset="digits", stages=(STAGE,))
     results = [StageResult(STAGE, (trial(0, 0.1, [0.7, 0.6]), trial(1, 0.2, [0.6, 0.5])))]
     page = sweep_page(study, results, None, Cost.of(results, 0))
-    for part in ("Two rates.", "### Stage lr", "0.6500", "n - 1", "120 epochs as written"):
+    for part in ("Two rates.", "### Stage lr", "0.6500", "n - 1", "120 epochs written"):
         assert part in page

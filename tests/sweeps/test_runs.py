@@ -70,6 +70,6 @@ def test_one_that_diverged_counts_as_ended_and_one_that_failed_otherwise_does_no
     runs, trial = SweepRuns(log, SEEDS, reuse=True), OpenTrial(REQUEST, preparer.prepare(CONFIG))
     for seed, diverged in ((0, True), (1, False)):
         failed = runs.begin_seed(trial, trial.prepared.with_seed(seed), f"seed {seed}", 0, None)
-        close_as_failed(failed, "the loss is nan" if diverged else "its worker died", diverged=diverged)
+        close_as_failed(failed, "the loss is nan" if diverged else "its worker died", 1, diverged=diverged)
     stored = SweepRuns(log, SEEDS, reuse=True).stored_seeds(OpenTrial(REQUEST, trial.prepared))
     assert {seed: result.reason for seed, result in stored.items()} == {0: "the loss is nan"}

@@ -15,6 +15,7 @@ from quorum.study.results import TrialRequest, TrialResult
 from quorum.sweeps.checkpoints import Checkpoints
 from quorum.sweeps.executors.in_process import InProcess
 from quorum.sweeps.optuna_stages import LookAhead
+from quorum.sweeps.progress import SweepProgress
 from quorum.sweeps.runs import SweepRuns
 from quorum.sweeps.trials import TrialRunner
 from quorum.sweeps.weights import KeptWeights
@@ -53,7 +54,8 @@ class Sweep:
         self.checkpoints = Checkpoints(folders.checkpoints(self.log.run_id), 1e12)
         self.weights = KeptWeights(preparer, folders, self.log.store, self.log.run_id, keep)
         runs = SweepRuns(self.log, (0, 1), reuse=True)
-        self.runner = TrialRunner(preparer, runs, folders, self.checkpoints, self.weights, InProcess(counting))
+        executor, progress = InProcess(counting), SweepProgress((0, 1))
+        self.runner = TrialRunner(preparer, runs, folders, self.checkpoints, self.weights, executor, progress)
 
     def run(self, wanted: list[TrialRequest], look_ahead: LookAhead = lambda _ended: []) -> list[TrialResult]:
         with self.runner:
@@ -106,6 +108,18 @@ def test_one_seed_that_diverges_fails_its_trial_alone(preparer: Preparer, folder
     assert [seed.reason for seed in bad.seeds] == ["", "the loss is nan"]
     assert get_training(preparer.store, bad.run_id).status == "FAILED"
     assert get_training(preparer.store, bad.run_id).reason == "seed 1: the loss is nan"
+
+
+def test_the_epochs_of_a_failed_training_are_counted(preparer: Preparer, folders: WorkFolders) -> None:
+    def work(job: Job, on_batch: Callable[[int], None]) -> Iterator[Progress | Trained]:
+        yield next(train(job, on_batch))
+        raise DivergedError("the loss is nan")
+
+    [failed] = Sweep(preparer, folders, work).run(requests(3))
+    assert [seed.last_epoch for seed in failed.seeds] == [1, 1]
+    for seed in failed.seeds:
+        stored = get_training(preparer.store, seed.run_id).result(reused=False)
+        assert (stored.reason, stored.metrics) == ("the loss is nan", {"last/epoch": 1.0})
 
 
 @pytest.mark.slow

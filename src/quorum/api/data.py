@@ -66,7 +66,7 @@ def prepare(dataset: str = "digits", **settings: Any) -> PreparedData:
         QuorumError: for a setting that is wrong, an archive that is refused, or images that are missing.
     """
     options, _ = divide(PrepareOptions, {"dataset": dataset, **settings}, trial=False)
-    with tracking() as store:
+    with tracking(options) as store:
         return run_preparation(options, store)
 
 

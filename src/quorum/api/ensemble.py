@@ -79,7 +79,7 @@ def ensemble(dataset: str = "digits", **settings: Any) -> Voted:
         QuorumError: for a setting that is wrong, or members or images that are missing.
     """
     options, _ = divide(EnsembleOptions, {"dataset": dataset, **settings}, trial=False)
-    with tracking() as store:
+    with tracking(options) as store:
         return run_vote(options, store)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import Field, field_validator
 
 from quorum.api.option_types import Boolean
-from quorum.api.options import Options
+from quorum.api.run_options import Options
 
 
 class ExportOptions(Options):

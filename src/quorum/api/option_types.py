@@ -45,6 +45,25 @@ def _boolean_or_any(value: object) -> object:
         raise ValueError("must be true, false or any") from error
 
 
+def _run_id(text: str) -> str:
+    if not re.fullmatch(r"[0-9a-f]{6,32}", text):
+        raise ValueError("is no id of a run: 32 hex digits, or at least the first six of them")
+    return text
+
+
+def _tags(text: str) -> str:
+    """Tags as they were given, blanks around them taken away."""
+    pairs = [tuple(part.strip() for part in pair.partition("=")) for pair in text.split(",")] if text else []
+    for name, equals, value in pairs:
+        if not equals or not value or not re.fullmatch(r"[\w.:/-][\w.:/ -]{0,249}", name):
+            raise ValueError("is not NAME=VALUE,NAME=VALUE; names are letters, digits, blanks and _ - . : /")
+        if name.startswith(("mlflow.", "quorum.")):
+            raise ValueError(f"sets {name[:80]!r}; names that begin with mlflow. or quorum. are taken")
+    if len({name for name, *_ in pairs}) < len(pairs):
+        raise ValueError("gives a tag twice")
+    return ",".join(map("".join, pairs))
+
+
 Boolean = Annotated[bool, BeforeValidator(_boolean)]
 Reuse = Annotated[bool | Literal["any"], BeforeValidator(_boolean_or_any)]
 Texts = Annotated[tuple[str, ...], BeforeValidator(_divided)]
@@ -52,4 +71,6 @@ Paths = Annotated[tuple[Path, ...], BeforeValidator(_divided)]
 Abstain = Annotated[str, AfterValidator(lambda text: str(Abstention.parse(text)))]
 Device = Annotated[str, AfterValidator(_device)]
 SweepsDir = Annotated[Path, AfterValidator(studies_folder)]
+Tags = Annotated[str, AfterValidator(_tags)]
+RunId = Annotated[str, AfterValidator(_run_id)]
 Seeds = Annotated[tuple[Annotated[int, Field(ge=0, lt=2**31)], ...], BeforeValidator(_divided)]

@@ -9,23 +9,11 @@ from typing import Literal
 from pydantic import Field, ValidationInfo, field_validator
 
 from quorum.api.option_types import Abstain, Boolean, Device, Paths, Reuse, Seeds, SweepsDir, Texts
-from quorum.config import Closed
+from quorum.api.run_options import Options, RunOptions
 from quorum.study.folder import SWEEPS_DIR
 
-WORK_DIR = Path(".quorum")
 
-
-class Options(Closed):
-    """Options that all commands have."""
-
-    json_: Boolean = Field(False, alias="json", description="print one JSON object on standard output and nothing else")
-    work_dir: Path = Field(WORK_DIR, description="folder for pixel stores and the states of unfinished runs")
-    plugins: Texts = Field(
-        (), description="modules or files of your own that register networks, data sets, ..., separated by commas"
-    )
-
-
-class DataOptions(Options):
+class DataOptions(RunOptions):
     """Where images come from."""
 
     data_dir: Path = Field(Path("data"), description="folder that holds one folder per data set")

@@ -87,7 +87,7 @@ def promote(dataset: str = "digits", **settings: Any) -> Promoted:
         QuorumError: for a setting that is wrong, too few trials, or one whose weights were not kept.
     """
     options, _ = divide(PromoteOptions, {"dataset": dataset, **settings}, trial=False)
-    with tracking() as store:
+    with tracking(options) as store:
         return run_promotion(options, store)
 
 

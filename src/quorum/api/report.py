@@ -69,7 +69,7 @@ def report(dataset: str = "digits", **settings: Any) -> Report:
         QuorumError: for a setting that is wrong, or a study that cannot be read.
     """
     options, _ = divide(ReportOptions, {"dataset": dataset, **settings}, trial=False)
-    with tracking() as store:
+    with tracking(options) as store:
         return run_report(options, store)
 
 

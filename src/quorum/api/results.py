@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Literal
 
 import pandas as pd
@@ -11,7 +11,7 @@ from quorum import metric_names
 from quorum.api.session import tracking
 from quorum.errors import ConfigError, unknown
 from quorum.tracking.queries import history_frame, trainings, trials
-from quorum.tracking.records import TrialRecord
+from quorum.tracking.records import TrainingRecord, TrialRecord
 from quorum.tracking.store import TrackingStore
 
 Level = Literal["trial", "seed", "epoch"]
@@ -38,16 +38,37 @@ def results(dataset: str = "digits", *, level: Level = "trial") -> pd.DataFrame:
     if level not in LEVELS:
         raise ConfigError(unknown("level", str(level), LEVELS))
     with tracking() as store:
-        if level == "trial":
-            return pd.DataFrame([_row(trial, _trial_metrics(trial)) for trial in trials(store, dataset)])
-        if level == "seed":
-            rows = [
-                _row(training, training.metrics, seed=training.seed, reason=training.reason)
-                for training in trainings(store, dataset)
-            ]
-            return pd.DataFrame(rows)
-        frames = list(_epochs(store, dataset))
-        return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+        return stored_results(store, dataset, level)
+
+
+def stored_results(store: TrackingStore, dataset: str, level: Level) -> pd.DataFrame:
+    """`results` with its store open."""
+    if level == "trial":
+        return trial_frame(trials(store, dataset))
+    if level == "seed":
+        return training_frame(trainings(store, dataset))
+    frames = list(_epochs(store, dataset))
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+
+
+def trial_frame(records: Iterable[TrialRecord]) -> pd.DataFrame:
+    """Trials as `results` has them."""
+    return pd.DataFrame([_row(trial, _trial_metrics(trial)) for trial in records])
+
+
+def training_frame(records: Iterable[TrainingRecord]) -> pd.DataFrame:
+    """Trainings as `results` has them."""
+    # The last epoch's learning rate would take the place of the setting.
+    rows = [
+        _row(
+            training,
+            {name: value for name, value in training.metrics.items() if name != metric_names.LR},
+            seed=training.seed,
+            reason=training.reason,
+        )
+        for training in records
+    ]
+    return pd.DataFrame(rows)
 
 
 def _row(record: TrialRecord, metrics: dict[str, float] | Any, **more: Any) -> dict[str, Any]:

@@ -14,7 +14,9 @@ import torch
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
-from quorum.api.options import ComputeOptions, DataOptions, Options, TrainingOptions
+from quorum import console
+from quorum.api.options import ComputeOptions, DataOptions, TrainingOptions
+from quorum.api.run_options import Options, RunOptions
 from quorum.config import TrialConfig, describe
 from quorum.data import dataset
 from quorum.data.datasets import Dataset
@@ -55,14 +57,19 @@ def divide(kind: type[OptionsT], values: Mapping[str, Any], *, trial: bool) -> t
         options = kind.model_validate({name: value for name, value in values.items() if name in own})
     except ValidationError as error:
         raise ConfigError(describe(error)) from error
+    console.use(options.verbosity)
     load_plugins(options.plugins)
     return options, {name: value for name, value in values.items() if name not in own}
 
 
 @contextlib.contextmanager
-def tracking() -> Iterator[TrackingStore]:
-    """The tracking store that MLflow's own settings name, tidied up at the end."""
-    store = connect()
+def tracking(options: RunOptions | None = None) -> Iterator[TrackingStore]:
+    """The tracking store that MLflow's own settings name, tidied up at the end.
+
+    Args:
+        options: the user's own tags and note for new runs.
+    """
+    store = connect() if options is None else connect(None, options.own_tags, options.note)
     try:
         end_runs_of_dead_processes(store)
         yield store

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -74,7 +75,8 @@ class SweepRun:
         run_id: of its MLflow run.
         stages: its tables by name, in the study's order.
         vote: members and vote with mean and std over the seeds, or None for a study without a vote.
-        epochs: how many were `written` in the file, `trained`, `shared` and `reused`.
+        epochs: how many were `written` in the file, `trained`, `shared`, `reused`, and `spared` where a training ended
+            before its last epoch.
         page: its description, Markdown.
     """
 
@@ -151,7 +153,7 @@ def sweep(study: str | Path | None = None, **settings: Any) -> SweepRun:
     """
     given = settings if study is None else {"study": str(study), **settings}
     options, trial = divide(SweepOptions, given, trial=True)
-    with tracking() as store:
+    with tracking(options) as store:
         return run_study_file(options, trial, store)
 
 
@@ -170,15 +172,40 @@ def run_study_file(
         make_executor: makes what does the trainings; by default the engine that the options name.
     """
     until = end_of(options.max_hours)
+    source, given, first = open_study(options, overrides)
+    _tell_missing_folds(first.folds, options.seeds)
+    if options.system_metrics:
+        check_system_metrics()
+    settings = settings_of(options, until)
+    options = placed(options)
+    folders = folders_of(options)
+    with engine_of(options) as engine:
+        preparer = preparer_of(options, first, store, folders, engine.machine, elsewhere=engine.elsewhere)
+        make_executor = make_executor or engine.make_executor
+        return SweepRun.of(store, run_sweep(source, given, settings, preparer, folders, make_executor))
+
+
+def open_study(options: SweepOptions, overrides: Mapping[str, Any]) -> tuple[StudyFile, Mapping[str, Any], TrialConfig]:
+    """The study that the options name, the settings that replace those of its base, and what it starts from.
+
+    Raises:
+        QuorumError: for a study that cannot be run, as far as that is known without images and weights.
+    """
     if "seed" in overrides:
         raise ConfigError("seed: a sweep runs over several seeds; give seeds=", setting="seed")
     source = find_study(options.sweeps_dir, options.study, overrides)
     given = {key: value for key, value in overrides.items() if key != "dataset"}
-    first = _check(source, given)
-    _tell_missing_folds(first.folds, options.seeds)
-    if options.system_metrics:
-        check_system_metrics()
-    settings = SweepSettings(
+    return source, given, _check(source, given)
+
+
+def settings_of(options: SweepOptions, until: float = math.inf) -> SweepSettings:
+    """How a study is run, as the options say.
+
+    Args:
+        options: the options.
+        until: when trainings stop, in seconds since 1970.
+    """
+    return SweepSettings(
         options.seeds,
         options.keep,
         options.reuse,
@@ -187,12 +214,6 @@ def run_study_file(
         options.system_metrics,
         until,
     )
-    options = placed(options)
-    folders = folders_of(options)
-    with engine_of(options) as engine:
-        preparer = preparer_of(options, first, store, folders, engine.machine, elsewhere=engine.elsewhere)
-        make_executor = make_executor or engine.make_executor
-        return SweepRun.of(store, run_sweep(source, given, settings, preparer, folders, make_executor))
 
 
 def _tell_missing_folds(folds: int, seeds: Sequence[int]) -> None:

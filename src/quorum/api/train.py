@@ -77,7 +77,7 @@ def train(**settings: Any) -> TrainedRun:
         QuorumError: for a setting that is wrong, data or weights that are missing, or a training that diverged.
     """
     options, trial = divide(TrainOptions, settings, trial=True)
-    with tracking() as store:
+    with tracking(options) as store:
         return run_training(options, trial, store)
 
 

@@ -23,6 +23,19 @@ environment variables:
   MLFLOW_EXPERIMENT_ID    the same by its id
   MLFLOW_RUN_ID           a run to take over, as `mlflow run` sets it
   QUORUM_TUNING           0 leaves the C library, SQLite and Python as they are (slower, same results)"""
+SHORT = {"verbose": "-v", "quiet": "-q"}
+# Settings that take names, of which there are more than help has room for.
+EXAMPLES = {
+    "dataset": ("digits", "caltech101", "cifar10", "folder"),
+    "model": ("alexnet", "resnet18", "mobilenet_v2"),
+    "weights": ("none", "imagenet"),
+    "mix": ("none", "mixup", "cutmix"),
+    "optimizer": ("sgd", "adam", "adamw"),
+    "schedule": ("step", "multistep", "constant", "cosine", "polynomial", "one_cycle"),
+    "loss": ("cross_entropy",),
+    "average": ("none", "ema", "swa"),
+    "device": ("auto", "cpu", "cuda"),
+}
 KINDS = {bool: "BOOL", int: "INT", float: "FLOAT", Path: "PATH"}
 
 
@@ -51,13 +64,16 @@ def parse(words: Sequence[str], commands: Mapping[str, Command]) -> tuple[str, d
         raise ConfigError(f"no command; choose from {', '.join(commands)}, or see quorum --help")
     if words[0] not in (*commands, "-h", "--help", "--version"):
         raise ConfigError(unknown("command", words[0], commands))
-    parsed, rest = _parser(commands).parse_known_args([_underscored(word) for word in words])
-    fields = commands[parsed.command].fields()
-    if rest:
-        raise ConfigError(f"{parsed.command}: {_not_a_setting(rest[0], fields)}")
+    parsed, rest = make_parser(commands)[0].parse_known_args([_underscored(word) for word in words])
+    command = commands[parsed.command]
+    fields = command.fields()
+    given = list(zip(command.words, rest, strict=False))
+    wrong = [word for word in rest if word.startswith("-")] or rest[len(given) :]
+    if wrong:
+        raise ConfigError(f"{parsed.command}: {_not_a_setting(wrong[0], fields)}")
     named = [(key, value) for key in fields for value in getattr(parsed, key) or ()]
     values: dict[str, str] = {}
-    for key, value in [*map(_pair, parsed.P), *named]:
+    for key, value in [*given, *map(_pair, parsed.P), *named]:
         if key not in fields:
             raise ConfigError(f"{parsed.command}: {unknown('setting', key, fields)}")
         if values.setdefault(key, value) != value:
@@ -92,13 +108,17 @@ def _pair(text: str) -> tuple[str, str]:
     return name.replace("-", "_"), value
 
 
-def _parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
+def make_parser(
+    commands: Mapping[str, Command],
+) -> tuple[argparse.ArgumentParser, Mapping[str, argparse.ArgumentParser]]:
+    """The parser of the whole command line, and those of its commands by name."""
     parser = _Parser(
         prog="quorum",
         description="Published image-classification studies as files to run, compare, promote and vote with.",
         epilog="quorum COMMAND --help lists what a command takes.",
         allow_abbrev=False,
     )
+    parser.add_argument("--print-completion", metavar="SHELL", help="print a script that completes in bash or zsh")
     parser.add_argument("--version", action="version", version=f"quorum {__version__}")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
     for name, command in commands.items():
@@ -106,7 +126,7 @@ def _parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
             subparsers.add_parser(
                 name,
                 help=command.summary,
-                usage=f"quorum {name} [--NAME VALUE | -P NAME=VALUE] ...",
+                usage=" ".join(["quorum", name, *map(str.upper, command.words), "[--NAME VALUE | -P NAME=VALUE] ..."]),
                 description=f"{command.summary[0].upper()}{command.summary[1:]}.",
                 epilog=f"example:\n  {command.example}\n\n{ENVIRONMENT}",
                 formatter_class=functools.partial(argparse.RawDescriptionHelpFormatter, max_help_position=28),
@@ -115,7 +135,7 @@ def _parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
             ),
             command,
         )
-    return parser
+    return parser, subparsers.choices
 
 
 def _fill(parser: argparse.ArgumentParser, command: Command) -> None:
@@ -135,11 +155,12 @@ def _fill(parser: argparse.ArgumentParser, command: Command) -> None:
 
 def _add(group: argparse._ArgumentGroup, name: str, field: FieldInfo) -> None:
     text = f"{field.description}{_default(field.get_default())}".replace("%", "%%")
-    kind = metavar(field.annotation)
+    kind = f"{{{','.join(EXAMPLES[name])},...}}" if name in EXAMPLES else metavar(field.annotation)
+    names = [f"--{name}"] if name not in SHORT else [SHORT[name], f"--{name}"]
     if field.annotation is bool or bool in get_args(field.annotation):
-        group.add_argument(f"--{name}", action="append", metavar=kind, help=text, nargs="?", const="true")
+        group.add_argument(*names, action="append", metavar=kind, help=text, nargs="?", const="true")
     else:
-        group.add_argument(f"--{name}", action="append", metavar=kind, help=text)
+        group.add_argument(*names, action="append", metavar=kind, help=text)
 
 
 def _default(value: object) -> str:

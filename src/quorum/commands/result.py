@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -12,3 +16,8 @@ class Result:
 
     data: dict[str, Any] | list[dict[str, Any]]
     text: str
+
+
+def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """A frame's rows as JSON values, null where a value is missing."""
+    return list(json.loads(frame.to_json(orient="records", double_precision=15)))

@@ -15,12 +15,12 @@ from quorum.reporting import tables
 from quorum.study.file import StudyFile
 from quorum.study.find import find_studies
 from quorum.study.model import PublishedRow, Study
-from quorum.study.plan import epochs_shared, epochs_written, plan
+from quorum.study.plan import epochs_to_train, epochs_written, plan
 from quorum.training.check import check_study
 
 NOTE = (
-    "Epochs are those of all seeds: `written` with every training done by itself, `shared` as a sweep trains them, "
-    "those that several trainings begin with once."
+    "Epochs are those of all seeds: `written` with every training done by itself, `to train` as a sweep does, which "
+    "trains those that several trainings begin with once."
 )
 
 
@@ -50,7 +50,7 @@ def describe(source: StudyFile, seeds: int) -> dict[str, Any]:
         "trials": sum(trial.count for trial in planned),
         "seeds": seeds,
         "epochs_written": seeds * epochs_written(planned),
-        "epochs_shared": seeds * epochs_shared(planned),
+        "epochs_to_train": seeds * epochs_to_train(planned),
         "needs_imagenet": any(is_imagenet(trial.config.weights) for trial in planned),
         "published_ids": list(dict.fromkeys(row.id for row in study.published)),
     }
@@ -63,7 +63,7 @@ def _shown(row: dict[str, Any]) -> dict[str, Any]:
         "trials": row["trials"],
         "seeds": row["seeds"],
         "epochs written": f"{row['epochs_written']:,}",
-        "epochs shared": f"{row['epochs_shared']:,}",
+        "epochs to train": f"{row['epochs_to_train']:,}",
         "weights": "ImageNet" if row["needs_imagenet"] else "",
     }
 

@@ -12,14 +12,14 @@ from pydantic.fields import FieldInfo
 from quorum.api.export_options import ExportOptions
 from quorum.api.options import (
     EnsembleOptions,
-    Options,
     PrepareOptions,
     PromoteOptions,
     ReportOptions,
     StudiesOptions,
-    SweepOptions,
     TrainOptions,
 )
+from quorum.api.reading_options import CompareOptions, ResultsOptions, ShowOptions, SweepCommandOptions
+from quorum.api.run_options import Options
 from quorum.config import TrialConfig
 
 if TYPE_CHECKING:
@@ -43,6 +43,8 @@ class Command:
         most_used: settings that `--help` shows first.
         trial: whether it takes the settings of a trial as well.
         not_taken: settings of a trial that it does not take.
+        words: settings that may be given without their names, in this order.
+        reads: what it reads first, said before torch and MLflow are imported; "" says nothing.
         tracked: whether it needs the tracking store. Without, the function is given None.
     """
 
@@ -53,6 +55,8 @@ class Command:
     most_used: tuple[str, ...]
     trial: bool = False
     not_taken: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
+    reads: str = ""
     tracked: bool = True
 
     def run(self, options: Options, given: Mapping[str, str], store: TrackingStore | None) -> Result:
@@ -64,6 +68,11 @@ class Command:
         module, _, name = self.function.partition(":")
         result: Result = getattr(importlib.import_module(module), name)(options, given, store)
         return result
+
+    @property
+    def opening(self) -> str:
+        """The first line of a command that has something to read."""
+        return f"reading {self.reads}..."
 
     def own_fields(self) -> dict[str, FieldInfo]:
         """Its own options, by the names that a user gives them."""
@@ -86,6 +95,7 @@ COMMANDS: Mapping[str, Command] = {
         "quorum.commands.data:data",
         "quorum data -P dataset=caltech101 -P archive=part-1.tar,part-2.tar,part-3.tar",
         ("dataset", "archive", "download", "path"),
+        reads="data",
     ),
     "train": Command(
         "train one configuration with one seed",
@@ -93,14 +103,16 @@ COMMANDS: Mapping[str, Command] = {
         "quorum.commands.train:train",
         "quorum train -P model=alexnet -P dataset=caltech101 -P lr=0.05 -P epochs=2",
         ("model", "dataset", "lr", "batch_size", "epochs", "weights", "augment", "seed"),
+        reads="data",
         trial=True,
     ),
     "sweep": Command(
         "run a study file: every configuration over its seeds",
-        SweepOptions,
+        SweepCommandOptions,
         "quorum.commands.sweep:sweep",
         "quorum sweep -P model=alexnet          (the study sweeps/digits/alexnet.yaml)",
-        ("study", "dataset", "model", "seeds", "epochs", "jobs"),
+        ("study", "dataset", "model", "seeds", "epochs", "jobs", "dry_run"),
+        reads="data",
         trial=True,
         not_taken=("seed",),
     ),
@@ -110,7 +122,34 @@ COMMANDS: Mapping[str, Command] = {
         "quorum.commands.studies:studies",
         "quorum studies -P dataset=caltech101",
         ("dataset", "seeds"),
+        reads="studies",
         tracked=False,
+    ),
+    "results": Command(
+        "list the trials or trainings of a data set",
+        ResultsOptions,
+        "quorum.commands.results:results",
+        "quorum results -P dataset=caltech101 -P level=seed",
+        ("dataset", "level", "csv"),
+        reads="results",
+    ),
+    "show": Command(
+        "show what a run holds: settings, metrics, epochs, the runs below it",
+        ShowOptions,
+        "quorum.commands.show:show",
+        "quorum show 3f2a9c1d                   (as quorum results lists it)",
+        ("run",),
+        words=("run",),
+        reads="results",
+    ),
+    "compare": Command(
+        "two trials or trainings side by side: settings that differ, curves, difference paired by seed",
+        CompareOptions,
+        "quorum.commands.compare:compare",
+        "quorum compare 3f2a9c1d 77b01e52 -P output=curves.png",
+        ("run", "other", "output"),
+        words=("run", "other"),
+        reads="results",
     ),
     "report": Command(
         "compare the results of a data set's studies with what was published, as one page",
@@ -118,6 +157,7 @@ COMMANDS: Mapping[str, Command] = {
         "quorum.commands.report:report",
         "quorum report -P dataset=caltech101",
         ("dataset", "study", "output"),
+        reads="results",
     ),
     "promote": Command(
         "put the best trials of a data set into the model registry",
@@ -125,6 +165,7 @@ COMMANDS: Mapping[str, Command] = {
         "quorum.commands.promote:promote",
         "quorum promote -P dataset=digits       (and quorum promote --rollback)",
         ("dataset", "top", "rollback"),
+        reads="results",
     ),
     "ensemble": Command(
         "final predictions by the vote of the promoted models",
@@ -132,6 +173,7 @@ COMMANDS: Mapping[str, Command] = {
         "quorum.commands.ensemble:ensemble",
         "quorum ensemble -P images=path/to/folder",
         ("dataset", "images", "models", "output"),
+        reads="models and images",
     ),
     "export": Command(
         "write the vote, or another registered model, as a file that runs without quorum",

@@ -84,13 +84,20 @@ def epochs_written(planned: list[PlannedTrial]) -> int:
     return sum(trial.config.epochs * trial.count for trial in planned)
 
 
-def epochs_shared(planned: list[PlannedTrial]) -> int:
-    """Epochs of one seed with those that several trials begin with trained once.
+def epochs_to_train(planned: list[PlannedTrial]) -> int:
+    """Epochs of one seed that a sweep has to train: those that several trials begin with once.
 
     The trials of a search are not known before it has run, so each of them counts in full.
     """
     nodes = {node for trial in planned if trial.listed and trial.count for node in TrainingPath(trial.config).nodes}
     return len(nodes) + sum(trial.config.epochs * trial.count for trial in planned if not trial.listed)
+
+
+def cost(planned: list[PlannedTrial], seeds: int) -> str:
+    """What a study costs over some seeds, as the heads of study files say it."""
+    trainings = seeds * sum(trial.count for trial in planned)
+    written, to_train = seeds * epochs_written(planned), seeds * epochs_to_train(planned)
+    return f"{trainings:,} trainings, {written:,} epochs written, {to_train:,} to train"
 
 
 def possible(study: Study, number: int, configs: Sequence[TrialConfig]) -> list[TrialConfig]:

@@ -21,7 +21,7 @@ class SeedResult:
         seed: its seed.
         run_id: the run that holds it.
         metrics: its final metrics under the names that are tracked, such as `best/val_accuracy`, `last/val_accuracy`
-            and `test/accuracy`; none where it failed.
+            and `test/accuracy`; where it failed, `last/epoch` alone.
         reason: why it failed, or "".
         reused: whether it had been trained before this sweep, or for another trial of it.
         source: run of the sweep (or of the single training) that trained it, where it is reused; else "".
@@ -60,7 +60,8 @@ class SeedResult:
 
     @property
     def last_epoch(self) -> int | None:
-        """The last epoch that was trained, where early stopping may have ended it; None where it failed."""
+        """The last epoch that was trained, where early stopping or a failure may have ended it; None where that is
+        not known."""
         return None if (epoch := self.metrics.get(LAST_EPOCH)) is None else int(epoch)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterable, Set
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from quorum.config import TrialConfig
 from quorum.engine.optimizers import state_tensors
@@ -38,7 +39,7 @@ class Checkpoints:
         self.folder.create()
         self.peak = int(self.folder.text(PEAK) or 0)
         if self.folder.storage is None:
-            self.limit = min(self.limit, LIMIT_OF_FREE * shutil.disk_usage(self.folder.path).free)
+            self.limit = room(self.limit, self.folder.path)
         for node, size in self.folder.sizes().items():
             if self.place(node).text(RUN) is not None:
                 self._written[node] = size
@@ -90,6 +91,12 @@ class Checkpoints:
     def clear(self) -> None:
         """Delete all of them."""
         self.folder.discard()
+
+
+def room(limit: float, folder: Path) -> float:
+    """Bytes that states may take in a folder, which need not be there yet: the limit, or a part of the free disk."""
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    return min(limit, LIMIT_OF_FREE * shutil.disk_usage(there).free)
 
 
 def state_bytes(config: TrialConfig) -> int:

@@ -18,7 +18,7 @@ from quorum.study.model import Stage, Study
 from quorum.study.results import StageResult, TrialResult, collapsed, rank
 from quorum.study.values import canonical
 from quorum.sweeps.cost import Cost
-from quorum.sweeps.runs import title
+from quorum.sweeps.runs import describe, title
 from quorum.sweeps.seed_votes import vote_table
 from quorum.temporary import temporary_folder
 from quorum.tracking import schema
@@ -89,7 +89,7 @@ def _reused(trial: TrialResult) -> str:
 
 def _stopped(trial: TrialResult) -> str:
     """After which epochs early stopping has ended a trial's trainings, of those that it has."""
-    ends = {seed.last_epoch for seed in trial.seeds if seed.last_epoch is not None}
+    ends = {seed.last_epoch for seed in trial.seeds if seed.last_epoch is not None and not seed.reason}
     early = sorted(ends - {trial.request.config.epochs})
     return f"stopped after epoch {', '.join(map(str, early))}" if early else ""
 
@@ -162,8 +162,9 @@ def log_stage(study: Study, results: Sequence[StageResult], log: RunLog) -> None
         log.artifacts(folder, FOLDER)
     log.note(sweep_note(study, results, log.run_id))
     if result.best is not None:
-        log.metrics({metric_names.stage_metric(name): result.best.of(study.metric).mean}, step=len(results))
-    say(f"\nstage {name}\n{tables.markdown(table, result.stage.varied)}\n")
+        best, mean = describe(result.best.request), result.best.of(study.metric).mean
+        log.metrics({metric_names.stage_metric(name): mean}, step=len(results))
+        say(f"stage {name} is done: {best} is the best of {len(result.trials)} trials, at {mean:.4f}")
 
 
 def _drawn(result: StageResult) -> Sequence[TrialResult]:

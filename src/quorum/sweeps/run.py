@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from quorum.sweeps.cost import Cost
 from quorum.sweeps.executors import Executor
 from quorum.sweeps.optuna_stages import run_study
 from quorum.sweeps.optuna_storage import open_storage, storage_url
+from quorum.sweeps.progress import SweepProgress
 from quorum.sweeps.runs import SweepRuns
 from quorum.sweeps.seed_votes import log_vote, vote_of_study
 from quorum.sweeps.trials import TrialRunner
@@ -135,9 +137,15 @@ def run_sweep(
         ):
             log.dataset(study.dataset, prepared.data_digest, prepared.source, prepared.counts, "training")
             log.params({"study": name, "dataset": study.dataset, "seeds": ",".join(map(str, settings.seeds))})
-            with make_runner(log, settings, preparer, folders, make_executor()) as runner:
+            progress = SweepProgress(settings.seeds, resolved(planned, preparer), preparer.numerics)
+            with make_runner(log, settings, preparer, folders, make_executor(), progress) as runner:
                 results = _run_stages(study, first, storage, name, runner, log)
             return _finish(study, results, prepared.pixels, Cost.of(results, runner.checkpoints.peak), log)
+
+
+def resolved(planned: Sequence[PlannedTrial], preparer: Preparer) -> list[PlannedTrial]:
+    """Planned trials with no setting left open, so that they are known where they are asked for."""
+    return [dataclasses.replace(trial, config=preparer.resolve(trial.config)) for trial in planned]
 
 
 def make_runner(
@@ -146,6 +154,7 @@ def make_runner(
     preparer: Preparer,
     folders: WorkFolders,
     executor: Executor[Job, Progress | Trained],
+    progress: SweepProgress,
     kind: str = schema.TRIAL_KIND,
 ) -> TrialRunner:
     """What runs the trials of one run.
@@ -156,12 +165,13 @@ def make_runner(
         preparer: prepares their trainings.
         folders: where they keep what is not tracked yet.
         executor: does the trainings.
+        progress: says how far they are.
         kind: of the trials' runs.
     """
     checkpoints = Checkpoints(folders.checkpoints(log.run_id), settings.state_gb * GIGABYTE)
     weights = KeptWeights(preparer, folders, log.store, log.run_id, settings.keep)
     runs = SweepRuns(log, settings.seeds, settings.reuse, kind)
-    return TrialRunner(preparer, runs, folders, checkpoints, weights, executor, settings.until)
+    return TrialRunner(preparer, runs, folders, checkpoints, weights, executor, progress, settings.until)
 
 
 def _as_run(study: Study, planned: Sequence[PlannedTrial], overrides: Mapping[str, Any]) -> Study:

@@ -6,9 +6,11 @@ import dataclasses
 from dataclasses import dataclass, field
 
 from quorum.errors import TrainingError
+from quorum.metric_names import LAST_EPOCH
 from quorum.rounding import rounded
 from quorum.study.prefix import TrainingPath
 from quorum.study.results import SeedResult, TrialRequest, TrialResult
+from quorum.study.values import Settings
 from quorum.tracking import schema
 from quorum.tracking.queries import Reuse, family, finished_trainings, get_training
 from quorum.tracking.records import TrainingRecord, TrialRecord, training_identity, trial_identity
@@ -167,8 +169,10 @@ class SweepRuns:
         return result
 
 
-def close_as_failed(log: RunLog, reason: str, *, diverged: bool) -> None:
-    """End the run of a training that failed. One that diverged would do so again, so it is not repeated."""
+def close_as_failed(log: RunLog, reason: str, last_epoch: int, *, diverged: bool) -> None:
+    """End the run of a training that failed after an epoch. One that diverged would do so again, so it is not
+    repeated."""
+    log.metrics({LAST_EPOCH: last_epoch}, step=last_epoch)
     if diverged:
         log.set(diverged=reason)
     close_run(log, TrainingError(reason))
@@ -176,7 +180,12 @@ def close_as_failed(log: RunLog, reason: str, *, diverged: bool) -> None:
 
 def describe(request: TrialRequest) -> str:
     """The varied settings of a trial on one line."""
-    return ", ".join(f"{key}={rounded(value)}" for key, value in request.settings.items()) or "base"
+    return describe_settings(request.settings)
+
+
+def describe_settings(settings: Settings) -> str:
+    """Varied settings on one line."""
+    return ", ".join(f"{key}={rounded(value)}" for key, value in settings.items()) or "base"
 
 
 def title(request: TrialRequest) -> str:

@@ -8,6 +8,7 @@ from quorum.config import digest_of
 from quorum.engine.training import Progress
 from quorum.study.results import TrialRequest, TrialResult
 from quorum.sweeps.executors import Executor
+from quorum.sweeps.progress import SweepProgress
 from quorum.sweeps.run import SweepSettings, make_runner
 from quorum.tracking import schema
 from quorum.tracking.queries import unfinished
@@ -62,7 +63,8 @@ def run_trials(
         previous = unfinished(store, Record, record.kind, record.key)
         with begin_run(store, name, record, parent=parent, previous=previous) as log:
             log.params({"seeds": ",".join(map(str, settings.seeds)), "trials": len(requests)})
-            runner = make_runner(log, settings, preparer, folders, make_executor(), schema.FRESH_KIND)
+            progress = SweepProgress(settings.seeds)
+            runner = make_runner(log, settings, preparer, folders, make_executor(), progress, schema.FRESH_KIND)
             with runner:
                 results = list(runner.execute(requests, lambda _ended: [], lambda _request: None))
             runner.weights.log()

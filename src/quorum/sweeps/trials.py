@@ -11,14 +11,17 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from quorum.config import TrialConfig
+from quorum.console import detail
 from quorum.engine.states import States
 from quorum.engine.training import Progress
 from quorum.errors import OutOfTimeError, QuorumError
+from quorum.metric_names import EPOCH_SECONDS, LAST_EPOCH
 from quorum.study.prefix import TrainingPath
 from quorum.study.results import SeedResult, TrialRequest, TrialResult
 from quorum.sweeps.checkpoints import Checkpoints
 from quorum.sweeps.executors import Executor, Failed
 from quorum.sweeps.optuna_stages import LookAhead, OnBegin
+from quorum.sweeps.progress import SweepProgress
 from quorum.sweeps.runs import OpenTrial, SweepRuns, close_as_failed, title
 from quorum.sweeps.schedule import Running, Schedule
 from quorum.sweeps.weights import KeptWeights
@@ -61,6 +64,7 @@ class TrialRunner:
         checkpoints: the states that are kept for trainings to begin from.
         weights: the weights that are kept.
         executor: does the trainings.
+        progress: says how far the sweep is.
         until: when no training is begun any more and each stops after its epoch, in seconds since 1970. The first is
             begun whatever the time, so that a command that is repeated comes to its end.
     """
@@ -71,6 +75,7 @@ class TrialRunner:
     checkpoints: Checkpoints
     weights: KeptWeights
     executor: Executor[Job, Progress | Trained]
+    progress: SweepProgress
     until: float = math.inf
     _begun: bool = False  # whether any training was
     _schedule: Schedule[Trials] = field(init=False)
@@ -97,16 +102,23 @@ class TrialRunner:
             OutOfTimeError: where the time is up before all of them are.
         """
         ended: list[TrialResult] = []
+        spared = 0  # trainings that need not be done
         for request in requests:
             trial = OpenTrial(request, self.preparer.prepare(request.config))
             if (stored := self.runs.stored_result(trial)) is not None:
                 self.weights.add(stored, stored=True)
                 ended.append(stored)
+                spared += len(stored.seeds)
                 yield stored
                 continue
             trial.results = self.runs.stored_seeds(trial)
+            spared += len(trial.results)
+            for seed in trial.results.values():
+                detail(f"seed {seed.seed}, {title(request)}: run {seed.run_id} holds it")
             self._trials.append(trial)
-        self._schedule.plan(self._wanted(), self._paths_ahead(look_ahead(ended)))
+        wanted = self._wanted()
+        self._schedule.plan(wanted, paths_ahead(look_ahead(ended), self.runs.seeds, self.preparer))
+        self.progress.ask(requests[0].stage, len(requests), spared, wanted)
         yield from self._finish_complete(look_ahead, ended)
         next_job = functools.partial(self._next_job, on_begin)
         for job, event in self.executor.run(next_job, self._on_batch):
@@ -122,6 +134,7 @@ class TrialRunner:
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         """End what is running. With an error, the runs that are open end with it."""
         self.executor.close()
+        self.progress.close()
         if error is None:
             self.checkpoints.clear()
             return
@@ -141,18 +154,6 @@ class TrialRunner:
                     wanted.setdefault(trial.path(seed), []).append(trial)
         return wanted
 
-    def _paths_ahead(self, possible: Sequence[TrialConfig]) -> list[TrainingPath]:
-        """Paths of the trainings that later stages may ask for, without those that could not be run."""
-        paths = []
-        for config in possible:
-            try:
-                resolved = self.preparer.resolve(config)
-            except QuorumError:
-                continue
-            numerics = self.preparer.numerics
-            paths += [TrainingPath(resolved.replace(seed=seed), numerics) for seed in self.runs.seeds]
-        return paths
-
     def _next_job(self, on_begin: OnBegin) -> Job | None:
         """Begin the next training that need not wait for another."""
         if self._begun and time.time() >= self.until:
@@ -170,7 +171,9 @@ class TrialRunner:
         log = self.runs.begin_seed(trial, prepared, name, running.start, origin)
         log_beginning(log, prepared)
         job = make_job(name, prepared, log.run_id, self._states(running, log.run_id), self.folders, self.until)
-        self._open[log.run_id] = OpenTraining(running, log, TrainingProgress(job, log))
+        place = f"{self.progress.begin()} ({name})"
+        progress = TrainingProgress(job, log, place, self.progress.time_left)
+        self._open[log.run_id] = OpenTraining(running, log, progress)
         return job
 
     def _states(self, running: Running[Trials], run_id: str) -> States:
@@ -187,6 +190,7 @@ class TrialRunner:
     def _on_event(self, job: Job, event: Progress | Trained | Failed) -> None:
         opened = self._open[job.run_id]
         if isinstance(event, Progress):
+            self._count(opened.running.path, event)
             opened.progress.on_progress(event)
             opened.restored |= event.restored
             opened.running.epoch = event.records[-1].epoch
@@ -205,10 +209,18 @@ class TrialRunner:
             self._on_end(opened, trained_result(job, trained, shared))
         else:
             self.folders.state(job.run_id).discard()
-            close_as_failed(opened.log, event.reason, diverged=event.diverged)
+            last = max(opened.running.epoch, opened.shared_epochs)
+            close_as_failed(opened.log, event.reason, last, diverged=event.diverged)
             seed = opened.running.path.config.seed
-            failed = SeedResult(seed, job.run_id, reason=event.reason, shared_epochs=opened.shared_epochs)
+            failed = SeedResult(seed, job.run_id, {LAST_EPOCH: last}, event.reason, shared_epochs=opened.shared_epochs)
             self._on_end(opened, failed)
+
+    def _count(self, path: TrainingPath, event: Progress) -> None:
+        last = event.records[-1]
+        if event.restored:
+            self.progress.restored(path, last.epoch)
+        else:
+            self.progress.trained(path, last.epoch, last.values[EPOCH_SECONDS])
 
     def _on_end(self, opened: OpenTraining, result: SeedResult) -> None:
         """A training has ended: hand its result to the trials that it is for."""
@@ -218,6 +230,7 @@ class TrialRunner:
                 result, reused=number > 0, source=self.runs.log.run_id if number else ""
             )
         del self._open[result.run_id]
+        self.progress.end(opened.running.path)
         self._schedule.end(opened.running)
 
     def _finish_complete(self, look_ahead: LookAhead, ended: list[TrialResult]) -> Iterator[TrialResult]:
@@ -227,5 +240,17 @@ class TrialRunner:
             self._trials.remove(trial)
             self.weights.add(result)
             ended.append(result)
-            self._schedule.plan(self._schedule.waiting, self._paths_ahead(look_ahead(ended)))
+            self._schedule.plan(self._schedule.waiting, paths_ahead(look_ahead(ended), self.runs.seeds, self.preparer))
             yield result
+
+
+def paths_ahead(possible: Sequence[TrialConfig], seeds: Sequence[int], preparer: Preparer) -> list[TrainingPath]:
+    """Paths of the trainings that later stages may ask for, without those that could not be run."""
+    paths = []
+    for config in possible:
+        try:
+            resolved = preparer.resolve(config)
+        except QuorumError:
+            continue
+        paths += [TrainingPath(resolved.replace(seed=seed), preparer.numerics) for seed in seeds]
+    return paths

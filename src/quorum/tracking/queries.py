@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import statistics
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -14,6 +15,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
 from quorum import metric_names
+from quorum.config import TrialConfig
 from quorum.errors import RegistryError, masked
 from quorum.tracking import schema
 from quorum.tracking.records import Record, TrainingRecord, TrialRecord
@@ -158,6 +160,45 @@ def get_record(store: TrackingStore, record: type[R], run_id: str) -> R:
         return record.of(store.client.get_run(run_id))
     except MlflowException as error:
         raise RegistryError(f"no run {run_id!r} in {masked(store.uri)}") from error
+
+
+def epoch_seconds(store: TrackingStore, config: TrialConfig, numerics: str) -> float | None:
+    """Median time of an epoch in the last runs of a network at its input size, on the same data set and kind of
+    machine; None where there are none."""
+    having = [TRAINING, *(f"params.`{name}` = '{getattr(config, name)}'" for name in ("model", "input_size"))]
+    where = {"dataset": config.dataset, "numerics": numerics}
+    found = search(store, TrainingRecord, having=having, status=schema.FINISHED, **where)
+    seconds = [run.metrics[metric_names.EPOCH_SECONDS] for run in itertools.islice(found, _PAGES[0])]
+    return statistics.median(seconds) if seconds else None
+
+
+def run_beginning(store: TrackingStore, beginning: str) -> TrainingRecord:
+    """The run whose id begins so, of whatever kind; fields that its kind does not have are empty.
+
+    Raises:
+        RegistryError: where there is none, or more than one.
+    """
+    found = list(itertools.islice(search(store, TrainingRecord, having=[f"attributes.run_id LIKE '{beginning}%'"]), 2))
+    if len(found) != 1:
+        which = "several runs begin" if found else "no run's id begins"
+        raise RegistryError(f"{which} with {beginning} in {masked(store.uri)}")
+    return found[0]
+
+
+def seeds_of(store: TrackingStore, record: TrialRecord) -> dict[int, TrainingRecord]:
+    """The trainings of a trial by seed, or a training alone. Empty for another kind of run, and for a trial whose
+    seeds have not all ended."""
+    ids = record.seed_runs.values() if record.seed_runs else [record.run_id]
+    found = [get_training(store, run_id) for run_id in ids]
+    return {training.seed: training for training in found if training.fingerprint}
+
+
+def mean_history(store: TrackingStore, run_ids: Sequence[str]) -> pd.DataFrame:
+    """Epochs as `history_frame` has them, each metric the mean of the trainings that have the epoch."""
+    frames = [history_frame(store, run_id) for run_id in run_ids]
+    if not frames:
+        return pd.DataFrame({"epoch": []})
+    return pd.concat(frames).groupby("epoch", as_index=False).mean()
 
 
 def artifact(store: TrackingStore, run_id: str, path: str) -> Path | None:

@@ -14,6 +14,7 @@ from typing import Any, Self
 from mlflow.entities import Run
 
 from quorum.config import TrialConfig
+from quorum.metric_names import LAST_EPOCH
 from quorum.study.results import SeedResult
 from quorum.tracking import schema
 from quorum.versions import code_version
@@ -185,10 +186,11 @@ class TrainingRecord(TrialRecord):
             here: numerics class of who asks, if that matters.
         """
         failed = self.reason or self.diverged or "failed"
+        ended = {name: self.metrics[name] for name in (LAST_EPOCH,) if name in self.metrics}
         return SeedResult(
             seed=self.seed,
             run_id=self.run_id,
-            metrics=self.metrics if self.finished else {},
+            metrics=self.metrics if self.finished else ended,
             reason="" if self.finished else failed,
             reused=reused,
             source=self.sweep_run_id or self.run_id if reused else "",

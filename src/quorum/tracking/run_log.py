@@ -48,6 +48,7 @@ class RunLog:
         self._params: set[str] | None = set() if new else None  # names of those it has; None: not known
         self._last_step: int | None = 0 if new else None
         self._metrics: set[str] | None = set() if new else None  # names of those it had when it was opened
+        self._own_note = ""
         self._waiting: list[list[Metric]] = []  # epochs that are not written yet
         self._written = 0.0  # when epochs were last written, and how many seconds it took
         self._cost = 0.0
@@ -168,9 +169,15 @@ class RunLog:
             if tag in tags:
                 self._client.delete_tag(self.run_id, tag)
 
+    def own(self, tags: Mapping[str, str], note: str) -> None:
+        """Set what the user wants the run to carry: tags, and a note that stands before whatever else is noted."""
+        self._own_note = note
+        if tags or note:
+            self._tags({**tags, **({schema.NOTE: note} if note else {})})
+
     def note(self, text: str) -> None:
         """Set the run's description, Markdown, as the UI shows it."""
-        self._tags({schema.NOTE: text})
+        self._tags({schema.NOTE: "\n\n".join(part for part in (self._own_note, text) if part)})
 
     def promotion(self, entry: Mapping[str, Any]) -> None:
         """Set the entry of the ledger that this run wrote."""
@@ -208,7 +215,8 @@ class RunLog:
         origin = Record.of(self._client.get_run(run_id))
         trained_on = origin.dataset or "another data set"
         note = f"First weights: `{uri}`, trained on {trained_on} in run {link(origin)}."
-        self._tags({schema.WEIGHTS_RUN: run_id, schema.NOTE: note})
+        self._tags({schema.WEIGHTS_RUN: run_id})
+        self.note(note)
 
 
 def close_run(log: RunLog, error: BaseException | None) -> None:

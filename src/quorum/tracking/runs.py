@@ -27,6 +27,7 @@ def begin_run(
     """
     adopted = store.adopted if parent is None else None
     log = _begun(store, adopted, name, record, parent, previous)
+    log.own(store.own_tags, store.own_note if parent is None else "")
     if parent is None:
         store.leases.cover(log.run_id)
     if adopted is not None and adopted.run_id != log.run_id:

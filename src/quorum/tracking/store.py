@@ -22,6 +22,7 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from quorum import tuning
+from quorum.console import detail
 from quorum.errors import RegistryError, masked
 from quorum.tracking import context
 from quorum.tracking.databases import ANSWER_SECONDS, alone, server_of
@@ -48,6 +49,8 @@ class TrackingStore:
         leases: what this process is at work on, and the others.
         made: the store's experiments.
         origin: tags that say who began a run, from which program: those of the adopted run, where there is one.
+        own_tags: of the user's own, for all new runs.
+        own_note: of the user's own, for runs without a parent.
     """
 
     client: PatientClient
@@ -57,6 +60,8 @@ class TrackingStore:
     leases: Leases
     made: Experiments
     origin: Mapping[str, str] = field(default_factory=dict)
+    own_tags: Mapping[str, str] = field(default_factory=dict)
+    own_note: str = ""
 
     @property
     def experiments(self) -> list[str]:
@@ -72,7 +77,9 @@ class TrackingStore:
         return self.client.patiently(call, again)
 
 
-def connect(adopted_run_id: str | None = None) -> TrackingStore:
+def connect(
+    adopted_run_id: str | None = None, own_tags: Mapping[str, str] | None = None, own_note: str = ""
+) -> TrackingStore:
     """Open the store that MLflow's own settings name, and adopt the run that `mlflow run` made, if there is one.
 
     New runs go to the experiment that MLFLOW_EXPERIMENT_NAME (made if there is none), `mlflow run --experiment-name` or
@@ -80,6 +87,11 @@ def connect(adopted_run_id: str | None = None) -> TrackingStore:
 
     Eight processes that open a new SQLite store at once would collide in its migrations, so the first use is made
     under a lock.
+
+    Args:
+        adopted_run_id: of the run that `mlflow run` made.
+        own_tags: of the user's own, for all new runs.
+        own_note: of the user's own, for runs without a parent.
 
     Raises:
         RegistryError: where the store cannot be opened.
@@ -103,7 +115,9 @@ def connect(adopted_run_id: str | None = None) -> TrackingStore:
         )
     leases = Leases(MlflowClient(uri), home, patiently=client.patiently)
     origin = context.of_run(run.data.tags) if run else {}
-    return TrackingStore(client, uri, experiment_id, adopted, leases, Experiments(client), origin)
+    detail(f"tracking store {masked(uri)}, experiment {home}")
+    made = Experiments(client)
+    return TrackingStore(client, uri, experiment_id, adopted, leases, made, origin, own_tags or {}, own_note)
 
 
 def _open_sqlite(uri: str) -> PatientClient:

@@ -6,10 +6,11 @@ import math
 from collections.abc import Mapping, Sequence
 
 from quorum import metric_names
-from quorum.console import say
+from quorum.console import detail, say
 from quorum.data.opened import example_image
 from quorum.engine.states import States
 from quorum.errors import StorageError
+from quorum.reporting.runs import changed_settings
 from quorum.study.results import SeedResult
 from quorum.summary import summarize
 from quorum.tracking.logged_models import log_classifier
@@ -34,7 +35,10 @@ def make_job(
 
 def log_beginning(log: RunLog, prepared: PreparedTraining) -> None:
     """Log what is trained, on which data, from which weights."""
-    log.params(prepared.config.model_dump())
+    config = prepared.config
+    changed = changed_settings({name: str(value) for name, value in config.model_dump().items()})
+    detail(f"run {log.run_id} ({prepared.numerics}, data {prepared.data_digest}): {changed}")
+    log.params(config.model_dump())
     log_data(log, prepared)
     if prepared.weights is not None and (origin := prepared.weights.origin) is not None:
         log.first_weights(origin.uri, origin.run_id, origin.model_id)
