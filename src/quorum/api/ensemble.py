@@ -14,12 +14,14 @@ import pandas as pd
 
 from quorum.api.member_predictions import Predicted, predict
 from quorum.api.options import EnsembleOptions
-from quorum.api.session import check_dataset, device_of, divide, documented, make_output_folder, tracking
+from quorum.api.own_folders import with_dataset
+from quorum.api.session import device_of, divide, documented, make_output_folder, named, tracking
 from quorum.api.vote_page import VotePage, mcnemar_line
 from quorum.errors import DataError, RegistryError
 from quorum.reporting import tables
 from quorum.temporary import temporary_folder
 from quorum.tracking import schema
+from quorum.tracking.class_names import check_registered_classes
 from quorum.tracking.leases import TURN
 from quorum.tracking.logged_models import fetch_bundles, log_vote
 from quorum.tracking.records import VersionRecord, VoteRecord
@@ -67,24 +69,24 @@ class Voted:
 
 
 @documented(EnsembleOptions, "dataset")
-def ensemble(dataset: str = "digits", **settings: Any) -> Voted:
+def ensemble(dataset: str | None = None, **settings: Any) -> Voted:
     """Let the promoted models of a data set vote on its test split, or on a folder of images; write the predictions and
     register the vote as a model of its own.
 
     Args:
-        dataset: its name.
+        dataset: its name; by default the one of `path` or `name`, or `digits`.
 
     Raises:
         QuorumError: for a setting that is wrong, or members or images that are missing.
     """
-    options, _ = divide(EnsembleOptions, {"dataset": dataset, **settings}, trial=False)
+    options, _ = divide(EnsembleOptions, named(dataset, settings), trial=False)
     with tracking() as store:
         return run_vote(options, store)
 
 
 def run_vote(options: EnsembleOptions, store: TrackingStore) -> Voted:
     """`ensemble` with its options checked and its store open."""
-    check_dataset(options, options.dataset)
+    options = with_dataset(options, store)
     check_output(options.output)
     make_output_folder(options.output.parent)
     device = device_of(options)
@@ -182,6 +184,7 @@ def _register(
     with store.leases.hold(f"vote {name}", "registration of a vote", TURN):
         version = vote_version(store, name, pinned, rule.data())
         if version is None:
+            check_registered_classes(store, name, members[0].classifier.classes)
             model_id = log_vote(log, bundles, rule, example, {"members": list(pinned), "rule": rule.text})
             log.set(model_id=model_id)
             version = VersionRecord(

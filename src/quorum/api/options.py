@@ -28,7 +28,12 @@ class DataOptions(Options):
     """Where images come from."""
 
     data_dir: Path = Field(Path("data"), description="folder that holds one folder per data set")
-    path: Path | None = Field(None, description="folder of this data set, if it is elsewhere (always for folder)")
+    path: Path | None = Field(
+        None, description="folder of this data set, if it is elsewhere; by itself: a tree of class/image files"
+    )
+    name: str | None = Field(
+        None, description="name of such a tree in runs and registry; by default the folder's, and enough once it ran"
+    )
     skip_bad: Boolean = Field(False, description="leave unreadable images out instead of refusing the data set")
     verify: Boolean = Field(
         False, description="read every image file, even where path, size, times and inode say that it has not changed"

@@ -13,7 +13,8 @@ import pandas as pd
 from quorum import metric_names
 from quorum.api.engines import Engine, engine_of, placed
 from quorum.api.options import PromoteOptions
-from quorum.api.session import check_dataset, divide, documented, folders_of, preparer_of, tracking
+from quorum.api.own_folders import with_dataset
+from quorum.api.session import divide, documented, folders_of, named, preparer_of, tracking
 from quorum.console import say
 from quorum.engine.training import Progress
 from quorum.errors import RegistryError
@@ -73,16 +74,16 @@ class Promoted:
 
 
 @documented(PromoteOptions, "dataset")
-def promote(dataset: str = "digits", **settings: Any) -> Promoted:
+def promote(dataset: str | None = None, **settings: Any) -> Promoted:
     """Point the aliases `best-1`, `best-2`, ... of the registered model at the best finished trials of a data set.
 
     Args:
-        dataset: its name.
+        dataset: its name; by default the one of `path` or `name`, or `digits`.
 
     Raises:
         QuorumError: for a setting that is wrong, too few trials, or one whose weights were not kept.
     """
-    options, _ = divide(PromoteOptions, {"dataset": dataset, **settings}, trial=False)
+    options, _ = divide(PromoteOptions, named(dataset, settings), trial=False)
     with tracking() as store:
         return run_promotion(options, store)
 
@@ -99,7 +100,7 @@ def run_promotion(
         store: the tracking store.
         make_executor: makes what does trainings, if there are any to do; by default as for a sweep.
     """
-    check_dataset(options, options.dataset)
+    options = with_dataset(options, store)
     name = model_name(options.dataset)
     verb = "roll back" if options.rollback else "promote"
     record = Record(kind=schema.PROMOTE_KIND, dataset=options.dataset)
