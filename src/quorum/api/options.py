@@ -200,6 +200,15 @@ class StudiesOptions(StudyOptions):
     dataset: str | None = Field(None, description="data set whose studies are listed; by default all")
 
 
+class InitStudyOptions(Options):
+    """Options of `init-study`."""
+
+    dataset: str = Field("folder", description="data set that the study is for; folder: any tree of class/image files")
+    name: str | None = Field(None, description="name of a folder, where the study is for that one alone")
+    study: str = Field("mine", pattern=r"^\w[\w-]*$", description="name of the study: of its file, without .yaml")
+    sweeps_dir: Path = Field(Path("sweeps"), description="folder of the study files")
+
+
 class SplitOptions(DataOptions):
     """How images are divided."""
 

@@ -11,6 +11,7 @@ from pydantic.fields import FieldInfo
 
 from quorum.api.options import (
     EnsembleOptions,
+    InitStudyOptions,
     Options,
     PrepareOptions,
     PromoteOptions,
@@ -109,6 +110,14 @@ COMMANDS: Mapping[str, Command] = {
         "quorum.commands.studies:studies",
         "quorum studies -P dataset=caltech101",
         ("dataset", "seeds"),
+        tracked=False,
+    ),
+    "init-study": Command(
+        "write a commented study file to begin with",
+        InitStudyOptions,
+        "quorum.commands.init_study:init_study",
+        "quorum init-study -P name=pets         (then quorum sweep -P name=pets -P study=mine)",
+        ("name", "study", "dataset"),
         tracked=False,
     ),
     "report": Command(
