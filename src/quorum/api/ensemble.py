@@ -13,10 +13,12 @@ import numpy as np
 import pandas as pd
 
 from quorum.api.member_predictions import Predicted, predict
-from quorum.api.options import EnsembleOptions
+from quorum.api.options import ComputeOptions, EnsembleOptions, PromoteOptions
 from quorum.api.own_folders import with_dataset
+from quorum.api.promote import run_promotion
 from quorum.api.session import device_of, divide, documented, make_output_folder, named, tracking
 from quorum.api.vote_page import VotePage, mcnemar_line
+from quorum.console import say
 from quorum.errors import DataError, RegistryError
 from quorum.reporting import tables
 from quorum.temporary import temporary_folder
@@ -24,8 +26,17 @@ from quorum.tracking import schema
 from quorum.tracking.class_names import check_registered_classes
 from quorum.tracking.leases import TURN
 from quorum.tracking.logged_models import fetch_bundles, log_vote
+from quorum.tracking.queries import has_vote
 from quorum.tracking.records import VersionRecord, VoteRecord
-from quorum.tracking.registry import best_members, model_name, register_vote, version_of, vote_name, vote_version
+from quorum.tracking.registry import (
+    best_members,
+    model_name,
+    register_vote,
+    version_of,
+    versions,
+    vote_name,
+    vote_version,
+)
 from quorum.tracking.run_log import RunLog
 from quorum.tracking.runs import begin_run
 from quorum.tracking.store import TrackingStore
@@ -71,7 +82,8 @@ class Voted:
 @documented(EnsembleOptions, "dataset")
 def ensemble(dataset: str | None = None, **settings: Any) -> Voted:
     """Let the promoted models of a data set vote on its test split, or on a folder of images; write the predictions and
-    register the vote as a model of its own.
+    register the vote as a model of its own. After a sweep that ends in a vote, the best trials are promoted first
+    where nothing was yet.
 
     Args:
         dataset: its name; by default the one of `path` or `name`, or `digits`.
@@ -92,6 +104,8 @@ def run_vote(options: EnsembleOptions, store: TrackingStore) -> Voted:
     device = device_of(options)
     record = VoteRecord(kind=schema.ENSEMBLE_KIND, dataset=options.dataset)
     with begin_run(store, f"vote on {options.dataset}", record) as log:
+        if not options.models:
+            _promote_first(options, store, log.run_id)
         members, bundles = _find_members(options, store)
         uris = " ".join(member.uri for member in members)
         log.params({"dataset": options.dataset, "members": uris, "images": options.images or "test split"})
@@ -127,6 +141,17 @@ def check_output(output: Path) -> None:
 
 PREDICTED = b"file,label,"  # how a file of predictions begins
 MEMBERS = 2  # of a vote, at least
+
+
+def _promote_first(options: EnsembleOptions, store: TrackingStore, parent: str) -> None:
+    """Promote the best trials where nothing ever was, after a sweep that ends in a vote."""
+    name = model_name(options.dataset)
+    if versions(store, name) or not has_vote(store, options.dataset):
+        return
+    say(f"{name}: nothing is promoted yet, so the best trials are promoted first, as by `quorum promote`")
+    shared = options.model_dump(include=set(ComputeOptions.model_fields) - {"json_"})
+    promotion = PromoteOptions.model_validate({**shared, "dataset": options.dataset})
+    run_promotion(promotion, store, parent=parent, least=MEMBERS)
 
 
 def _find_members(options: EnsembleOptions, store: TrackingStore) -> tuple[list[Member], list[Path]]:

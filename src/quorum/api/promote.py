@@ -92,6 +92,8 @@ def run_promotion(
     options: PromoteOptions,
     store: TrackingStore,
     make_executor: Callable[[], Executor[Job, Progress | Trained]] | None = None,
+    parent: str | None = None,
+    least: int | None = None,
 ) -> Promoted:
     """`promote` with its options checked and its store open.
 
@@ -99,19 +101,21 @@ def run_promotion(
         options: which data set, how many trials.
         store: the tracking store.
         make_executor: makes what does trainings, if there are any to do; by default as for a sweep.
+        parent: run id of the run that asks for it, if one does.
+        least: how many trials will do, see `candidates`.
     """
     options = with_dataset(options, store)
     name = model_name(options.dataset)
     verb = "roll back" if options.rollback else "promote"
     record = Record(kind=schema.PROMOTE_KIND, dataset=options.dataset)
-    with begin_run(store, f"{verb} {name}", record) as log:
+    with begin_run(store, f"{verb} {name}", record, parent=parent) as log:
         log.params({"dataset": options.dataset, "top": options.top, "metric": options.metric})
         if options.rollback:
             with store.leases.hold(f"promotion {name}", "promotion", TURN):
                 promotion = registry.rollback(store, name)
         else:
             log.params({"confirm": options.confirm, "gate": options.gate})
-            chosen = _choose(options, store, log, make_executor)
+            chosen = _choose(options, store, log, make_executor, least)
             with store.leases.hold(f"promotion {name}", "promotion", TURN):
                 description, gated = _description(options), options.gate == "on"
                 promotion = promote_candidates(store, name, description, chosen, _ranked_by(options) if gated else None)
@@ -127,9 +131,10 @@ def _choose(
     store: TrackingStore,
     log: RunLog,
     make_executor: Callable[[], Executor[Job, Progress | Trained]] | None,
+    least: int | None,
 ) -> list[Candidate]:
     """The candidates to promote, best first, all with weights: confirmed by fresh seeds if that is asked for."""
-    selection = candidates(store, options.dataset, options.metric, options.considered)
+    selection = candidates(store, options.dataset, options.metric, options.considered, least)
     for note in selection.notes():
         say(note)
     chosen = list(selection.chosen)

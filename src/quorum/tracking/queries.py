@@ -139,6 +139,13 @@ def data_source(store: TrackingStore, dataset: str) -> str | None:
     return next((run.data_source for run in search(store, Record, having=having, dataset=dataset)), None)
 
 
+def has_vote(store: TrackingStore, dataset: str) -> bool:
+    """Whether a finished sweep of a data set has ended in a vote."""
+    voted = [f"metrics.`{metric_names.vote_metric('val')}{metric_names.MEAN}` >= 0"]
+    sweeps = search(store, Record, having=voted, status=schema.FINISHED, kind=schema.SWEEP_KIND, dataset=dataset)
+    return next(sweeps, None) is not None
+
+
 def newest_training(store: TrackingStore, dataset: str) -> TrainingRecord | None:
     """The newest finished training of a data set; None where there is none."""
     return next(search(store, TrainingRecord, having=[TRAINING], status=schema.FINISHED, dataset=dataset), None)
