@@ -157,7 +157,8 @@ class ReportBuilder:
         """Number of rows by verdict. A published row that two studies have, as a vote's member has, counts once."""
         distinct: dict[Any, Row] = {}
         for study, table, row in self.rows:
-            distinct[(row.published.id, str(dict(row.settings))) if row.published.id else (study, table)] = row
+            of = (row.published.id,) if row.published.id else (study, table)
+            distinct[(*of, str(dict(row.settings)))] = row
         return tables.counts(list(distinct.values()))
 
     def _best_trial(
