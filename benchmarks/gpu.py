@@ -57,7 +57,9 @@ def throughput(name: str, options: argparse.Namespace) -> Measured:
     """One network against the reference loop."""
     device = _device(options)
     dataset, counts, config = SETTINGS[name]
-    counts = {split: max(config.batch_size, int(IMAGES * count * options.share)) for split, count in counts.items()}
+    counts = {
+        split: max(int(config.batch_size), int(IMAGES * count * options.share)) for split, count in counts.items()
+    }
     tree = image_tree(dataset, options.data, counts, name)
     set_up(0)
     with tempfile.TemporaryDirectory(dir=WORK) as folder, ReferenceProcess(config, tree, str(device)) as reference:
@@ -101,7 +103,7 @@ def study(options: argparse.Namespace) -> Measured:
         }
         for trial, config in zip(planned, configs, strict=True)
     ]
-    images = epochs * batches.images_per_epoch(configs[0].batch_size)
+    images = epochs * batches.images_per_epoch(int(configs[0].batch_size))
     return Measured(
         epochs / written,
         epochs / written,

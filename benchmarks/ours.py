@@ -118,7 +118,9 @@ class Ours:
 
     def rate(self) -> tuple[float, float]:
         """Arithmetic of a training batch in floating-point operations, and seconds that it takes at best."""
-        inputs, labels = next(self.batches.training(seed=0, epoch=1, batch_size=self.config.batch_size, augment="none"))
+        inputs, labels = next(
+            self.batches.training(seed=0, epoch=1, batch_size=int(self.config.batch_size), augment="none")
+        )
         times = []
         for _ in range(3):
             started = time.perf_counter()
@@ -130,7 +132,7 @@ class Ours:
     def details(self, found: Comparison) -> dict[str, Any]:
         """What there is to say beside the ratio of the reference's time of an epoch (`found.first`) by quorum's."""
         config, device = self.config, self.batches.device
-        images = self.batches.images_per_epoch(config.batch_size)
+        images = self.batches.images_per_epoch(int(config.batch_size))
         parts, (operations, seconds) = self.parts(), self.rate()
         rate, whole = matrix_rate(config.precision, device), sum(parts.values())
         return {

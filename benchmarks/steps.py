@@ -62,9 +62,9 @@ class Steps:
         self.model = build(self.config.model, CLASSES, seed=0).train()
         self.optimizer = make_optimizer(self.config, self.model.parameters())
         generator = torch.Generator().manual_seed(0)
-        images = torch.randn(self.config.batch_size, 3, size, size, generator=generator)
+        images = torch.randn(int(self.config.batch_size), 3, size, size, generator=generator)
         self.inputs = images.contiguous(memory_format=torch.channels_last)
-        self.labels = torch.randint(CLASSES, (self.config.batch_size,), generator=generator)
+        self.labels = torch.randint(CLASSES, (int(self.config.batch_size),), generator=generator)
 
     def make(self, network: Callable[[torch.Tensor], torch.Tensor]) -> None:
         """One step, of this network or of a compiled form of it."""

@@ -32,7 +32,7 @@ TARGETS = {"alexnet-224": 3.0, "resnet18-224": 3.0, "mobilenet_v2-64": 4.0, "scr
 def measure(name: str, options: argparse.Namespace) -> Measured:
     """One case."""
     dataset, counts, config = SETTINGS[name]
-    counts = {split: max(config.batch_size, int(count * options.share)) for split, count in counts.items()}
+    counts = {split: max(int(config.batch_size), int(count * options.share)) for split, count in counts.items()}
     tree = image_tree(dataset, options.data, counts, name)
     set_up(0)
     with tempfile.TemporaryDirectory(dir=WORK) as folder, ReferenceProcess(config, tree) as reference:

@@ -31,6 +31,7 @@ from sklearn.datasets import load_digits
 from quorum import plugins
 from quorum.cli import main
 from quorum.commands.wiring import COMMANDS, Command
+from quorum.data import DATASETS
 from quorum.data.sources import archives
 
 settings.register_profile("untimed", deadline=None)  # machines are shared: no test is timed
@@ -79,6 +80,15 @@ def _no_plugins_of_other_tests() -> Iterator[None]:
     yield
     plugins._loaded.clear()
     plugins._loaded.update(before)
+
+
+@pytest.fixture(autouse=True)
+def _no_folders_of_other_tests() -> Iterator[None]:
+    """A folder that a test has named is no data set for the next one."""
+    before = set(DATASETS)
+    yield
+    for name in set(DATASETS) - before:
+        DATASETS.remove(name)
 
 
 @pytest.fixture(scope="session")

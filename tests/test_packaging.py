@@ -60,13 +60,7 @@ def imported_modules(*folders: str) -> dict[str, set[str]]:
 
 @pytest.mark.parametrize(
     ("folders", "extras"),
-    [
-        (["src"], ["ray", "storage", "postgresql", "system-metrics", "timm", "lite", "onnx"]),
-        (
-            ["src", "tests", "benchmarks"],
-            ["ray", "storage", "postgresql", "system-metrics", "timm", "lite", "onnx", "dev"],
-        ),
-    ],
+    [(["src"], EXTRAS), (["src", "tests", "benchmarks"], [*EXTRAS, "dev"])],
 )
 def test_what_is_imported_is_declared_and_the_other_way_round(folders: list[str], extras: list[str]) -> None:
     project = read_project()

@@ -125,7 +125,9 @@ class TrialConfig(Closed):
     momentum: float = Field(0.9, ge=0, lt=1, description="momentum of sgd and rmsprop")
     weight_decay: float = Field(5e-5, ge=0, description="weight decay (L2, added to the gradient; adamw: decoupled)")
     clip_norm: float = Field(0.0, ge=0, description="largest norm of a batch's gradient, to which it is scaled; 0: any")
-    batch_size: int = Field(256, ge=1, description="images in a training batch")
+    batch_size: Annotated[int, Field(ge=1)] | Auto = Field(
+        256, description="images in a training batch; auto: a power of 2, at most 256 and a quarter of those that train"
+    )
     drop_last: bool = Field(True, description="leave out an epoch's last batch where it is not full")
     epochs: int = Field(30, ge=1, le=100_000, description="epochs to train")
     patience: int = Field(

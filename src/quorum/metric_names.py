@@ -53,3 +53,8 @@ def stage_metric(stage: str) -> str:
 def training_metric(metric: str) -> str:
     """The metric of a training whose mean is a metric of trials: `val_loss/mean` is that of `best/val_loss`."""
     return "best/" + metric.removesuffix(MEAN)
+
+
+def vote_metric(split: str) -> str:
+    """The accuracy of a study's vote on a split, as its sweep logs mean, std and n over the seeds."""
+    return f"vote/{split}_accuracy"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from quorum.averages import Averaging, averaging
-from quorum.config import TrialConfig, parse_phases
+from quorum.config import Auto, TrialConfig, parse_phases
 from quorum.schedules import factors_follow, lr_factors
 
 
@@ -16,7 +16,7 @@ class Recipe:
     Attributes:
         lr: learning rate; all that a schedule gives, so that it is the same path where it is the same rate. Where it
             differs from batch to batch, a text that is equal where all rates are.
-        batch_size: images in a batch.
+        batch_size: images in a batch; `auto` only where nothing is trained by it.
         augment: name of the augmentation policy.
         groups: names of the parameter groups that are trained.
         activations: whether those of a frozen beginning of the network are stored or computed batch by batch, which may
@@ -25,7 +25,7 @@ class Recipe:
     """
 
     lr: float | str
-    batch_size: int
+    batch_size: int | Auto
     augment: str
     groups: tuple[str, ...]
     averaging: Averaging | None = None

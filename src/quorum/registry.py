@@ -74,6 +74,16 @@ class Registry(Mapping[str, T]):
             _interactive.add(source)
         return thing
 
+    def alias(self, name: str, thing: T) -> T:
+        """Let a name stand for a thing that has another one already, in this process. It brings no code along.
+
+        Raises:
+            ConfigError: where the name is taken by another thing.
+        """
+        if self._things.setdefault(name, thing) is not thing:
+            raise ConfigError(f"{self.kind} {name!r}: is registered already")
+        return thing
+
     def register(self, name: str) -> Callable[[T], T]:
         """A decorator that adds a thing and leaves it as it is."""
         return lambda thing: self.add(name, thing)

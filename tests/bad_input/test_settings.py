@@ -118,7 +118,9 @@ WRONG: dict[tuple[str, str], tuple[tuple[str, str], ...]] = {
         ("1.5", "must be less than or equal to 1"),
     ),
     ("train", "batch_size"): (
-        ("abc", "must be a valid integer"),
+        ("abc", "must be a valid integer or must be 'auto'"),
+        ("Auto", "must be a valid integer or must be 'auto'"),
+        ("quarter", "must be a valid integer or must be 'auto'"),
         ("-1", "must be greater than or equal to 1"),
         ("1:30", "must be a valid integer"),
         ("true", "must be a valid integer"),
@@ -303,6 +305,12 @@ WRONG: dict[tuple[str, str], tuple[tuple[str, str], ...]] = {
         ("nan", "must be a finite number"),
         ("inf", "must be a finite number"),
         ("lots", "must be a valid number"),
+    ),
+    ("init-study", "study"): (
+        ("", "is empty"),
+        ("a/b", "should match pattern"),
+        ("mine.yaml", "should match pattern"),
+        ("..", "should match pattern"),
     ),
     ("promote", "top"): (
         ("0", "must be greater than or equal to 1"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from tests.commands.faults import interrupt_after, with_fault
 from tests.commands.studies import Swept, runs
 from tests.conftest import Quorum, words
 
-FOLDER, DIGITS = "quorum-folder", "quorum-digits"
+FOLDER, DIGITS = "quorum-small-digits", "quorum-digits"
 
 
 def promote(quorum: Quorum, *more: str, **settings: object) -> dict[str, Any]:
@@ -70,12 +71,12 @@ def test_the_gate_compares_by_fresh_seeds_where_both_have_them(swept: Swept, con
 
 
 def test_confirming_twice_trains_once_and_changes_no_candidates(swept: Swept, confirming: list[str]) -> None:
-    plain = promote(swept.quorum, dataset="folder", top=2)
+    plain = promote(swept.quorum, name="small-digits", top=2)
     first = json.loads(swept.quorum(*confirming, "--json").out)
     trained = len(runs(schema.SEED_KIND))
     assert json.loads(swept.quorum(*confirming, "--json").out) == first
     assert len(runs(schema.SEED_KIND)) == trained
-    assert {e["version"] for e in promote(swept.quorum, dataset="folder", top=2, gate="off").values()} == {
+    assert {e["version"] for e in promote(swept.quorum, name="small-digits", top=2, gate="off").values()} == {
         entry["version"] for entry in plain.values()
     }
 
@@ -103,8 +104,15 @@ def test_more_candidates_than_are_promoted(swept: Swept, confirming: list[str]) 
     assert [entry["confirmed"] for entry in json.loads(answer.out).values()] == pytest.approx([max(means)], abs=5e-5)
 
 
-def test_other_images_cannot_confirm(swept: Swept, image_tree: Path) -> None:
-    answer = swept.quorum(*words("promote", dataset="folder", path=image_tree, top=2, confirm=1))
+def test_other_images_cannot_confirm(swept: Swept, small_digits: Path, tmp_path: Path) -> None:
+    """The folder has moved, and has lost an image."""
+    moved = tmp_path / "moved"
+    shutil.copytree(small_digits, moved)
+    next(moved.rglob("*.png")).unlink()
+    sets = [run.info.run_id for kind in (schema.SWEEP_KIND, schema.SEED_KIND) for run in runs(kind)]
+    for run_id in sets:
+        MlflowClient().set_tag(run_id, schema.DATA_SOURCE, str(tmp_path / "gone"))
+    answer = swept.quorum(*words("promote", name="small-digits", path=moved, top=2, confirm=1))
     assert answer.status == 2
     assert "not those that the candidates were trained on" in answer.err
 

@@ -121,7 +121,7 @@ def test_ours_beside_theirs(studied: Quorum) -> None:
     assert "0.1230 ± 0.0100" in run.data.tags[schema.NOTE]
     logged = studied.folder / "mlruns" / run.info.run_id / "artifacts"
     written = studied.folder / "reports"
-    for name in ("folder.html", "folder.md", "folder.csv", "folder/lr-lr.png"):
+    for name in ("small-digits.html", "small-digits.md", "small-digits.csv", "small-digits/lr-lr.png"):
         assert (logged / name).read_bytes() == (written / name).read_bytes()
 
 
@@ -138,7 +138,7 @@ def test_the_page_is_self_contained_and_the_markdowns_figures_are_there(studied:
     links = re.findall(r"!\[[^]]*\]\(([^)]+)\)", text)
     assert len(links) == 5
     assert all((studied.folder / "here" / link).is_file() for link in links)
-    for expected in ("torch 2", "seed", "reproduced:", "`mlflow run . -e sweep -P dataset=folder -P study=lr`"):
+    for expected in ("torch 2", "seed", "reproduced:", "`mlflow run . -e sweep -P dataset=small-digits -P study=lr`"):
         assert expected in html.replace("<code>", "`").replace("</code>", "`")
         assert expected in text
 
@@ -227,7 +227,7 @@ def test_a_study_votes_seed_by_seed(studied: Quorum) -> None:
     assert "### Vote" in run.data.tags[schema.NOTE]
     found = row(answer(studied, "report"), "vote")
     assert (found["mean"], found["n"]) == (pytest.approx(vote["val"]["vote"]["mean"]), 2)
-    assert "vote-vote.png" in (studied.folder / "reports" / "folder.md").read_text()
+    assert "vote-vote.png" in (studied.folder / "reports" / "small-digits.md").read_text()
 
 
 def test_studies_are_listed_with_what_they_cost(studied: Quorum) -> None:

@@ -58,5 +58,7 @@ def test_it_votes_with_a_network_of_ours(quorum: Quorum, small_digits: Path) -> 
     assert sorted(member["model"] for member in vote["members"]) == ["scratch-simple", *["timm/test_resnet"] * 2]
     image = next(small_digits.rglob("*.png")).read_bytes()
     for alias in ("best-1", "best-2", "best-3"):
-        predicted = mlflow.pyfunc.load_model(f"models:/quorum-folder@{alias}").predict(pd.DataFrame({"image": [image]}))
+        predicted = mlflow.pyfunc.load_model(f"models:/quorum-small-digits@{alias}").predict(
+            pd.DataFrame({"image": [image]})
+        )
         assert predicted["label"][0] in "0123"

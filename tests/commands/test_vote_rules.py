@@ -120,7 +120,7 @@ def test_soft_votes_on_unlabeled_images_need_the_validation_images(promoted: Quo
 def test_nothing_is_fitted_on_images_that_may_have_been_trained_on(swept: Swept, small_digits: Path) -> None:
     """Divided in another way, the validation images are partly those of the training."""
     quorum, there = swept.quorum, {"dataset": "folder", "path": small_digits, "split_seed": 1}
-    assert quorum(*words("promote", dataset="folder", top=2)).status == 0
+    assert quorum(*words("promote", name="small-digits", top=2)).status == 0
     for settings in ({"vote": "soft"}, {"vote": "greedy"}, {"calibrate": "temperature"}):
         answer = quorum(*words("ensemble", **there, **settings))
         assert answer.status == 2

@@ -110,5 +110,5 @@ def test_a_data_set_that_is_not_there_says_how_to_get_it(tmp_path: Path) -> None
         load_catalogue("digit", tmp_path)
     with pytest.raises(DataError, match=r"cifar10 is not in .*archive=FILE.*download=true fetches it, path= points"):
         load_catalogue("cifar10", tmp_path)
-    with pytest.raises(DataError, match="dataset=folder needs path="):
+    with pytest.raises(DataError, match="no such folder; path= names a tree"):
         load_catalogue("folder", tmp_path)

@@ -226,7 +226,9 @@ def test_what_is_stored_is_what_a_plain_loop_computes(tmp_path: Path) -> None:
         model.features.eval()
         with torch.no_grad():
             features = torch.cat([model.flatten(model.features(images)) for images, _ in data.plain_training()])
-        for chosen in data.order(seed=config.seed, epoch=epoch, batch_size=config.batch_size).split(config.batch_size):
+        for chosen in data.order(seed=config.seed, epoch=epoch, batch_size=int(config.batch_size)).split(
+            int(config.batch_size)
+        ):
             loss = nn.functional.cross_entropy(model.classifier(features[chosen]), data.labels[chosen])
             optimizer.zero_grad()
             loss.backward()

@@ -45,11 +45,11 @@ def test_every_command_works(on_site: Quorum, small_digits: Path, monkeypatch: p
     swept = answer(on_site, *sweep_words(small_digits))
     settings = ["-P", "dataset=folder", "-P", f"path={small_digits}"]
     network = ["-P", "model=scratch-simple", "-P", "resize=32", "-P", "batch_size=16", "-P", "epochs=1"]
-    promoted = answer(on_site, "promote", "-P", "dataset=folder", "-P", "top=2")
+    promoted = answer(on_site, "promote", "-P", "name=small-digits", "-P", "top=2")
     assert set(promoted) == {"best-1", "best-2"}
     voted = answer(on_site, "ensemble", *settings, "-P", "output=predictions.csv")
     assert voted["images"] == len((on_site.folder / "predictions.csv").read_text().splitlines()) - 1
-    answer(on_site, "promote", "-P", "dataset=folder", "--rollback")
+    answer(on_site, "promote", "-P", "name=small-digits", "--rollback")
     trained = answer(on_site, "train", *settings, *network, "-P", "threads=1")
     client = MlflowClient()
     runs = client.search_runs([client.get_experiment_by_name(os.environ["MLFLOW_EXPERIMENT_NAME"]).experiment_id])

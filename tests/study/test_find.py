@@ -22,26 +22,42 @@ def sweeps(tmp_path: Path) -> Path:
 
 
 def test_the_study_that_is_meant(sweeps: Path) -> None:
-    assert find_study(sweeps, None, {}).file == sweeps / "digits" / "alexnet.yaml"  # of the default model
-    assert find_study(sweeps, None, {"model": "other"}).file == sweeps / "digits" / "other.yaml"
-    assert find_study(sweeps, "vote", {"dataset": "cifar10"}).file == sweeps / "cifar10" / "vote.yaml"
-    assert find_study(sweeps, str(sweeps / "cifar10" / "vote.yaml"), {}).study.dataset == "cifar10"
+    assert find_study(sweeps, "other", "digits").file == sweeps / "digits" / "other.yaml"
+    assert find_study(sweeps, "vote", "cifar10").file == sweeps / "cifar10" / "vote.yaml"
+    assert find_study(sweeps, str(sweeps / "cifar10" / "vote.yaml"), "cifar10").study.dataset == "cifar10"
+
+
+def test_studies_of_a_kind_are_those_of_all_its_data_sets(sweeps: Path) -> None:
+    """A data set's own study comes before one of the same name that is for all of its kind."""
+    for dataset, name in (("folder", "common"), ("folder", "own"), ("pets", "own")):
+        (sweeps / dataset).mkdir(exist_ok=True)
+        (sweeps / dataset / f"{name}.yaml").write_text(STUDY.format(dataset=dataset))
+    common = find_study(sweeps, "common", "pets", "folder")
+    assert (common.file, common.study.dataset) == (sweeps / "folder" / "common.yaml", "pets")
+    assert find_study(sweeps, "own", "pets", "folder").file == sweeps / "pets" / "own.yaml"
+    found = find_studies(sweeps, "pets", kind="folder").good
+    assert [(source.file, source.study.dataset) for source in found] == [
+        (sweeps / "pets" / "own.yaml", "pets"),
+        (sweeps / "folder" / "common.yaml", "pets"),
+    ]
+    with pytest.raises(StudyError, match=r"choose from common, own \(files in .*/pets/ and .*/folder/\)"):
+        find_study(sweeps, "other", "pets", "folder")
 
 
 @pytest.mark.parametrize(
     ("study", "dataset", "message"),
     [
-        ("othr", None, "study: no study 'othr' (did you mean 'other'?); choose from alexnet, other (files in "),
+        ("othr", "digits", "study: no study 'othr' (did you mean 'other'?); choose from alexnet, other (files in "),
         ("cifar10/vote.yaml", "digits", "vote.yaml:1: its dataset is cifar10, not digits"),
-        ("absent.yaml", None, "absent.yaml: cannot be read"),
+        ("absent.yaml", "digits", "absent.yaml: cannot be read"),
     ],
 )
 def test_a_study_that_is_not_there(
-    sweeps: Path, monkeypatch: pytest.MonkeyPatch, study: str, dataset: str | None, message: str
+    sweeps: Path, monkeypatch: pytest.MonkeyPatch, study: str, dataset: str, message: str
 ) -> None:
     monkeypatch.chdir(sweeps)
     with pytest.raises(StudyError) as caught:
-        find_study(sweeps, study, {} if dataset is None else {"dataset": dataset})
+        find_study(sweeps, study, dataset)
     assert message in str(caught.value)
 
 

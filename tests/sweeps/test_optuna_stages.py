@@ -50,7 +50,7 @@ OPEN = Study.model_validate(
 def score(request: TrialRequest) -> float:
     """Best at lr 0.1 and momentum 0.9, then at more epochs."""
     config = request.config
-    return 0.5 - abs(config.lr - 0.1) + 0.1 * config.momentum + 0.01 * config.epochs - 0.001 * config.batch_size
+    return 0.5 - abs(config.lr - 0.1) + 0.1 * config.momentum + 0.01 * config.epochs - 0.001 * int(config.batch_size)
 
 
 class Executor:

@@ -23,7 +23,7 @@ from quorum.study.file import load_study
 from quorum.study.plan import plan
 from quorum.training import prepare
 from quorum.training.prepare import Preparer, digest_once
-from quorum.training.resolve import resolve_static
+from quorum.training.resolve import resolve_static, with_batch_size
 from tests.conftest import ROOT, Quorum
 from tests.training.conftest import CONFIG, make_preparer
 
@@ -230,3 +230,22 @@ def test_activations_that_cannot_be_stored_are_refused(
 ) -> None:
     with pytest.raises(QuorumError, match=f"activations: cannot be stored: .*{reason}"):
         with_room(preparer, gigabytes).prepare(FROZEN.replace(activations="stored", **changes))
+
+
+@pytest.mark.parametrize(
+    ("images", "folds", "size"), [(2000, 0, 256), (1023, 0, 128), (48, 0, 8), (24, 0, 4), (24, 4, 4), (3, 0, 1)]
+)
+def test_an_automatic_batch_is_at_most_a_quarter_of_what_trains(
+    preparer: Preparer, images: int, folds: int, size: int
+) -> None:
+    catalogue = preparer.data.catalogue
+    splits = {**catalogue.splits, "train": np.arange(images), "val": np.arange(8)}
+    config = CONFIG.replace(batch_size="auto", folds=folds)
+    found = with_batch_size(config, dataclasses.replace(catalogue, splits=splits))
+    assert found == config.replace(batch_size=size)
+
+
+def test_an_automatic_batch_is_a_number_in_what_is_trained(preparer: Preparer) -> None:
+    prepared = preparer.prepare(CONFIG.replace(batch_size="auto"))
+    assert prepared.config.batch_size == 4  # of 24 images
+    assert prepared.config == preparer.prepare(CONFIG.replace(batch_size=4)).config

@@ -13,9 +13,11 @@ from typing import Any
 import pandas as pd
 
 from quorum.api.options import PrepareOptions
-from quorum.api.session import check_dataset, divide, documented, open_data, tracking
+from quorum.api.own_folders import with_dataset
+from quorum.api.session import divide, documented, named, open_data, tracking
 from quorum.console import say
-from quorum.data import Catalogue, load_catalogue
+from quorum.data import Catalogue, is_folder, load_catalogue
+from quorum.data import dataset as dataset_named
 from quorum.data.pixel_store import PixelStore
 from quorum.data.sources.archives import fetch, unpack
 from quorum.data.summary import class_counts, mean_images
@@ -56,23 +58,24 @@ class PreparedData:
 
 
 @documented(PrepareOptions, "dataset")
-def prepare(dataset: str = "digits", **settings: Any) -> PreparedData:
+def prepare(dataset: str | None = None, **settings: Any) -> PreparedData:
     """Make a data set ready, verify it, and log what it consists of.
 
     Args:
-        dataset: its name.
+        dataset: its name; by default the one of `path` or `name`, or `digits`.
 
     Raises:
         QuorumError: for a setting that is wrong, an archive that is refused, or images that are missing.
     """
-    options, _ = divide(PrepareOptions, {"dataset": dataset, **settings}, trial=False)
+    options, _ = divide(PrepareOptions, named(dataset, settings), trial=False)
     with tracking(options) as store:
         return run_preparation(options, store)
 
 
 def run_preparation(options: PrepareOptions, store: TrackingStore) -> PreparedData:
     """`prepare` with its options checked and its store open."""
-    kind = check_dataset(options, options.dataset)
+    options = with_dataset(options, store)
+    kind = dataset_named(options.dataset)
     if options.archive and options.download:
         raise ConfigError("download: cannot be combined with archive=")
     if (options.archive or options.download) and not kind.needs_folder:
@@ -119,9 +122,10 @@ def _install(options: PrepareOptions, fill: Callable[[Path], None]) -> None:
 
 
 def _root(name: str, part: Path) -> Path:
-    """The folder of the data set in what was unpacked: for `folder`, the one at its top if there is just one."""
+    """The folder of the data set in what was unpacked: of a folder of the user's own, the one at its top if there is
+    just one."""
     entries = list(part.iterdir())
-    return entries[0] if name == "folder" and len(entries) == 1 and entries[0].is_dir() else part
+    return entries[0] if is_folder(name) and len(entries) == 1 and entries[0].is_dir() else part
 
 
 def _filled(options: PrepareOptions, fill: Callable[[Path], None], part: Path) -> tuple[Path, Catalogue]:

@@ -71,7 +71,7 @@ def dry_run(study: str | Path | None = None, **settings: Any) -> DryRun:
 
 def forecast_study_file(options: SweepOptions, overrides: Mapping[str, Any], store: TrackingStore) -> DryRun:
     """`dry_run` with its options checked and its store open."""
-    source, given, first = open_study(options, overrides)
+    options, source, given, first = open_study(options, overrides, store)
     options = placed(options)
     folders, planned = folders_of(options), plan(source.study, first)
     with engine_of(options) as engine:

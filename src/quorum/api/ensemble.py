@@ -13,17 +13,30 @@ import numpy as np
 import pandas as pd
 
 from quorum.api.member_predictions import Predicted, predict
-from quorum.api.options import EnsembleOptions
-from quorum.api.session import check_dataset, device_of, divide, documented, make_output_folder, tracking
+from quorum.api.options import ComputeOptions, EnsembleOptions, PromoteOptions
+from quorum.api.own_folders import with_dataset
+from quorum.api.promote import run_promotion
+from quorum.api.session import device_of, divide, documented, make_output_folder, named, tracking
 from quorum.api.vote_page import VotePage, mcnemar_line
+from quorum.console import say
 from quorum.errors import DataError, RegistryError
 from quorum.reporting import tables
 from quorum.temporary import temporary_folder
 from quorum.tracking import schema
+from quorum.tracking.class_names import check_registered_classes
 from quorum.tracking.leases import TURN
 from quorum.tracking.logged_models import fetch_bundles, log_vote
+from quorum.tracking.queries import has_vote
 from quorum.tracking.records import VoteRecord
-from quorum.tracking.registry import best_members, model_name, register_vote, version_of, vote_name, vote_version
+from quorum.tracking.registry import (
+    best_members,
+    model_name,
+    register_vote,
+    version_of,
+    versions,
+    vote_name,
+    vote_version,
+)
 from quorum.tracking.run_log import RunLog
 from quorum.tracking.runs import begin_run
 from quorum.tracking.store import TrackingStore
@@ -68,29 +81,32 @@ class Voted:
 
 
 @documented(EnsembleOptions, "dataset")
-def ensemble(dataset: str = "digits", **settings: Any) -> Voted:
+def ensemble(dataset: str | None = None, **settings: Any) -> Voted:
     """Let the promoted models of a data set vote on its test split, or on a folder of images; write the predictions and
-    register the vote as a model of its own.
+    register the vote as a model of its own. After a sweep that ends in a vote, the best trials are promoted first
+    where nothing was yet.
 
     Args:
-        dataset: its name.
+        dataset: its name; by default the one of `path` or `name`, or `digits`.
 
     Raises:
         QuorumError: for a setting that is wrong, or members or images that are missing.
     """
-    options, _ = divide(EnsembleOptions, {"dataset": dataset, **settings}, trial=False)
+    options, _ = divide(EnsembleOptions, named(dataset, settings), trial=False)
     with tracking(options) as store:
         return run_vote(options, store)
 
 
 def run_vote(options: EnsembleOptions, store: TrackingStore) -> Voted:
     """`ensemble` with its options checked and its store open."""
-    check_dataset(options, options.dataset)
+    options = with_dataset(options, store)
     check_output(options.output)
     make_output_folder(options.output.parent)
     device = device_of(options)
     record = VoteRecord(kind=schema.ENSEMBLE_KIND, dataset=options.dataset)
     with begin_run(store, f"vote on {options.dataset}", record) as log:
+        if not options.models:
+            _promote_first(options, store, log.run_id)
         members, bundles = _find_members(options, store)
         uris = " ".join(member.uri for member in members)
         log.params({"dataset": options.dataset, "members": uris, "images": options.images or "test split"})
@@ -126,6 +142,17 @@ def check_output(output: Path) -> None:
 
 PREDICTED = b"file,label,"  # how a file of predictions begins
 MEMBERS = 2  # of a vote, at least
+
+
+def _promote_first(options: EnsembleOptions, store: TrackingStore, parent: str) -> None:
+    """Promote the best trials where nothing ever was, after a sweep that ends in a vote."""
+    name = model_name(options.dataset)
+    if versions(store, name) or not has_vote(store, options.dataset):
+        return
+    say(f"{name}: nothing is promoted yet, so the best trials are promoted first, as by `quorum promote`")
+    shared = options.model_dump(include=set(ComputeOptions.model_fields) - {"json_"})
+    promotion = PromoteOptions.model_validate({**shared, "dataset": options.dataset})
+    run_promotion(promotion, store, parent=parent, least=MEMBERS)
 
 
 def _find_members(options: EnsembleOptions, store: TrackingStore) -> tuple[list[Member], list[Path]]:
@@ -183,6 +210,7 @@ def _register(
     with store.leases.hold(f"vote {name}", "registration of a vote", TURN):
         version = vote_version(store, name, pinned, rule.data())
         if version is None:
+            check_registered_classes(store, name, members[0].classifier.classes)
             model_id = log_vote(log, bundles, rule, example, {"members": list(pinned), "rule": rule.text})
             log.set(model_id=model_id)
             version = VersionRecord(

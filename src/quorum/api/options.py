@@ -17,7 +17,12 @@ class DataOptions(RunOptions):
     """Where images come from."""
 
     data_dir: Path = Field(Path("data"), description="folder that holds one folder per data set")
-    path: Path | None = Field(None, description="folder of this data set, if it is elsewhere (always for folder)")
+    path: Path | None = Field(
+        None, description="folder of this data set, if it is elsewhere; by itself: a tree of class/image files"
+    )
+    name: str | None = Field(
+        None, description="name of such a tree in runs and registry; by default the folder's, and enough once it ran"
+    )
     skip_bad: Boolean = Field(False, description="leave unreadable images out instead of refusing the data set")
     verify: Boolean = Field(
         False, description="read every image file, even where path, size, times and inode say that it has not changed"
@@ -191,6 +196,15 @@ class StudiesOptions(StudyOptions):
     """Options of `studies`."""
 
     dataset: str | None = Field(None, description="data set whose studies are listed; by default all")
+
+
+class InitStudyOptions(Options):
+    """Options of `init-study`."""
+
+    dataset: str = Field("folder", description="data set that the study is for; folder: any tree of class/image files")
+    name: str | None = Field(None, description="name of a folder, where the study is for that one alone")
+    study: str = Field("mine", pattern=r"^\w[\w-]*$", description="name of the study: of its file, without .yaml")
+    sweeps_dir: Path = Field(Path("sweeps"), description="folder of the study files")
 
 
 class SplitOptions(DataOptions):

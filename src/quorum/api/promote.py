@@ -13,7 +13,8 @@ import pandas as pd
 from quorum import metric_names
 from quorum.api.engines import Engine, engine_of, placed
 from quorum.api.options import PromoteOptions
-from quorum.api.session import check_dataset, divide, documented, folders_of, preparer_of, tracking
+from quorum.api.own_folders import with_dataset
+from quorum.api.session import divide, documented, folders_of, named, preparer_of, tracking
 from quorum.console import say
 from quorum.engine.training import Progress
 from quorum.errors import RegistryError
@@ -77,16 +78,16 @@ class Promoted:
 
 
 @documented(PromoteOptions, "dataset")
-def promote(dataset: str = "digits", **settings: Any) -> Promoted:
+def promote(dataset: str | None = None, **settings: Any) -> Promoted:
     """Point the aliases `best-1`, `best-2`, ... of the registered model at the best finished trials of a data set.
 
     Args:
-        dataset: its name.
+        dataset: its name; by default the one of `path` or `name`, or `digits`.
 
     Raises:
         QuorumError: for a setting that is wrong, too few trials, or one whose weights were not kept.
     """
-    options, _ = divide(PromoteOptions, {"dataset": dataset, **settings}, trial=False)
+    options, _ = divide(PromoteOptions, named(dataset, settings), trial=False)
     with tracking(options) as store:
         return run_promotion(options, store)
 
@@ -95,6 +96,8 @@ def run_promotion(
     options: PromoteOptions,
     store: TrackingStore,
     make_executor: Callable[[], Executor[Job, Progress | Trained]] | None = None,
+    parent: str | None = None,
+    least: int | None = None,
 ) -> Promoted:
     """`promote` with its options checked and its store open.
 
@@ -102,21 +105,26 @@ def run_promotion(
         options: which data set, how many trials.
         store: the tracking store.
         make_executor: makes what does trainings, if there are any to do; by default as for a sweep.
+        parent: run id of the run that asks for it, if one does.
+        least: how many trials will do, see `candidates`.
     """
-    check_dataset(options, options.dataset)
+    options = with_dataset(options, store)
     if options.system_metrics:
         check_system_metrics()
     name = model_name(options.dataset)
     verb = "roll back" if options.rollback else "promote"
     record = Record(kind=schema.PROMOTE_KIND, dataset=options.dataset)
-    with begin_run(store, f"{verb} {name}", record) as log, system_metrics(log, options.system_metrics):
+    with (
+        begin_run(store, f"{verb} {name}", record, parent=parent) as log,
+        system_metrics(log, options.system_metrics),
+    ):
         log.params({"dataset": options.dataset, "top": options.top, "metric": options.metric})
         if options.rollback:
             with store.leases.hold(f"promotion {name}", "promotion", TURN):
                 promotion = registry.rollback(store, name)
         else:
             log.params({"confirm": options.confirm, "gate": options.gate})
-            chosen = _choose(options, store, log, make_executor)
+            chosen = _choose(options, store, log, make_executor, least)
             with store.leases.hold(f"promotion {name}", "promotion", TURN):
                 description, gated = _description(options), options.gate == "on"
                 promotion = promote_candidates(store, name, description, chosen, _ranked_by(options) if gated else None)
@@ -133,9 +141,10 @@ def _choose(
     store: TrackingStore,
     log: RunLog,
     make_executor: Callable[[], Executor[Job, Progress | Trained]] | None,
+    least: int | None,
 ) -> list[Candidate]:
     """The candidates to promote, best first, all with weights: confirmed by fresh seeds if that is asked for."""
-    selection = candidates(store, options.dataset, options.metric, options.considered)
+    selection = candidates(store, options.dataset, options.metric, options.considered, least)
     for note in selection.notes():
         say(note)
     chosen = list(selection.chosen)

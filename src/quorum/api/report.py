@@ -11,11 +11,13 @@ from typing import Any
 import pandas as pd
 
 from quorum.api.options import ReportOptions
-from quorum.api.session import check_dataset, divide, documented, make_output_folder, open_data, tracking
+from quorum.api.own_folders import with_dataset
+from quorum.api.session import divide, documented, make_output_folder, named, open_data, tracking
 from quorum.comparison.builder import ReportBuilder
 from quorum.comparison.trainings import find_trainings
 from quorum.comparison.verdicts import VERDICT_RULE
 from quorum.console import say
+from quorum.data import FOLDER, is_folder
 from quorum.engine.metrics import METRICS
 from quorum.errors import DataError, StudyError, unknown
 from quorum.reporting import tables
@@ -59,23 +61,23 @@ class Report:
 
 
 @documented(ReportOptions, "dataset")
-def report(dataset: str = "digits", **settings: Any) -> Report:
+def report(dataset: str | None = None, **settings: Any) -> Report:
     """Compare the stored results of a data set's studies with what was published; write the page and log it.
 
     Args:
-        dataset: its name.
+        dataset: its name; by default the one of `path` or `name`, or `digits`.
 
     Raises:
         QuorumError: for a setting that is wrong, or a study that cannot be read.
     """
-    options, _ = divide(ReportOptions, {"dataset": dataset, **settings}, trial=False)
+    options, _ = divide(ReportOptions, named(dataset, settings), trial=False)
     with tracking(options) as store:
         return run_report(options, store)
 
 
 def run_report(options: ReportOptions, store: TrackingStore) -> Report:
     """`report` with its options checked and its store open."""
-    check_dataset(options, options.dataset)
+    options = with_dataset(options, store)
     if options.path is not None and not options.path.is_dir():  # images are opened only where a figure needs them
         raise DataError(f"path: {options.path}: no such folder")
     if options.output.exists() and not options.output.is_dir():
@@ -117,7 +119,8 @@ def run_report(options: ReportOptions, store: TrackingStore) -> Report:
 def _studies(options: ReportOptions) -> tuple[Sequence[StudyFile], Sequence[Claim]]:
     """The studies to report on, and the claims unless one study alone is meant. A broken one that was not asked for is
     left out, with a line on standard error."""
-    found = find_studies(options.sweeps_dir, options.dataset, check_study)
+    kind = FOLDER if is_folder(options.dataset) else None
+    found = find_studies(options.sweeps_dir, options.dataset, check_study, kind)
     for file, error in found.broken.items():
         if file.stem == options.study:
             raise error

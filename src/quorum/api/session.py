@@ -16,10 +16,9 @@ from pydantic.fields import FieldInfo
 
 from quorum import console
 from quorum.api.options import ComputeOptions, DataOptions, TrainingOptions
+from quorum.api.own_folders import check_classes
 from quorum.api.run_options import Options, RunOptions
 from quorum.config import TrialConfig, describe
-from quorum.data import dataset
-from quorum.data.datasets import Dataset
 from quorum.data.opened import OpenDataset, open_dataset
 from quorum.engine.activations import ActivationStore
 from quorum.engine.device import Machine, use_device
@@ -62,6 +61,11 @@ def divide(kind: type[OptionsT], values: Mapping[str, Any], *, trial: bool) -> t
     return options, {name: value for name, value in values.items() if name not in own}
 
 
+def named(dataset: str | None, settings: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Settings with the data set that a function was given, if it was given one."""
+    return settings if dataset is None else {"dataset": dataset, **settings}
+
+
 @contextlib.contextmanager
 def tracking(options: RunOptions | None = None) -> Iterator[TrackingStore]:
     """The tracking store that MLflow's own settings name, tidied up at the end.
@@ -77,18 +81,9 @@ def tracking(options: RunOptions | None = None) -> Iterator[TrackingStore]:
         close(store)
 
 
-def check_dataset(options: DataOptions, name: str) -> Dataset:
-    """What is known of a data set. Raises DataError for an unknown name, and for a path that it would not read."""
-    kind = dataset(name)
-    if options.path is not None and not kind.needs_folder:
-        raise DataError(f"path: {name} reads no folder: its images come from {kind.source}")
-    return kind
-
-
 def open_data(options: DataOptions, name: str, split_seed: int, storage: Storage | None = None) -> OpenDataset:
     """The data set that the options name, whose pixels other machines find in a storage if there is one. Raises
     DataError where it is missing."""
-    check_dataset(options, name)
     return open_dataset(
         name,
         data_dir=options.data_dir,
@@ -124,8 +119,12 @@ def preparer_of(
         folders: where trainings keep what is not tracked yet.
         machine: that computes.
         elsewhere: whether that may be another machine than this one.
+
+    Raises:
+        QuorumError: for a data set that is missing, or a folder whose registered models have other classes.
     """
     data = open_data(options, config.dataset, config.split_seed, folders.storage)
+    check_classes(store, config.dataset, data.catalogue.classes)
     room = options.activation_gb * GIGABYTE
     activations = ActivationStore(folders.activations(), room) if room else None
     return Preparer(data, machine, store, folders if elsewhere or folders.storage else None, activations)

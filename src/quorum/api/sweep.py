@@ -13,14 +13,16 @@ import pandas as pd
 from quorum import metric_names
 from quorum.api.engines import engine_of, placed
 from quorum.api.options import SweepOptions
+from quorum.api.own_folders import find_dataset
 from quorum.api.session import divide, documented, end_of, folders_of, preparer_of, tracking
 from quorum.api.train import TrainedRun
 from quorum.config import TrialConfig
 from quorum.console import say
+from quorum.data import FOLDER, is_folder
 from quorum.engine.training import Progress
 from quorum.errors import ConfigError
-from quorum.study.file import StudyFile
-from quorum.study.find import find_study
+from quorum.study.file import StudyFile, load_study
+from quorum.study.find import find_study, is_file
 from quorum.study.plan import plan
 from quorum.study.results import StageResult, TrialResult
 from quorum.sweeps.executors import Executor
@@ -32,6 +34,8 @@ from quorum.tracking.store import TrackingStore
 from quorum.tracking.system_metrics import check_system_metrics
 from quorum.training.check import check_settings, check_trials
 from quorum.training.job import Job, Trained
+
+FOLDER_STUDY = "lite0"  # of a folder of the user's own, unless another is asked for
 
 
 @dataclass(frozen=True)
@@ -172,7 +176,7 @@ def run_study_file(
         make_executor: makes what does the trainings; by default the engine that the options name.
     """
     until = end_of(options.max_hours)
-    source, given, first = open_study(options, overrides)
+    options, source, given, first = open_study(options, overrides, store)
     _tell_missing_folds(first.folds, options.seeds)
     if options.system_metrics:
         check_system_metrics()
@@ -185,17 +189,23 @@ def run_study_file(
         return SweepRun.of(store, run_sweep(source, given, settings, preparer, folders, make_executor))
 
 
-def open_study(options: SweepOptions, overrides: Mapping[str, Any]) -> tuple[StudyFile, Mapping[str, Any], TrialConfig]:
-    """The study that the options name, the settings that replace those of its base, and what it starts from.
+def open_study(
+    options: SweepOptions, overrides: Mapping[str, Any], store: TrackingStore
+) -> tuple[SweepOptions, StudyFile, Mapping[str, Any], TrialConfig]:
+    """The study that the options name.
+
+    Returns:
+        The options with the folder of its data set, the study, the settings that replace those of its base, and what it
+        starts from.
 
     Raises:
         QuorumError: for a study that cannot be run, as far as that is known without images and weights.
     """
     if "seed" in overrides:
         raise ConfigError("seed: a sweep runs over several seeds; give seeds=", setting="seed")
-    source = find_study(options.sweeps_dir, options.study, overrides)
+    options, source = _study(options, overrides, store)
     given = {key: value for key, value in overrides.items() if key != "dataset"}
-    return source, given, _check(source, given)
+    return options, source, given, _check(source, given)
 
 
 def settings_of(options: SweepOptions, until: float = math.inf) -> SweepSettings:
@@ -214,6 +224,18 @@ def settings_of(options: SweepOptions, until: float = math.inf) -> SweepSettings
         options.system_metrics,
         until,
     )
+
+
+def _study(options: SweepOptions, overrides: Mapping[str, Any], store: TrackingStore) -> tuple[SweepOptions, StudyFile]:
+    """The study that is meant, and the options with the folder of its data set."""
+    given = overrides.get("dataset")
+    if given is None and options.study is not None and is_file(options.study):
+        given = load_study(Path(options.study)).study.dataset
+    options, dataset = find_dataset(options, given, store)
+    own = is_folder(dataset)
+    usual = FOLDER_STUDY if own else TrialConfig.model_fields["model"].default
+    name = options.study or str(overrides.get("model", usual))
+    return options, find_study(options.sweeps_dir, name, dataset, FOLDER if own else None)
 
 
 def _tell_missing_folds(folds: int, seeds: Sequence[int]) -> None:

@@ -11,6 +11,7 @@ import pandas as pd
 
 from quorum.api.load import Predictor, load_model
 from quorum.api.options import TrainOptions
+from quorum.api.own_folders import find_dataset
 from quorum.api.session import device_of, divide, documented, end_of, folders_of, preparer_of, tracking
 from quorum.config import TrialConfig, parse_config
 from quorum.engine.device import Machine
@@ -95,7 +96,8 @@ def run_training(
     if options.system_metrics:
         check_system_metrics()
     until = end_of(options.max_hours)
-    config = parse_config(TrialConfig, trial, "the settings")
+    options, dataset = find_dataset(options, trial.get("dataset"), store)
+    config = parse_config(TrialConfig, {**trial, "dataset": dataset}, "the settings")
     folders = folders_of(options)
     preparer = preparer_of(options, config, store, folders, Machine.here(device_of(options)))
     result = train_one(

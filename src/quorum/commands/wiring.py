@@ -12,6 +12,7 @@ from pydantic.fields import FieldInfo
 from quorum.api.export_options import ExportOptions
 from quorum.api.options import (
     EnsembleOptions,
+    InitStudyOptions,
     PrepareOptions,
     PromoteOptions,
     ReportOptions,
@@ -150,6 +151,15 @@ COMMANDS: Mapping[str, Command] = {
         ("run", "other", "output"),
         words=("run", "other"),
         reads="results",
+    ),
+    "init-study": Command(
+        "write a commented study file to begin with",
+        InitStudyOptions,
+        "quorum.commands.init_study:init_study",
+        "quorum init-study -P name=pets         (then quorum sweep -P name=pets -P study=mine)",
+        ("name", "study", "dataset"),
+        reads="studies",
+        tracked=False,
     ),
     "report": Command(
         "compare the results of a data set's studies with what was published, as one page",

@@ -18,9 +18,10 @@ from quorum.comparison.claims import table as claims_table
 from quorum.comparison.curves import distance, read_recorded, trajectory_line
 from quorum.comparison.evidence import environments, origins, test_interval
 from quorum.comparison.rows import Row, row_data, trial_row, vote_row
+from quorum.comparison.searches import tried
 from quorum.comparison.trainings import StoredTrainings
 from quorum.comparison.verdicts import VERDICT_RULE
-from quorum.config import TrialConfig
+from quorum.config import AUTO, TrialConfig
 from quorum.data.opened import OpenDataset
 from quorum.data.summary import class_counts, mean_images
 from quorum.errors import DataError
@@ -39,7 +40,7 @@ from quorum.summary import best_of
 from quorum.tracking import schema
 from quorum.tracking.queries import artifact, history_frame, predictions
 from quorum.tracking.store import TrackingStore
-from quorum.training.resolve import protocol
+from quorum.training.resolve import protocol, with_batch_size
 from quorum.voting.seed_votes import VOTE, SeedVotes, VotingTrial, vote_by_seed
 from quorum.voting.vote import VOTE_RULE
 
@@ -80,22 +81,37 @@ class ReportBuilder:
     known: dict[RowKey, Known] = field(default_factory=dict)
 
     def stored(self, config: TrialConfig) -> StoredTrainings:
-        """The stored trainings of a configuration."""
+        """The stored trainings of a configuration. Raises DataError where its batch size depends on images that are not
+        here."""
+        if config.batch_size == AUTO:
+            config = with_batch_size(config, self._data_set.catalogue)
         return self.trainings.get(protocol(config), StoredTrainings())
+
+    @property
+    def _published(self) -> bool:
+        return any(row.published.id for _, _, row in self.rows)
+
+    @functools.cached_property
+    def _data_set(self) -> OpenDataset:
+        return self.open_data()
 
     def section(self, source: StudyFile) -> Section:
         """A study's tables and figures."""
         study, name = source.study, source.file.stem
-        best = functools.partial(self._best_trial, study)
-        planned = [trial for trial in plan(study, study.first_config({}), best) if trial.listed]
+        searched = tried(self.store, study, name)
+        best = functools.partial(self._best_trial, study, searched)
+        planned = [trial for trial in plan(study, study.first_config({}), best) if trial.listed] + searched
         parts = []
         for number, stage in enumerate(study.stages):
             trials = [trial for trial in planned if trial.stage == number]
             if trials:
                 near = self._near_best(study, trials)
                 rows = [row for trial in trials for row in self._trial_rows(study, trial, trial in near)]
-                self._collect(rows, name, stage.name)
-                parts.append(Part(stage.name, tables.table(rows), self._stage_figures(name, stage.name, trials, rows)))
+                figures_of_stage = self._stage_figures(name, stage.name, trials, rows)
+            else:
+                rows, figures_of_stage = [Row({}, reason="not run yet")], []
+            self._collect(rows, name, stage.name)
+            parts.append(Part(stage.name, tables.table(rows), figures_of_stage))
         if study.vote is not None:
             parts += self._vote(study, name, planned)
         if study.trajectories:
@@ -113,7 +129,7 @@ class ReportBuilder:
         note, pictures = self._data()
         judged = self.judged_claims()
         return ComparisonPage(
-            title=f"{self.dataset}: ours beside the published numbers",
+            title=f"{self.dataset}: {'ours beside the published numbers' if self._published else 'what was trained'}",
             head=f"{sum(counts.values())} rows: {listed}.",
             overview=tables.overview(self.rows),
             claims=claims_table(judged) if judged else None,
@@ -141,20 +157,26 @@ class ReportBuilder:
         """Number of rows by verdict. A published row that two studies have, as a vote's member has, counts once."""
         distinct: dict[Any, Row] = {}
         for study, table, row in self.rows:
-            distinct[(row.published.id, str(dict(row.settings))) if row.published.id else (study, table)] = row
+            of = (row.published.id,) if row.published.id else (study, table)
+            distinct[(*of, str(dict(row.settings)))] = row
         return tables.counts(list(distinct.values()))
 
-    def _best_trial(self, study: Study, trials: Sequence[PlannedTrial]) -> PlannedTrial:
+    def _best_trial(
+        self, study: Study, searched: Sequence[PlannedTrial], trials: Sequence[PlannedTrial]
+    ) -> PlannedTrial:
         """The trial that a sweep would go on from: the highest mean of those that were run; the first if none was.
 
-        What an open search found is not known here, so a stage after one is looked for around the search's base.
+        Args:
+            study: the study.
+            searched: what its open searches have tried.
+            trials: those of a stage that its file says.
         """
 
         def mean(trial: PlannedTrial) -> float | None:
             stored = self.stored(trial.config)
             return None if stored.failed else stored.of(study.metric).mean
 
-        return best_of(trials, mean) or trials[0]
+        return best_of([*trials, *(one for one in searched if one.stage == trials[0].stage)], mean) or trials[0]
 
     def _collect(self, rows: Sequence[Row], study: str, table: str) -> None:
         self.rows += [(study, table, row) for row in rows]
@@ -278,7 +300,7 @@ class ReportBuilder:
     def _vote_audit(self, vote: SeedVotes, name: str) -> Part:
         """The vote against its best member, with the images that are between them."""
         try:
-            images, captions = vote.pictures(self.open_data().pixels())
+            images, captions = vote.pictures(self._data_set.pixels())
         except DataError:
             images = []  # `_data` says so
         pictures = []
@@ -294,7 +316,7 @@ class ReportBuilder:
         voters: dict[str, VotingTrial | None] = {}
         for member in study.vote.members:
             trials = [trial for trial in planned if trial.stage == names.index(member)]
-            stored = self.stored(self._best_trial(study, trials).config)
+            stored = self.stored(self._best_trial(study, (), trials).config)
             answers = {seed: predictions(self.store, result.run_id) for seed, result in stored.finished.items()}
             voters[member] = VotingTrial(member, stored.of(study.metric).mean or 0.0, answers) if answers else None
         return voters
@@ -302,7 +324,7 @@ class ReportBuilder:
     def _data(self) -> tuple[str, list[Picture]]:
         """What the data set looks like, if it is on this machine."""
         try:
-            pixels = self.open_data().pixels()
+            pixels = self._data_set.pixels()
         except DataError as error:
             return f"Not pictured, since it is not here: {' '.join(str(error).split())}", []
         counts = ", ".join(f"{count:,} {split}" for split, count in pixels.counts().items())

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from quorum.data.catalogue import Catalogue
-from quorum.errors import DataError
+from quorum.errors import ConfigError, DataError, shown
 from quorum.registry import Registry
 
 Lister = Callable[[Path, int], Catalogue]  # the data set in a folder, split by a seed where it has no split of its own
@@ -55,6 +57,9 @@ def imagenet_resize(size: int) -> int:
     return round(size * 256 / 224)
 
 
+FOLDER = "folder"  # the kind of all trees of class/image files, each of which has a name of its own
+VOTES = "-vote"  # ends the names of registered votes, so no folder's name may end in it
+
 DATASETS: Registry[Dataset] = Registry("dataset", "dataset", DataError)
 
 
@@ -96,28 +101,54 @@ def dataset(name: str) -> Dataset:
     return DATASETS.named(name)
 
 
+def is_name(name: str) -> bool:
+    """Whether a folder of the user's own could have this name."""
+    return re.fullmatch(r"\w[\w.-]{0,63}", name) is not None and not name.endswith(VOTES)
+
+
+def name_folder(name: str) -> None:
+    """Let a name stand for a folder of the user's own, in this process.
+
+    Raises:
+        ConfigError: for a name that is not fit to be one, or is that of another data set.
+    """
+    if not is_name(name):
+        raise ConfigError(
+            f"name: {shown(name)} cannot be a folder's name: 1 to 64 letters, digits, _, - and ., not ending in {VOTES}"
+        )
+    kind = DATASETS.named(FOLDER)
+    if DATASETS.get(name, kind) is not kind:
+        raise ConfigError(f"name: {name} is another data set's; give the folder another name=, or dataset={name}")
+    DATASETS.alias(name, kind)
+
+
+def is_folder(name: str) -> bool:
+    """Whether a name is that of a folder of the user's own."""
+    return name != FOLDER and DATASETS.get(name) is DATASETS.named(FOLDER)
+
+
 def load_catalogue(name: str, data_dir: Path, path: Path | None = None, split_seed: int = 0) -> Catalogue:
     """List a data set.
 
     Args:
         name: of the data set.
         data_dir: folder that holds one folder per data set.
-        path: the data set's own folder, if it is elsewhere (always, for `folder`).
+        path: the data set's own folder, if it is elsewhere.
         split_seed: of the split, where the data set has none of its own.
 
     Raises:
         DataError: where it is missing; the message says how to get it.
     """
     kind = dataset(name)
-    if name == "folder" and path is None:
-        raise DataError("dataset=folder needs path=, a tree of class/image files")
+    own = kind is DATASETS.named(FOLDER)
     root = path or data_dir / name
     if kind.needs_folder and not root.is_dir():
-        if name == "folder":
+        if own:
             raise DataError(f"{root}: no such folder; path= names a tree of class/image files")
         fetches = "download=true fetches it, " if kind.download else ""
         raise DataError(
             f"{name} is not in {root}: `quorum data -P dataset={name} -P archive=FILE[,FILE...]` unpacks it, "
             f"{fetches}path= points at it"
         )
-    return kind.catalogue(root, split_seed)
+    found = kind.catalogue(root, split_seed)
+    return dataclasses.replace(found, name=name) if own else found

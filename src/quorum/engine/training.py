@@ -216,9 +216,9 @@ class Training:
 
     def _rates(self, epoch: int, recipe: Recipe) -> list[float]:
         """The learning rate of each batch of an epoch."""
-        config = self.config
-        images = self.batches.images_per_epoch(recipe.batch_size, drop_last=config.drop_last, balance=config.balance)
-        return rates_of(config, epoch, math.ceil(images / recipe.batch_size))
+        config, size = self.config, int(recipe.batch_size)
+        images = self.batches.images_per_epoch(size, drop_last=config.drop_last, balance=config.balance)
+        return rates_of(config, epoch, math.ceil(images / size))
 
     def _train(self, epoch: int, recipe: Recipe, rates: list[float], on_batch: Callable[[int], None]) -> Pass:
         config, how = self.config, recipe.averaging
@@ -258,7 +258,7 @@ class Training:
 
     def _training_batches(self, epoch: int, recipe: Recipe, stored: CutBatches | None = None) -> Iterator[Batch]:
         """The batches of an epoch: of images, or of the activations that are stored."""
-        config, size = self.config, recipe.batch_size
+        config, size = self.config, int(recipe.batch_size)
         which: dict[str, Any] = {
             "seed": config.seed,
             "epoch": epoch,

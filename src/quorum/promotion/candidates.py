@@ -64,7 +64,7 @@ class Selection:
         return [f"left out: {count} with {what}" for what, count in lines.items() if count]
 
 
-def candidates(store: TrackingStore, dataset: str, metric: str, count: int) -> Selection:
+def candidates(store: TrackingStore, dataset: str, metric: str, count: int, least: int | None = None) -> Selection:
     """The best finished trials of a data set, over all sweeps, models and single trainings.
 
     A configuration counts once, however often it was run, and so do configurations whose best seeds answer every image
@@ -77,6 +77,8 @@ def candidates(store: TrackingStore, dataset: str, metric: str, count: int) -> S
         dataset: name of the data set.
         metric: a trial's metric; losses are better when lower.
         count: how many.
+        least: how many will do where there are fewer, after those that answer alike have made up the number; by default
+            as many as `count`, and none of those.
 
     Returns:
         The candidates and what was left out.
@@ -87,6 +89,7 @@ def candidates(store: TrackingStore, dataset: str, metric: str, count: int) -> S
     lower = metric_names.is_loss(metric)
     seeds, digest = _comparable(store, dataset, metric)
     found: dict[str, Candidate] = {}
+    spare: dict[str, Candidate] = {}
     answers: set[str] = set()
     left_out = collections.Counter[str]()
     order, alike = f"metrics.`{metric}` {'ASC' if lower else 'DESC'}", f"{SEEDS} = {seeds}"
@@ -95,17 +98,22 @@ def candidates(store: TrackingStore, dataset: str, metric: str, count: int) -> S
             left_out["on_other_data"] += 1
         elif trial.trial_fingerprint not in found:
             if (given := _answers(store, trial)) in answers:
+                spare.setdefault(trial.trial_fingerprint, Candidate(trial, trial.metrics[metric]))
                 left_out["answering_alike"] += 1
                 continue
             answers.add(given)
             found[trial.trial_fingerprint] = Candidate(trial, trial.metrics[metric])
             if len(found) == count:
                 break
+    if least is not None:
+        for name in [name for name in spare if name not in found][: count - len(found)]:
+            found[name] = spare[name]
+            left_out["answering_alike"] -= 1
     bound = [f"metrics.`{metric}` {'<' if lower else '>'} {one.value!r}" for one in list(found.values())[-1:]]
     others = trials(store, dataset, metric=metric, having=[f"{SEEDS} != {seeds}", *bound])
     left_out["of_other_seeds"] = sum(trial.data_digest == digest for trial in others)
     selection = Selection(tuple(found.values()), seeds, **left_out)
-    if len(found) < count:
+    if len(found) < (count if least is None else least):
         why = "".join(f"; {note}" for note in selection.notes())
         raise RegistryError(
             f"{dataset}: {len(found)} finished trials with different settings and a {metric}, where {count} are "

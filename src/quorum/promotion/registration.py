@@ -11,6 +11,7 @@ from quorum.promotion.gate import gate
 from quorum.promotion.recorded import seeds_of
 from quorum.rounding import rounded
 from quorum.tracking import registry
+from quorum.tracking.class_names import check_registered_classes, classes_of_training
 from quorum.tracking.registry import Promotion
 from quorum.tracking.store import TrackingStore
 from quorum.tracking.version_record import VersionRecord
@@ -27,7 +28,13 @@ def promote_candidates(
         description: of it.
         chosen: the candidates, best first, with weights.
         gated_by: the metric of a training that the gate compares by; None for no gate.
+
+    Raises:
+        RegistryError: for a candidate whose classes are not those of the versions before.
     """
+    best = chosen[0].trial  # all of them were trained on the same data
+    if (classes := classes_of_training(store, best.best_seed_run or best.run_id)) is not None:
+        check_registered_classes(store, name, classes)
     versions = [registry.register_trial(store, _version(name, candidate)) for candidate in chosen]
     champion, decision = registry.champion(store, name), None
     if gated_by is not None and champion is not None and champion.version != versions[0].version:

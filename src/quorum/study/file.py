@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,10 @@ class StudyFile:
     file: Path
     study: Study
     lines: Lines
+
+    def of_dataset(self, name: str) -> StudyFile:
+        """The same study of the data set of a name, of those that it is for."""
+        return dataclasses.replace(self, study=self.study.model_copy(update={"dataset": name}))
 
     def at(self, location: Location) -> str:
         """File and line of an entry, or of the nearest one that contains it."""

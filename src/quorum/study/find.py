@@ -2,41 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from quorum.config import TrialConfig
 from quorum.errors import QuorumError, StudyError, unknown
 from quorum.study.file import StudyFile, load_study
 
 
-def find_study(sweeps_dir: Path, study: str | None, overrides: Mapping[str, Any]) -> StudyFile:
-    """The study that is meant, by file or by name; by default that of the model.
+def is_file(study: str | None) -> bool:
+    """Whether a study is given by its file and not by its name."""
+    return study is not None and Path(study).suffix in (".yaml", ".yml")
+
+
+def find_study(sweeps_dir: Path, study: str, dataset: str, kind: str | None = None) -> StudyFile:
+    """The study that is meant, of the data set that is meant.
 
     Args:
         sweeps_dir: folder of the study files.
         study: a file, or a name in `sweeps_dir/DATASET/`.
-        overrides: settings of the command line, of which `dataset` and `model` say where to look.
+        dataset: name of the data set.
+        kind: that of all such data sets, whose studies are also theirs.
 
     Raises:
-        StudyError: where there is no such study, or its file is wrong.
+        StudyError: where there is no such study, or its file is wrong or that of another data set.
     """
-    dataset = overrides.get("dataset")
-    name = study or str(overrides.get("model", TrialConfig.model_fields["model"].default))
-    if Path(name).suffix in (".yaml", ".yml"):
-        file = Path(name)
+    folders = [sweeps_dir / name for name in (dataset, kind) if name is not None]
+    if is_file(study):
+        file = Path(study)
     else:
-        folder = sweeps_dir / str(dataset or TrialConfig.model_fields["dataset"].default)
-        file = folder / f"{name}.yaml"
-        if not file.is_file():
-            known = [path.stem for path in folder.glob("*.yaml")]
-            raise StudyError(f"study: {unknown('study', name, known)} (files in {folder}/)")
+        files = [folder / f"{study}.yaml" for folder in folders]
+        found = [file for file in files if file.is_file()]
+        if not found:
+            known = dict.fromkeys(path.stem for folder in folders for path in sorted(folder.glob("*.yaml")))
+            where = " and ".join(f"{folder}/" for folder in folders)
+            raise StudyError(f"study: {unknown('study', study, known)} (files in {where})")
+        file = found[0]
     source = load_study(file)
-    if dataset is not None and dataset != source.study.dataset:
+    if source.study.dataset not in (dataset, kind):
         raise StudyError(f"{source.at(('dataset',))}: its dataset is {source.study.dataset}, not {dataset}")
-    return source
+    return source.of_dataset(dataset)
 
 
 @dataclass(frozen=True)
@@ -53,7 +58,10 @@ class FoundStudies:
 
 
 def find_studies(
-    sweeps_dir: Path, dataset_name: str | None, check: Callable[[StudyFile], None] = lambda _source: None
+    sweeps_dir: Path,
+    dataset_name: str | None,
+    check: Callable[[StudyFile], None] = lambda _source: None,
+    kind: str | None = None,
 ) -> FoundStudies:
     """The study files of one data set, or of all. One that is broken does not hide the others.
 
@@ -61,16 +69,23 @@ def find_studies(
         sweeps_dir: folder of the study files.
         dataset_name: of the data set, or None for all.
         check: raises a QuorumError for a study that can be read and not be run.
+        kind: that of all such data sets, whose studies are also theirs. One of the same name comes after its own.
 
     Raises:
         StudyError: where there is no study file.
         QuorumError: where all of them are broken: the error of the first.
     """
     names = [dataset_name] if dataset_name else sorted(path.name for path in sweeps_dir.glob("*") if path.is_dir())
+    files = [file for name in names for file in sorted((sweeps_dir / name).glob("*.yaml"))]
+    if kind is not None:
+        own = {file.name for file in files}
+        files += [file for file in sorted((sweeps_dir / kind).glob("*.yaml")) if file.name not in own]
     found = FoundStudies([], {})
-    for file in (file for name in names for file in sorted((sweeps_dir / name).glob("*.yaml"))):
+    for file in files:
         try:
             source = load_study(file)
+            if kind is not None and dataset_name is not None and source.study.dataset == kind:
+                source = source.of_dataset(dataset_name)
             check(source)
         except QuorumError as error:
             found.broken[file] = error

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from quorum.data.pixel_store import PixelStore
+from quorum.metric_names import vote_metric
 from quorum.reporting import figures, tables
 from quorum.study.model import Study
 from quorum.study.results import StageResult
@@ -71,7 +72,7 @@ def log_vote(study: Study, vote: SeedVotes, pixels: PixelStore, log: RunLog) -> 
             figures.save(figures.pictures(images, captions, PICTURES_TITLE), folder / "discordant.png")
         log.artifacts(folder, "vote")
     for split in SPLITS:
-        found, name = vote.of(VOTE, split), f"vote/{split}_accuracy"
+        found, name = vote.of(VOTE, split), vote_metric(split)
         log.metrics({f"{name}/mean": found.mean, f"{name}/std": found.std, f"{name}/n": found.n})
     for row in against.to_dict("records"):
         log.metrics({"vote/mcnemar_p": row["p"]}, step=row["seed"])

@@ -135,6 +135,24 @@ def trials(
             yield record
 
 
+def data_source(store: TrackingStore, dataset: str) -> str | None:
+    """Where the newest run that read a data set found it; None where no run did."""
+    having = [f"tags.`{Record.tag_of('data_source')}` LIKE '%'"]
+    return next((run.data_source for run in search(store, Record, having=having, dataset=dataset)), None)
+
+
+def has_vote(store: TrackingStore, dataset: str) -> bool:
+    """Whether a finished sweep of a data set has ended in a vote."""
+    voted = [f"metrics.`{metric_names.vote_metric('val')}{metric_names.MEAN}` >= 0"]
+    sweeps = search(store, Record, having=voted, status=schema.FINISHED, kind=schema.SWEEP_KIND, dataset=dataset)
+    return next(sweeps, None) is not None
+
+
+def newest_training(store: TrackingStore, dataset: str) -> TrainingRecord | None:
+    """The newest finished training of a data set; None where there is none."""
+    return next(search(store, TrainingRecord, having=[TRAINING], status=schema.FINISHED, dataset=dataset), None)
+
+
 def family(store: TrackingStore, sweep_run_id: str) -> dict[str, TrainingRecord]:
     """The trial and seed runs of a sweep by their key. A trial leaves the fields of a training empty."""
     return {record.key: record for record in search(store, TrainingRecord, sweep_run_id=sweep_run_id)}

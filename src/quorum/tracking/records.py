@@ -45,6 +45,7 @@ class Record:
         kind: one of the schema's kinds.
         key: what a repeated command finds its unfinished run by.
         dataset, data_digest: name of the data set, and the digest of its images, labels and splits.
+        data_source: the folder or library that the images were read from.
         code_version: of the code that computed.
         numerics: class of the machine that computed.
         reason: why the run failed or was stopped, or "".
@@ -58,6 +59,7 @@ class Record:
     key: str = _text(schema.KEY)
     dataset: str = _text(schema.DATASET)
     data_digest: str = _text(schema.DATA_DIGEST)
+    data_source: str = _text(schema.DATA_SOURCE)
     code_version: str = _text(schema.CODE_VERSION)
     numerics: str = _text(schema.NUMERICS)
     reason: str = _text(schema.REASON)

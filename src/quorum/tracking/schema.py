@@ -7,6 +7,7 @@ Each is written here once. Metrics, which the parts below know too, are in `quor
 KIND = "quorum.kind"  # one of the kinds below
 DATASET = "quorum.dataset"
 DATA_DIGEST = "quorum.data_digest"
+DATA_SOURCE = "quorum.data_source"  # the folder or library that the images were read from
 FINGERPRINT = "quorum.fingerprint"  # of a training: its configuration, seed included
 TRIAL_FINGERPRINT = "quorum.trial_fingerprint"  # of its configuration whatever the seed
 CODE_VERSION = "quorum.code_version"

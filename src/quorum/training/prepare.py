@@ -33,7 +33,7 @@ from quorum.tracking.logged_models import FetchedModel, fetch_bundles
 from quorum.tracking.store import TrackingStore
 from quorum.training.folders import WorkFolders
 from quorum.training.prepared import FirstWeights, PreparedTraining, WeightsOrigin
-from quorum.training.resolve import OURS, resolve_static
+from quorum.training.resolve import OURS, resolve_static, with_batch_size
 from quorum.voting.classifier import DESCRIPTION, WEIGHTS
 
 
@@ -91,7 +91,7 @@ class Preparer:
 
     def _resolve(self, trial: TrialConfig) -> tuple[TrialConfig, FirstWeights | None]:
         if trial not in self._resolved:
-            static = resolve_static(trial)
+            static = with_batch_size(resolve_static(trial), self.data.catalogue)
             weights = self._first_weights(trial)
             resolved = static.replace(
                 normalize=_normalization(static, weights),
@@ -186,7 +186,7 @@ def _check_last_batch(prepared: PreparedTraining) -> None:
     """Raise a QuorumError where the images are too few for a batch, or a last batch that is not full cannot be
     trained on."""
     config, kind = prepared.config, architecture(prepared.config.model)
-    if prepared.images_per_epoch % config.batch_size != 1:
+    if prepared.images_per_epoch % int(config.batch_size) != 1:
         return
     try:
         check_input(kind, prepared.batches.preprocess.input_size, 1)

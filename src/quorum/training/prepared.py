@@ -121,7 +121,8 @@ class PreparedTraining:
     def images_per_epoch(self) -> int:
         """Images that an epoch trains on, at the batch size that it begins with."""
         config = self.config
-        return self.batches.images_per_epoch(config.batch_size, drop_last=config.drop_last, balance=config.balance)
+        size = int(config.batch_size)
+        return self.batches.images_per_epoch(size, drop_last=config.drop_last, balance=config.balance)
 
     def with_seed(self, seed: int) -> PreparedTraining:
         """The same trial's training with another seed, and with the fold that this chooses if the trial has folds."""

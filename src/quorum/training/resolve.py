@@ -6,7 +6,7 @@ import json
 
 from quorum.averages import check_average
 from quorum.config import AUTO, TrialConfig
-from quorum.data import dataset
+from quorum.data import Catalogue, dataset
 from quorum.data.augment.mixing import mixing
 from quorum.data.augment.policies import policy
 from quorum.data.preprocess import normalization_named
@@ -15,6 +15,7 @@ from quorum.engine.optimizers import check_optimizer
 from quorum.models import Architecture, architecture, check_input, is_imagenet, usual_input
 from quorum.schedules import check_schedule
 
+LARGEST_BATCH = 256  # that batch_size=auto stands for
 OURS = ("models:/", "runs:/")  # beginnings of URIs of models of ours
 # What does not make another protocol of a training: seeds are repetitions, and the machine decides the others.
 _FREE = {"seed", "precision", "activations", "weights_digest"}
@@ -23,7 +24,8 @@ _FREE = {"seed", "precision", "activations", "weights_digest"}
 def resolve_static(config: TrialConfig) -> TrialConfig:
     """Put a value in the place of every `auto` that follows from the model and the data set.
 
-    What depends on the machine (the precision) or on a trained model (its normalization) stays open.
+    What depends on the images (the batch size), the machine (the precision) or a trained model (its normalization)
+    stays open.
 
     Raises:
         QuorumError: for an unknown data set, model, policy, mixing, optimizer, schedule or loss, or an input that does
@@ -34,7 +36,7 @@ def resolve_static(config: TrialConfig) -> TrialConfig:
     mixing(config.mix)
     _check_choices(config)
     size = config.input_size if isinstance(config.input_size, int) else usual_input(kind, data.input_size)
-    check_input(kind, size, min(config.batch_size, 2))
+    check_input(kind, size, 1 if config.batch_size == 1 else 2)
     resize = config.resize if config.resize != AUTO else data.resize(size)
     normalize: str = config.normalize
     if normalize == AUTO and not config.weights.startswith(OURS):
@@ -45,6 +47,18 @@ def resolve_static(config: TrialConfig) -> TrialConfig:
         eval_resize=config.eval_resize if config.eval_resize != AUTO else resize,
         normalize=normalize,
     )
+
+
+def with_batch_size(config: TrialConfig, catalogue: Catalogue) -> TrialConfig:
+    """Put a number in the place of an `auto` batch size: the largest power of 2 that is at most LARGEST_BATCH and a
+    quarter of the images that train, so that an epoch has four steps or more."""
+    if config.batch_size != AUTO:
+        return config
+    images, folds = len(catalogue.splits["train"]), config.folds
+    if folds:
+        images = (images + len(catalogue.splits["val"])) * (folds - 1) // folds
+    size = max(min(images // 4, LARGEST_BATCH), 1)
+    return config.replace(batch_size=2 ** (size.bit_length() - 1))
 
 
 def _check_choices(config: TrialConfig) -> None:

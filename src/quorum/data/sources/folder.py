@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 
 from quorum.data.catalogue import SPLITS, Catalogue, Indices, build_catalogue
-from quorum.data.datasets import imagenet_resize, register_dataset
+from quorum.data.datasets import FOLDER, imagenet_resize, register_dataset
 from quorum.data.images import is_image
 from quorum.errors import DataError
 
 
-@register_dataset("folder", input_size=224, resize=imagenet_resize)
+@register_dataset(FOLDER, input_size=224, resize=imagenet_resize)
 def catalogue(folder: Path, split_seed: int) -> Catalogue:
     """The data set in `folder`.
 
@@ -44,7 +44,7 @@ def catalogue(folder: Path, split_seed: int) -> Catalogue:
             files += by_class.get(name, [])
             labels += [name] * len(by_class.get(name, []))
         splits[split] = np.arange(start, len(files))
-    return build_catalogue("folder", files, labels, root=folder, classes=classes, splits=splits, split_seed=split_seed)
+    return build_catalogue(FOLDER, files, labels, root=folder, classes=classes, splits=splits, split_seed=split_seed)
 
 
 def _class_files(base: Path) -> dict[str, list[Path]]:
