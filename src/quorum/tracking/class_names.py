@@ -9,9 +9,9 @@ import pandas as pd
 from quorum.errors import RegistryError, cut
 from quorum.tracking import schema
 from quorum.tracking.queries import artifact
-from quorum.tracking.version_record import VersionRecord
 from quorum.tracking.registry import version_of, versions
 from quorum.tracking.store import TrackingStore
+from quorum.tracking.version_record import VersionRecord
 
 Classes = tuple[str, ...]  # in the order of their labels
 
