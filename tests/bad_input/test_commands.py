@@ -5,8 +5,8 @@ from __future__ import annotations
 from tests.bad_input.contract import CUT, LONG, Case, Place, one_line
 
 CASES: list[Case] = [
-    ("", "no command; choose from data, train, sweep, studies, results, show, compare, report, promote, ensemble"),
-    ("trian", "no command 'trian' (did you mean 'train'?); choose from compare, data, ensemble, export, promote"),
+    ("", "no command; choose from data, train, sweep, studies, results, show, compare, init-study, report, promote"),
+    ("trian", "no command 'trian' (did you mean 'train'?); choose from compare, data, ensemble, export, init-study"),
     ("train --leraning_rate 1", "no setting 'leraning_rate'"),
     ("train -P epoch=2", "no setting 'epoch' (did you mean 'epochs'?)"),
     ("train -P lr", "-P lr: is not name=value"),

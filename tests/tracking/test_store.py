@@ -79,11 +79,10 @@ def test_nothing_is_written_ahead_on_a_network_folder(
 
 
 def test_a_folder_that_was_moved_is_refused_since_files_would_go_to_the_old_place(
-    file: Path, empty_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before, after = tmp_path / "before", tmp_path / "after"
     before.mkdir()
-    shutil.copy(empty_store, before / "mlflow.db")
     monkeypatch.chdir(before)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db")
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "mine")

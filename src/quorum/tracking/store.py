@@ -69,8 +69,9 @@ class TrackingStore:
         return self.made.ids()
 
     def experiment_of(self, dataset: str) -> str:
-        """Where new runs of a data set go; made if it is not there. Raises RegistryError where it was deleted."""
-        return self.experiment_id or self.made.of_dataset(dataset)
+        """Where new runs of a data set go; made if it is not there. Those of none ("") go to the default experiment.
+        Raises RegistryError where it was deleted."""
+        return self.experiment_id or (self.made.of_dataset(dataset) if dataset else DEFAULT)
 
     def patiently(self, call: Callable[[], A], again: Callable[[], A] | None = None) -> A:
         """See PatientClient: for calls that this store's database or server answers in another way."""
