@@ -58,7 +58,7 @@ def test_the_sweeps_page_holds_the_table_beside_the_published_numbers(swept: Swe
     assert names == [
         "curves.png",
         "environment.json",
-        *sorted(f"stages/{stage}.{kind}" for stage in ("epochs", "lr") for kind in ("csv", "md", "png")),
+        *sorted(f"stages/{stage}{end}" for stage in ("epochs", "lr") for end in ("-curves.png", ".csv", ".md", ".png")),
     ]
     table = pd.read_csv(folder / "stages" / "lr.csv")
     assert list(table["mean"]) == pytest.approx(means(result)[0])
@@ -107,9 +107,9 @@ def test_killed_and_started_again_it_goes_on_in_the_same_runs(
     assert (len(runs("sweep")), len(runs("trial")), len(runs("seed"))) == (1, 4, 6)
     assert {run.info.status for kind in ("sweep", "trial", "seed") for run in runs(kind)} == {"FINISHED"}
     stored = f"sqlite:///{quorum.folder}/optuna.db"
-    for name, count in ((f"{result['run_id']}/lr", 2), (f"{result['run_id']}/epochs", 2)):
-        states = [t.state.name for t in optuna.load_study(study_name=name, storage=stored).trials]
-        assert states == ["COMPLETE"] * count
+    for stage in ("lr", "epochs"):
+        [name] = [name for name in optuna.get_all_study_names(stored) if f"/{stage} ({result['run_id'][:8]})" in name]
+        assert [t.state.name for t in optuna.load_study(study_name=name, storage=stored).trials] == ["COMPLETE"] * 2
     for seed in runs("seed"):
         steps = [m.step for m in MlflowClient().get_metric_history(seed.info.run_id, "val/loss")]
         assert steps == list(range(1, int(seed.data.params["epochs"]) + 1))
