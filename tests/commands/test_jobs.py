@@ -47,6 +47,7 @@ def test_trials_share_their_first_epochs_and_have_whole_histories(tree: Swept) -
         "trained": TRAINED,
         "shared": WRITTEN - TRAINED - REUSED,
         "reused": REUSED,
+        "spared": 0,
     }
     assert result["kept_states_peak_bytes"] > 0
     seeds = runs("seed")

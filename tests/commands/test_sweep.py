@@ -284,10 +284,10 @@ def test_a_dry_run_says_what_the_sweep_then_does(quorum: Quorum, small_digits: P
     (quorum.folder / "study.yaml").write_text(TREE)
     command = sweep_words(small_digits)
     told = json.loads(quorum(*command, "--dry-run", "--json").out)
-    assert MlflowClient().search_runs(["1"]) == []
+    assert [*runs("sweep"), *runs("trial"), *runs("seed")] == []
     assert not list((quorum.folder / ".quorum").glob("kept/*"))
     text = quorum(*command, "--dry-run").out
-    assert f"folder/study: 14 trainings, {told['epochs']['written']} epochs written: " in text
+    assert f"small-digits/study: 14 trainings, {told['epochs']['written']} epochs written: " in text
     assert "time: not known: no finished run of scratch-simple on folder by this kind of machine" in text
     result = json.loads(quorum(*command, "--json").out)
     assert result["epochs"] == {**told["epochs"], "spared": 0}

@@ -138,7 +138,7 @@ def test_what_was_learned_on_one_data_set_is_fine_tuned_on_another(
     tuned = train(quorum, image_tree, weights=f"runs:/{first['run_id']}/model", epochs=1, phases="classifier")
     run = MlflowClient().get_run(tuned["run_id"])
     assert run.data.tags[schema.WEIGHTS_RUN] == first["run_id"]
-    assert "trained on folder in run" in run.data.tags[schema.NOTE]
+    assert "trained on small-digits in run" in run.data.tags[schema.NOTE]
     assert run.data.params["normalize"] == "cifar10"  # the scale that the features were learned at
     bundles = [
         mlflow.artifacts.download_artifacts(f"models:/{MlflowClient().get_run(r['run_id']).data.tags[schema.MODEL_ID]}")
