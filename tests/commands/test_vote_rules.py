@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from pathlib import Path
 from typing import Any
@@ -77,7 +78,7 @@ def test_a_soft_vote_is_served_as_it_was_taken(promoted: Quorum) -> None:
     loaded = q.load(soft["registered"])
     assert loaded.rule.name == "soft"
     assert len(loaded.rule.temperatures) == 3
-    answers = loaded.predict(served.input_example["image"][0])
+    answers = loaded.predict(base64.b64decode(served.input_example["image"][0]))
     assert answers["label"][0] == frame["label"][0]
     version = MlflowClient().get_model_version("quorum-digits-vote", "2")
     assert json.loads(version.tags[schema.RULE])["abstain"] == {"measure": "probability", "bound": 0.5}
