@@ -25,8 +25,8 @@ from tests.conftest import ROOT
 pytestmark = pytest.mark.slow
 
 STUDIES = sorted((ROOT / "sweeps").glob("*/*.yaml"))
-SIZES = {"digits": [(8, 8)], "cifar10": [(32, 32)], "caltech101": [(210, 300), (300, 190)]}
-CLASSES = {"digits": 10, "cifar10": 10, "caltech101": 101}
+SIZES = {"digits": [(8, 8)], "cifar10": [(32, 32)], "caltech101": [(210, 300), (300, 190)], "folder": [(210, 300)]}
+CLASSES = {"digits": 10, "cifar10": 10, "caltech101": 101, "folder": 3}
 TRAINED, EVALUATED = 8, 2  # images; the models and inputs have their real size, a batch is cut to this
 
 
@@ -69,6 +69,11 @@ def train_one_batch(config: TrialConfig, store: PixelStore, epoch: int) -> None:
     assert {name for name, p in model.named_parameters() if id(p) not in trained}.isdisjoint(moved)
 
 
+def fitting(batch_size: int | str) -> int:
+    """A batch size for a few images, in the place of one or of `auto`."""
+    return min(batch_size, TRAINED) if isinstance(batch_size, int) else TRAINED
+
+
 @pytest.mark.parametrize("file", STUDIES, ids=lambda file: f"{file.parent.name}/{file.stem}")
 def test_every_configuration_trains_a_batch(file: Path) -> None:
     """Configurations that differ in nothing but these numbers train the same batch: one of them is enough."""
@@ -76,7 +81,7 @@ def test_every_configuration_trains_a_batch(file: Path) -> None:
     planned = plan(source.study, source.study.first_config({}))
     check_trials(source, planned, check_settings)
     same = {"lr": 0.001, "step_size": 0, "epochs": max(trial.config.epochs for trial in planned)}
-    small = [trial.config.replace(batch_size=min(trial.config.batch_size, TRAINED), **same) for trial in planned]
+    small = [trial.config.replace(batch_size=fitting(trial.config.batch_size), **same) for trial in planned]
     resolved = {"precision": "float32", "activations": "computed"}
     for config in dict.fromkeys(resolve_static(config).replace(**resolved) for config in small):
         store = made_up(source.study.dataset, balanced=config.balance != "none")
