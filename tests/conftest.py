@@ -67,9 +67,10 @@ def _as_many_cores_as_threads() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(autouse=True)
-def _threads_as_at_the_start() -> None:
-    """Commands that run in this process leave torch with another number of threads, on which results depend."""
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """Commands that run in this process leave torch with another number of threads, on which results depend. Fixtures
+    of the whole session are made after this, too."""
     torch.set_num_threads(THREADS)
 
 
