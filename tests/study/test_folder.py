@@ -10,21 +10,38 @@ from pathlib import Path
 
 import pytest
 
-from quorum.study.folder import SWEEPS_DIR, studies_folder
+from quorum.engine.metrics import METRICS
+from quorum.study.claims import load_claims
+from quorum.study.find import find_studies, find_study
+from quorum.study.folder import SWEEPS_DIR, study_folders
 from tests.conftest import ROOT
 
 
-def test_a_folder_that_is_given_is_the_one(tmp_path: Path) -> None:
-    assert studies_folder(tmp_path / "absent") == tmp_path / "absent"
+def test_a_folder_that_is_given_is_the_only_one(tmp_path: Path) -> None:
+    assert study_folders(tmp_path / "absent") == (tmp_path / "absent",)
 
 
-def test_sweeps_of_the_working_folder_go_before_those_that_quorum_brings(
+def test_behind_sweeps_of_the_working_folder_are_those_that_quorum_brings(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert studies_folder(SWEEPS_DIR) == ROOT / "sweeps"
-    (tmp_path / "sweeps").mkdir()
-    assert studies_folder(SWEEPS_DIR) == SWEEPS_DIR
+    assert study_folders(SWEEPS_DIR) == (SWEEPS_DIR, ROOT / "sweeps")
+    own = tmp_path / "sweeps" / "digits" / "demo.yaml"
+    own.parent.mkdir(parents=True)
+    own.write_text("dataset: digits\nstages:\n  - {name: lr, vary: {lr: [0.1]}}\n")
+    assert find_study(SWEEPS_DIR, "demo", "digits").file == SWEEPS_DIR / "digits" / "demo.yaml"
+    assert find_study(SWEEPS_DIR, "alexnet", "digits").file == ROOT / "sweeps" / "digits" / "alexnet.yaml"
+    found = {source.file.stem: source.file for source in find_studies(SWEEPS_DIR, "digits").good}
+    assert found["demo"] == SWEEPS_DIR / "digits" / "demo.yaml"
+    assert found["alexnet"] == ROOT / "sweeps" / "digits" / "alexnet.yaml"
+    assert {source.study.dataset for source in find_studies(SWEEPS_DIR, None).good} >= {"digits", "cifar10"}
+    claims = find_studies(SWEEPS_DIR, "cifar10").good
+    assert load_claims(SWEEPS_DIR, "cifar10", claims, METRICS)
+
+
+def test_in_the_checkout_both_are_one_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    assert study_folders(SWEEPS_DIR) == (SWEEPS_DIR,)
 
 
 @pytest.mark.slow
@@ -45,7 +62,7 @@ def test_the_wheel_brings_every_study_file(tmp_path: Path) -> None:
     brought = tmp_path / "site" / "quorum" / "study_files"
     assert {str(file.relative_to(brought)) for file in brought.rglob("*") if file.is_file()} == found
     (tmp_path / "empty").mkdir()
-    studies = "from quorum.study.folder import *; print(studies_folder(SWEEPS_DIR))"
+    studies = "from quorum.study.folder import *; print(study_folders(SWEEPS_DIR)[1])"
     told = subprocess.run(
         [sys.executable, "-c", studies],
         cwd=tmp_path / "empty",

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from mlflow.tracking import MlflowClient
+from mlflow.utils.file_utils import local_file_uri_to_path
 
 from quorum.errors import RegistryError
 from quorum.tracking import context, schema
@@ -109,3 +110,15 @@ def test_a_deleted_experiment_is_told(client: MlflowClient, monkeypatch: pytest.
     monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", "77")
     with pytest.raises(RegistryError, match="no experiment '77'"):
         connect()
+
+
+@pytest.mark.parametrize("name", ["..", "../../away", "a/b"])
+def test_the_files_of_a_named_experiment_stay_beside_the_default_ones(
+    client: MlflowClient, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", name)
+    connect()
+    places = [client.get_experiment_by_name(one).artifact_location for one in ("Default", name)]
+    default, named = (Path(local_file_uri_to_path(place)).resolve() for place in places)
+    assert named.parent == default.parent
+    assert named != default

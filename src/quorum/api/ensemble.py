@@ -229,7 +229,8 @@ def _description(options: EnsembleOptions) -> str:
     return (
         f"The vote of the promoted image classifiers for {options.dataset}. The alias current is the vote that was "
         "taken last. A version holds its members and their rule; it takes image files as they come (column `image`, "
-        "bytes) and answers label, probability, the probabilities of all classes, agreement and the members' votes."
+        "base64 text) and answers label, probability, the probabilities of all classes, agreement and the members' "
+        "votes."
     )
 
 

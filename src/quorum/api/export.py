@@ -10,8 +10,8 @@ from typing import Any
 
 from quorum import __version__
 from quorum.api.export_options import ExportOptions
+from quorum.api.own_folders import check_name
 from quorum.api.session import divide, documented, make_output_folder, tracking
-from quorum.data import dataset
 from quorum.errors import RegistryError
 from quorum.tracking import schema
 from quorum.tracking.logged_models import fetch_bundles
@@ -95,8 +95,8 @@ def run_export(options: ExportOptions, store: TrackingStore) -> Exported:
 
 def _vote(options: ExportOptions, store: TrackingStore) -> str:
     """URI of the vote of a data set that was taken last."""
-    dataset(options.dataset)
     name = vote_name(options.dataset)
     if (version := current_vote(store, name)) is None:
+        check_name(store, options.dataset)
         raise RegistryError(f"{name}: no registered vote; run `quorum ensemble` first, or name a model with model=")
     return version.uri

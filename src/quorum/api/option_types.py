@@ -8,7 +8,6 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from quorum.study.folder import studies_folder
 from quorum.voting.abstention import Abstention
 
 TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
@@ -70,7 +69,7 @@ Texts = Annotated[tuple[str, ...], BeforeValidator(_divided)]
 Paths = Annotated[tuple[Path, ...], BeforeValidator(_divided)]
 Abstain = Annotated[str, AfterValidator(lambda text: str(Abstention.parse(text)))]
 Device = Annotated[str, AfterValidator(_device)]
-SweepsDir = Annotated[Path, AfterValidator(studies_folder)]
+SweepsDir = Annotated[Path, Field(description="folder of study files; behind sweeps/ are those that quorum brings")]
 Tags = Annotated[str, AfterValidator(_tags)]
 RunId = Annotated[str, AfterValidator(_run_id)]
 Seeds = Annotated[tuple[Annotated[int, Field(ge=0, lt=2**31)], ...], BeforeValidator(_divided)]

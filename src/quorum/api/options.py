@@ -146,11 +146,7 @@ class StudyOptions(Options):
     """Which studies, over which seeds."""
 
     seeds: Seeds = Field((0, 1, 2), description="seeds of every trial, separated by commas")
-    sweeps_dir: SweepsDir = Field(
-        SWEEPS_DIR,
-        validate_default=True,
-        description="folder of study files; where there is no sweeps/, those that quorum brings",
-    )
+    sweeps_dir: SweepsDir = SWEEPS_DIR
 
     @field_validator("seeds", mode="before")
     @classmethod
@@ -192,21 +188,6 @@ class SweepOptions(StudyOptions, JobOptions):
     )
 
 
-class StudiesOptions(StudyOptions):
-    """Options of `studies`."""
-
-    dataset: str | None = Field(None, description="data set whose studies are listed; by default all")
-
-
-class InitStudyOptions(Options):
-    """Options of `init-study`."""
-
-    dataset: str = Field("folder", description="data set that the study is for; folder: any tree of class/image files")
-    name: str | None = Field(None, description="name of a folder, where the study is for that one alone")
-    study: str = Field("mine", pattern=r"^\w[\w-]*$", description="name of the study: of its file, without .yaml")
-    sweeps_dir: Path = Field(Path("sweeps"), description="folder of the study files")
-
-
 class SplitOptions(DataOptions):
     """How images are divided."""
 
@@ -220,11 +201,7 @@ class ReportOptions(SplitOptions):
 
     dataset: str = Field("digits", description="data set whose studies are compared with what was published")
     study: str | None = Field(None, description="one study by name; by default all of the data set")
-    sweeps_dir: SweepsDir = Field(
-        SWEEPS_DIR,
-        validate_default=True,
-        description="folder of study files; where there is no sweeps/, those that quorum brings",
-    )
+    sweeps_dir: SweepsDir = SWEEPS_DIR
     output: Path = Field(Path("reports"), description="folder for the page, as HTML and as Markdown with its figures")
 
 

@@ -42,10 +42,8 @@ def find_dataset(options: D, given: str | None, store: TrackingStore) -> tuple[D
         assert given is not None
         if given in DATASETS and not is_folder(given):
             return _ready_made(options, given), given
-        if name is None and not _has_run(store, given):
-            raise DataError(
-                unknown("dataset", given, [one for one in DATASETS if not is_folder(one)]), setting="dataset"
-            )
+        if name is None:
+            check_name(store, given)
         if name not in (None, given):
             raise ConfigError(f"name: {name} and dataset={given} are two data sets; give one of them")
         name = given
@@ -86,9 +84,11 @@ def _ready_made(options: D, given: str) -> D:
     return options
 
 
-def _has_run(store: TrackingStore, name: str) -> bool:
-    """Whether a run has read the folder of a name."""
-    return is_name(name) and data_source(store, name) is not None
+def check_name(store: TrackingStore, name: str) -> None:
+    """Raise DataError for a name that neither a data set has nor a folder that a run has read."""
+    known = [one for one in DATASETS if not is_folder(one)]
+    if name not in known and not (is_name(name) and data_source(store, name) is not None):
+        raise DataError(unknown("dataset", name, known), setting="dataset")
 
 
 def _place(options: DataOptions, name: str, store: TrackingStore) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from quorum.api.options import InitStudyOptions
+from quorum.api.study_options import InitStudyOptions
 from quorum.commands.result import Result
 from quorum.data import FOLDER, dataset, name_folder
 from quorum.errors import ConfigError

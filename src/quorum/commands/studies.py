@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from quorum.api.options import StudiesOptions
+from quorum.api.study_options import StudiesOptions
 from quorum.commands.result import Result
 from quorum.data import dataset
 from quorum.models import is_imagenet

@@ -12,15 +12,14 @@ from pydantic.fields import FieldInfo
 from quorum.api.export_options import ExportOptions
 from quorum.api.options import (
     EnsembleOptions,
-    InitStudyOptions,
     PrepareOptions,
     PromoteOptions,
     ReportOptions,
-    StudiesOptions,
     TrainOptions,
 )
 from quorum.api.reading_options import CompareOptions, ResultsOptions, ShowOptions, SweepCommandOptions
 from quorum.api.run_options import Options
+from quorum.api.study_options import InitStudyOptions, StudiesOptions
 from quorum.config import TrialConfig
 
 if TYPE_CHECKING:

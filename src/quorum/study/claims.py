@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from quorum.config import Closed
 from quorum.errors import ConfigError, StudyError, cut, shown, unknown
 from quorum.study.file import StudyFile
+from quorum.study.folder import study_folders
 from quorum.study.values import Values, canonical
 from quorum.study.yaml_file import Lines, Location, read_yaml
 
@@ -140,8 +141,9 @@ def load_claims(
         StudyError: for a file that is wrong, a row that no study has or a metric that is unknown: one line with file
             and line.
     """
-    file = sweeps_dir / f"{dataset}.yaml"
-    if not file.is_file():
+    files = [place / f"{dataset}.yaml" for place in study_folders(sweeps_dir)]
+    file = next((file for file in files if file.is_file()), None)
+    if file is None:
         return ()
     content, lines = read_yaml(file)
     if not isinstance(content, dict):

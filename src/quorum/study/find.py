@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from quorum.errors import QuorumError, StudyError, unknown
 from quorum.study.file import StudyFile, load_study
+from quorum.study.folder import study_folders
 
 
 def is_file(study: str | None) -> bool:
@@ -27,7 +28,8 @@ def find_study(sweeps_dir: Path, study: str, dataset: str, kind: str | None = No
     Raises:
         StudyError: where there is no such study, or its file is wrong or that of another data set.
     """
-    folders = [sweeps_dir / name for name in (dataset, kind) if name is not None]
+    places = study_folders(sweeps_dir)
+    folders = [place / name for name in (dataset, kind) if name is not None for place in places]
     if is_file(study):
         file = Path(study)
     else:
@@ -35,7 +37,7 @@ def find_study(sweeps_dir: Path, study: str, dataset: str, kind: str | None = No
         found = [file for file in files if file.is_file()]
         if not found:
             known = dict.fromkeys(path.stem for folder in folders for path in sorted(folder.glob("*.yaml")))
-            where = " and ".join(f"{folder}/" for folder in folders)
+            where = " and ".join(f"{folder}/" for folder in folders if folder.is_dir()) or f"{folders[0]}/"
             raise StudyError(f"study: {unknown('study', study, known)} (files in {where})")
         file = found[0]
     source = load_study(file)
@@ -75,11 +77,13 @@ def find_studies(
         StudyError: where there is no study file.
         QuorumError: where all of them are broken: the error of the first.
     """
-    names = [dataset_name] if dataset_name else sorted(path.name for path in sweeps_dir.glob("*") if path.is_dir())
-    files = [file for name in names for file in sorted((sweeps_dir / name).glob("*.yaml"))]
-    if kind is not None:
-        own = {file.name for file in files}
-        files += [file for file in sorted((sweeps_dir / kind).glob("*.yaml")) if file.name not in own]
+    places = study_folders(sweeps_dir)
+    named = {path.name for place in places for path in place.glob("*") if path.is_dir()}
+    files = (
+        _files(places, dataset_name, kind)
+        if dataset_name
+        else [file for name in sorted(named) for file in _files(places, name)]
+    )
     found = FoundStudies([], {})
     for file in files:
         try:
@@ -95,3 +99,12 @@ def find_studies(
         folder = sweeps_dir / dataset_name if dataset_name else sweeps_dir
         raise next(iter(found.broken.values()), StudyError(f"sweeps_dir: no study file in {folder}/"))
     return found
+
+
+def _files(places: Sequence[Path], *names: str | None) -> list[Path]:
+    """Study files in the folders of some names: of several that are called alike, the first."""
+    folders = [place / name for name in names if name is not None for place in places]
+    found: dict[str, Path] = {}
+    for file in (file for folder in folders for file in sorted(folder.glob("*.yaml"))):
+        found.setdefault(file.name, file)
+    return list(found.values())

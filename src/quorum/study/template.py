@@ -23,7 +23,7 @@ base:
   frozen_norm: fixed                  # layers that do not train stay as they are
   batch_size: auto                    # at most a quarter of the training images
   epochs: 20
-  step_size: 20                       # after so many epochs the learning rate drops ...
+  step_size: 20                       # every 20 epochs the learning rate drops ...
   gamma: 0.1                          # ... to a tenth
 
 stages:

@@ -64,7 +64,7 @@ class Cost:
 
 
 def _done(epochs: int, seed: SeedResult) -> int:
-    """Epochs that a training of so many has behind it."""
+    """How many of its epochs a training has done."""
     if seed.last_epoch is not None:
         return seed.last_epoch
     return 0 if seed.reason else epochs

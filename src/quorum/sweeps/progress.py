@@ -74,7 +74,7 @@ class SweepProgress:
         self._show()
 
     def trained(self, path: TrainingPath, epoch: int, seconds: float) -> None:
-        """A training has done an epoch, in so many seconds."""
+        """A training has trained an epoch, which took some seconds."""
         self._done.add(path.nodes[epoch - 1])
         self._seconds[path.config.model].append(seconds)
         self._show()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -97,7 +98,7 @@ def _beside_default(client: MlflowClient, name: str) -> str | None:
         return None
     if not is_local_uri(location):
         return None
-    return str(Path(local_file_uri_to_path(location)).with_name(name.replace("/", "-")))
+    return str(Path(local_file_uri_to_path(location)).parent / re.sub(r"[^\w.-]|^\.+", "-", name))
 
 
 def _usable(experiment: Experiment) -> str:

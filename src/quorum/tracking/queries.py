@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import re
 import statistics
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -16,7 +17,7 @@ from mlflow.store.artifact.artifact_repository_registry import get_artifact_repo
 
 from quorum import metric_names
 from quorum.config import TrialConfig
-from quorum.errors import RegistryError, masked
+from quorum.errors import RegistryError, masked, shown
 from quorum.tracking import schema
 from quorum.tracking.records import Record, TrainingRecord, TrialRecord
 from quorum.tracking.store import TrackingStore
@@ -196,6 +197,8 @@ def run_beginning(store: TrackingStore, beginning: str) -> TrainingRecord:
     Raises:
         RegistryError: where there is none, or more than one.
     """
+    if not re.fullmatch("[0-9a-f]*", beginning):
+        raise RegistryError(f"no run's id begins with {shown(beginning)}: ids are of hex digits")
     found = list(itertools.islice(search(store, TrainingRecord, having=[f"attributes.run_id LIKE '{beginning}%'"]), 2))
     if len(found) != 1:
         which = "several runs begin" if found else "no run's id begins"
