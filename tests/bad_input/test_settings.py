@@ -210,7 +210,7 @@ WRONG: dict[tuple[str, str], tuple[tuple[str, str], ...]] = {
     ("export", "onnx"): (
         ("on", "must be true or false (or yes, no, 1, 0)"),
         ("vote.onnx", "must be true or false"),
-        ("false", "is the only format so far; leave it out"),
+        ("false", "is not possible: ONNX is the only format so far"),
     ),
     ("data", "download"): (
         ("on", "must be true or false (or yes, no, 1, 0)"),

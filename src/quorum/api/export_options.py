@@ -24,5 +24,5 @@ class ExportOptions(Options):
     @classmethod
     def _only_format(cls, onnx: bool) -> bool:
         if not onnx:
-            raise ValueError("is the only format so far; leave it out")
+            raise ValueError("is not possible: ONNX is the only format so far")
         return onnx
