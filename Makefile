@@ -17,8 +17,7 @@ demo: $(VENV)/ready
 	mlflow run . --env-manager local -e sweep -P study=demo
 	mlflow run . --env-manager local -e promote
 	mlflow run . --env-manager local -e ensemble
-	@echo
-	@echo "Now look at it: $(VENV)/bin/mlflow ui   (http://127.0.0.1:5000)"
+	@echo "(mlflow is $(VENV)/bin/mlflow)"
 
 # One process of tests for each core, with one thread of torch in each.
 JOBS ?= 2

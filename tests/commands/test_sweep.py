@@ -63,6 +63,9 @@ def test_the_sweeps_page_holds_the_table_beside_the_published_numbers(swept: Swe
     table = pd.read_csv(folder / "stages" / "lr.csv")
     assert list(table["mean"]) == pytest.approx(means(result)[0])
     assert table["difference"][1] == pytest.approx(table["mean"][1] - 0.5)
+    [experiment] = [e for e in MlflowClient().search_experiments() if e.experiment_id == outer.info.experiment_id]
+    for link in result["views"].values():
+        assert f"mlflow.sharedViewState.{link.partition('viewStateShareKey=')[2].partition('&')[0]}" in experiment.tags
 
 
 def test_a_sweep_with_other_settings_is_not_compared_with_the_published_numbers(

@@ -29,13 +29,13 @@ def run(draw: int, part: int, parts: int) -> int:
     torch.set_num_threads(1)  # this process is forked
     with tempfile.TemporaryDirectory(prefix="faults-") as temporary:
         folder = Path(temporary)
-        write_digits(folder / "digits")
+        write_digits(folder / "pictures")
         store = folder / "empty.db"
         in_child(lambda: MlflowClient(f"sqlite:///{store}").search_experiments())
-        names, _ = every([], folder / "counted", folder / "digits", store, only_count=True)
+        names, _ = every([], folder / "counted", folder / "pictures", store, only_count=True)
         points = [(at, after) for at in range(1, len(names) + 1) for after in (False, True)]
         chosen = random.Random(0).sample(points, draw) if draw else points[part::parts]
-        _, wrong = every(chosen, folder / "killed", folder / "digits", store)
+        _, wrong = every(chosen, folder / "killed", folder / "pictures", store)
     print(f"{len(names)} writes: {dict(Counter(names))}")
     print(f"{len(chosen)} kills, {len(wrong)} with another result than an undisturbed sweep's")
     print("\n".join(wrong))

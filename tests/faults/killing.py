@@ -45,6 +45,7 @@ CLIENT = (
     "log_outputs",
     "set_terminated",
     "update_run",
+    "set_experiment_tag",
     "set_tag",
     "delete_tag",
     "create_logged_model",

@@ -138,7 +138,7 @@ def run(numbers: Sequence[int]) -> int:
     counted: Counter[str] = Counter()
     with tempfile.TemporaryDirectory(prefix="random-kills-") as temporary:
         folder = Path(temporary)
-        write_digits(folder / "digits")
+        write_digits(folder / "pictures")
         store = folder / "empty.db"
         in_child(lambda: MlflowClient(f"sqlite:///{store}").search_experiments())
         expected, seconds = {}, {}
@@ -148,12 +148,12 @@ def run(numbers: Sequence[int]) -> int:
             if fresh:
                 (place / "mlflow.db").unlink()
             started = time.monotonic()
-            assert not os.waitpid(start_sweep(place, folder / "digits", jobs), 0)[1], (place / "told.txt").read_text()
+            assert not os.waitpid(start_sweep(place, folder / "pictures", jobs), 0)[1], (place / "told.txt").read_text()
             expected[kind], seconds[kind] = contents(place), time.monotonic() - started
         for kill in map(draw, numbers):
             place = folder / str(kill.number)
             with _all_gone_at_the_end() as groups:
-                problems = strike(kill, place, folder / "digits", seconds[kill.jobs, kill.fresh], store, groups)
+                problems = strike(kill, place, folder / "pictures", seconds[kill.jobs, kill.fresh], store, groups)
             problems += [] if problems else differences(contents(place), expected[kill.jobs, kill.fresh])
             counted += Counter(signal.Signals(sent).name for sent in kill.signals)
             counted += Counter([f"{kill.victim}, jobs={kill.jobs}", *(["in the first command"] if kill.fresh else [])])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from quorum.api.options import ComputeOptions, EnsembleOptions, PromoteOptions
 from quorum.api.own_folders import with_dataset
 from quorum.api.promote import run_promotion
 from quorum.api.session import device_of, divide, documented, make_output_folder, named, tracking
+from quorum.api.vote_page import FILE as REPORT
 from quorum.api.vote_page import VotePage, mcnemar_line
 from quorum.console import say
 from quorum.errors import DataError, RegistryError
@@ -41,6 +42,7 @@ from quorum.tracking.run_log import RunLog
 from quorum.tracking.runs import begin_run
 from quorum.tracking.store import TrackingStore
 from quorum.tracking.version_record import VersionRecord
+from quorum.tracking.views import artifact_page, last_views
 from quorum.voting import audit
 from quorum.voting.abstention import Abstention
 from quorum.voting.audit import Validation
@@ -63,6 +65,7 @@ class Voted:
         registered: URI of the registered vote.
         output: the file that the predictions were written to.
         members: the members' names, URIs and networks, best first.
+        pages: links to its `vote`'s report in the MLflow UI and to the `trials` and `curves` of the last sweep.
     """
 
     run_id: str
@@ -71,6 +74,7 @@ class Voted:
     registered: str
     output: Path
     members: Sequence[dict[str, Any]]
+    pages: Mapping[str, str]
 
     @property
     def accuracy(self) -> float | None:
@@ -125,6 +129,7 @@ def run_vote(options: EnsembleOptions, store: TrackingStore) -> Voted:
             registered=version,
             output=options.output.resolve(),
             members=[{"name": m.name, "uri": m.uri, "model": m.classifier.config.model} for m in members],
+            pages={"vote": artifact_page(log, REPORT), **last_views(store, log.record.experiment_id)},
         )
 
 

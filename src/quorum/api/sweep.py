@@ -82,6 +82,7 @@ class SweepRun:
         epochs: how many were `written` in the file, `trained`, `shared`, `reused`, and `spared` where a training ended
             before its last epoch.
         page: its description, Markdown.
+        views: links to its `trials` and `curves` in the MLflow UI.
     """
 
     run_id: str
@@ -89,6 +90,7 @@ class SweepRun:
     vote: pd.DataFrame | None
     epochs: Mapping[str, int]
     page: str
+    views: Mapping[str, str]
     _outcome: SweepOutcome = field(repr=False)
 
     @classmethod
@@ -100,6 +102,7 @@ class SweepRun:
             vote=None if outcome.vote is None else vote_table(outcome.study, outcome.vote),
             epochs=outcome.cost.data()["epochs"],
             page=sweep_page(outcome.study, outcome.results, outcome.vote, outcome.cost),
+            views=outcome.views,
             _outcome=outcome,
         )
 
@@ -118,7 +121,8 @@ class SweepRun:
             {"name": result.stage.name, "trials": [_trial_data(trial) for trial in result.trials]}
             for result in outcome.results
         ]
-        data = {"run_id": self.run_id, "dataset": outcome.study.dataset, "stages": stages, **outcome.cost.data()}
+        data = {"run_id": self.run_id, "dataset": outcome.study.dataset, "stages": stages, "views": dict(self.views)}
+        data |= outcome.cost.data()
         return data if outcome.vote is None else {**data, "vote": vote_data(outcome.vote)}
 
 

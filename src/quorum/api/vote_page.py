@@ -15,6 +15,7 @@ from quorum.tracking import schema
 from quorum.voting import audit
 from quorum.voting.predict import VoteOutcome
 
+FILE = "report.html"  # the page, among its files
 LISTED = 25  # images in each list of the page
 PICTURES = 24  # images that are shown
 
@@ -57,7 +58,7 @@ class VotePage:
         blocks = [*self._audit(folder)] if outcome.labels is not None else []
         blocks += [self._discordant(frame, folder), _least_agreed(frame)]
         page = pages.vote_page(self.title, self.facts, outcome.rule.text, blocks)
-        (folder / "report.html").write_text(page)
+        (folder / FILE).write_text(page)
 
     def _audit(self, folder: Path) -> Sequence[Block]:
         """What is known where the classes are."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from quorum.api.ensemble import run_vote
 from quorum.api.options import EnsembleOptions
+from quorum.commands.links import look_at
 from quorum.commands.result import Result
 from quorum.reporting import tables
 from quorum.tracking.store import TrackingStore
@@ -24,10 +25,12 @@ def ensemble(options: EnsembleOptions, _given: Mapping[str, str], store: Trackin
         "images": count,
         "predictions": str(voted.output),
         "registered": voted.registered,
+        "pages": dict(voted.pages),
     }
     where = f"predictions of {count:,} images in {options.output}; the vote is registered as {voted.registered}"
+    links = look_at(store, voted.pages)
     if voted.scores is None:
-        return Result(data, where)
+        return Result(data, f"{where}\n\n{links}")
     for member, accuracy in zip(members, voted.scores["test accuracy"], strict=False):
         member["accuracy"] = accuracy
-    return Result(data, f"{tables.markdown(voted.scores)}\n\n{where}")
+    return Result(data, f"{tables.markdown(voted.scores)}\n\n{where}\n\n{links}")

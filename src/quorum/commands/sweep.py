@@ -26,9 +26,11 @@ def sweep(options: SweepCommandOptions, given: Mapping[str, str], store: Trackin
 
         start_server(WORK)
     from quorum.api.sweep import run_study_file
+    from quorum.commands.links import look_at
 
     run = run_study_file(options, given, store)
-    return Result(run.data(), f"{run.page}\n\nsweep run {run.run_id}; best of the last stage: {run.best}")
+    best = f"sweep run {run.run_id}; best of the last stage: {run.best}"
+    return Result(run.data(), f"{run.page}\n\n{best}\n\n{look_at(store, run.views)}")
 
 
 def _forecast(found: DryRun) -> Result:

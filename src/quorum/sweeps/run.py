@@ -35,6 +35,7 @@ from quorum.tracking.records import SweepRecord
 from quorum.tracking.run_log import RunLog
 from quorum.tracking.runs import begin_run
 from quorum.tracking.system_metrics import system_metrics
+from quorum.tracking.views import save_views
 from quorum.training.check import check_trials
 from quorum.training.folders import WorkFolders
 from quorum.training.job import Job, Trained
@@ -79,6 +80,7 @@ class SweepOutcome:
         results: its stages.
         vote: its vote, if it has one.
         cost: epochs written, trained, shared and reused.
+        views: links to its trials and curves in the MLflow UI, by what they show.
     """
 
     run_id: str
@@ -86,6 +88,7 @@ class SweepOutcome:
     results: Sequence[StageResult]
     vote: SeedVotes | None
     cost: Cost
+    views: Mapping[str, str]
 
 
 def run_sweep(
@@ -137,10 +140,13 @@ def run_sweep(
         ):
             log.dataset(study.dataset, prepared.data_digest, prepared.source, prepared.counts, "training")
             log.params({"study": name, "dataset": study.dataset, "seeds": ",".join(map(str, settings.seeds))})
+            views = save_views(log, name, [stage.varied for stage in study.stages])
             progress = SweepProgress(settings.seeds, resolved(planned, preparer), preparer.numerics)
             with make_runner(log, settings, preparer, folders, make_executor(), progress) as runner:
                 results = _run_stages(study, first, storage, name, runner, log)
-            return _finish(study, results, prepared.pixels, Cost.of(results, runner.checkpoints.peak), log)
+            cost = Cost.of(results, runner.checkpoints.peak)
+            vote = _finish(study, results, prepared.pixels, cost, log)
+            return SweepOutcome(log.run_id, study, results, vote, cost, views)
 
 
 def resolved(planned: Sequence[PlannedTrial], preparer: Preparer) -> list[PlannedTrial]:
@@ -197,7 +203,9 @@ def _run_stages(
     return results
 
 
-def _finish(study: Study, results: Sequence[StageResult], pixels: PixelStore, cost: Cost, log: RunLog) -> SweepOutcome:
+def _finish(
+    study: Study, results: Sequence[StageResult], pixels: PixelStore, cost: Cost, log: RunLog
+) -> SeedVotes | None:
     """Take the study's vote if it has one, and log what belongs to all of the sweep."""
     vote = vote_of_study(log.store, study, results)
     if vote is not None:
@@ -205,4 +213,4 @@ def _finish(study: Study, results: Sequence[StageResult], pixels: PixelStore, co
     log.metrics(cost.metrics())
     log.note(page.sweep_note(study, results, log.run_id, vote, cost))
     page.log_end(study, results, log)
-    return SweepOutcome(log.run_id, study, results, vote, cost)
+    return vote

@@ -44,6 +44,7 @@ REPEATABLE = (
     "set_terminated",
     "update_run",
     "get_experiment",
+    "set_experiment_tag",
     "search_experiments",
     "get_logged_model",
     "search_logged_models",

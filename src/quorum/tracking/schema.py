@@ -34,6 +34,7 @@ SHARED_EPOCHS = "quorum.shared_epochs"  # of a training: epochs at its beginning
 SHARED_WITH = "quorum.shared_with"  # of a training: the run that trained them
 PROMOTION = "quorum.promotion"  # of a promotion's run, and, with a number, of the registered model: the ledger's entry
 PROCESS = "quorum.process."  # of an experiment, and a drawn name: a process that writes to it, see `leases.py`
+VIEW = "mlflow.sharedViewState."  # of an experiment, and a name: a saved view of its page, see `views.py`
 NOTE = "mlflow.note.content"
 PARENT = "mlflow.parentRunId"
 # Who began a run, from which program.
