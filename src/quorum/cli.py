@@ -26,6 +26,7 @@ from pydantic import ValidationError
 from quorum import tuning
 from quorum.api.run_options import WORK_DIR, Options, RunOptions
 from quorum.commands import arguments
+from quorum.commands.caller import enter_folder_of
 from quorum.commands.wiring import COMMANDS, Command
 from quorum.config import Closed, TrialConfig, describe
 from quorum.errors import ConfigError, OutOfTimeError, QuorumError, cut, masked, printable, shown
@@ -60,6 +61,8 @@ def main(words: Sequence[str] | None = None, commands: Mapping[str, Command] = C
     # A child that sees this variable would reopen the run and mark it finished: take it out, adopt the run once.
     call = _Call(os.environ.pop("MLFLOW_RUN_ID", None))
     tuning.use(os.environ.get("QUORUM_TUNING") != "0")
+    if (caller := os.environ.pop("QUORUM_CALLER", None)) is not None:  # set in MLproject
+        enter_folder_of(caller)
     try:
         answer = call.answer(sys.argv[1:] if words is None else words, commands)
     except KeyboardInterrupt as error:

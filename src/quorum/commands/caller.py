@@ -1,0 +1,38 @@
+"""The folder in which `mlflow run` was typed. It starts its command in the project's folder, which is a temporary clone
+where the project is a URL: data, states and predictions would be lost there."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+
+def enter_folder_of(pid: str) -> None:
+    """Make the working folder of another process this one's. Where the system does not tell it, nothing changes.
+
+    Args:
+        pid: of the process.
+    """
+    folder = _folder_of(pid)
+    if not folder:
+        return
+    # MLproject gives src, by its relative path, to this process and to those that it starts.
+    sys.path[:] = [str(Path(entry).absolute()) for entry in sys.path]
+    if (given := os.environ.get("PYTHONPATH")) is not None:
+        os.environ["PYTHONPATH"] = os.pathsep.join(str(Path(entry).absolute()) for entry in given.split(os.pathsep))
+    os.chdir(folder)
+
+
+def _folder_of(pid: str) -> str:
+    """The working folder of a process, or ""."""
+    try:
+        if Path("/proc/self/cwd").exists():
+            return str(Path("/proc", pid, "cwd").readlink())
+        done = subprocess.run(
+            ["lsof", "-a", "-p", pid, "-d", "cwd", "-F", "n"], capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return next((line[1:] for line in done.stdout.splitlines() if line.startswith("n/")), "")
