@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import itertools
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self, TypeVar, get_args
@@ -283,10 +284,10 @@ def describe(error: ValidationError) -> str:
     problems = error.errors()
     first = problems[0]
     field = str(first["loc"][0]) if first["loc"] else "settings"
-    reasons = list(dict.fromkeys(_reason(p) for p in problems if p["loc"][:1] == first["loc"][:1]))
+    reasons = list(dict.fromkeys(reason_of(p) for p in problems if p["loc"][:1] == first["loc"][:1]))
     return f"{field}: {shown(first['input'])} {' or '.join(reasons)}"
 
 
-def _reason(problem: Any) -> str:
-    reason = str(problem["msg"]).removeprefix("Value error, ")
-    return "must be " + reason.removeprefix("Input should be ") if reason.startswith("Input should be ") else reason
+def reason_of(problem: Any) -> str:
+    """Why a value was refused, to stand behind its name: one problem that pydantic has found, without a full stop."""
+    return re.sub("^(Input|String) should", "must", str(problem["msg"]).removeprefix("Value error, "))

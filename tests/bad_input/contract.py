@@ -37,7 +37,7 @@ class Place:
         before = self._files()
         answer = self.commands(divided(words), variables)
         assert answer.status == 2, answer
-        assert message in answer.err
+        assert message in answer.err, answer.err
         said = without_opening(answer.err)
         assert said.startswith("quorum: ")
         assert said.count("\n") == 1, answer.err  # nor is there a library's warning beside it

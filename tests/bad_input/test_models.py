@@ -38,7 +38,7 @@ CASES: list[Case] = [
     ("promote -P dataset=a/b", "no dataset 'a/b'"),
     ("promote --rollback", "quorum-digits: no such registered model"),
     ("ensemble", "quorum-digits: no promoted model; run `quorum promote` first"),
-    ("ensemble -P dataset=folder", "quorum-folder: no promoted model; run `quorum promote` first"),
+    ("ensemble -P dataset=folder", "dataset=folder needs path=, a tree of class/image files, or name=, once it ran"),
     ("ensemble -P dataset=../x", "no dataset '../x'"),
     ("ensemble -P images=absent", "quorum-digits: no promoted model"),
     ("ensemble -P models=some-model", f"'some-model' {NO_URI}"),

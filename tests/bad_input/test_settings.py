@@ -118,9 +118,9 @@ WRONG: dict[tuple[str, str], tuple[tuple[str, str], ...]] = {
         ("1.5", "must be less than or equal to 1"),
     ),
     ("train", "batch_size"): (
-        ("abc", "must be a valid integer or must be 'auto'"),
-        ("Auto", "must be a valid integer or must be 'auto'"),
-        ("quarter", "must be a valid integer or must be 'auto'"),
+        ("abc", "must be a valid integer, unable to parse string as an integer or must be 'auto'"),
+        ("Auto", "must be a valid integer, unable to parse string as an integer or must be 'auto'"),
+        ("quarter", "must be a valid integer, unable to parse string as an integer or must be 'auto'"),
         ("-1", "must be greater than or equal to 1"),
         ("1:30", "must be a valid integer"),
         ("true", "must be a valid integer"),
@@ -307,10 +307,9 @@ WRONG: dict[tuple[str, str], tuple[tuple[str, str], ...]] = {
         ("lots", "must be a valid number"),
     ),
     ("init-study", "study"): (
-        ("", "is empty"),
-        ("a/b", "should match pattern"),
-        ("mine.yaml", "should match pattern"),
-        ("..", "should match pattern"),
+        ("a/b", "must match pattern"),
+        ("mine.yaml", "must match pattern"),
+        ("..", "must match pattern"),
     ),
     ("promote", "top"): (
         ("0", "must be greater than or equal to 1"),

@@ -62,7 +62,7 @@ STUDIES: dict[str, tuple[str, str]] = {
     ),
     "longname": (
         stage(f"{{name: {LONG}, vary: {{lr: [0.1]}}}}"),
-        "4: name: String should have at most 100 characters",
+        "4: name: must have at most 100 characters",
     ),
     "tpe_steps": (
         stage("{name: a, search: tpe, trials: 3, ranges: {epochs: {low: 1, high: 10, step: 0.3}}}"),
@@ -140,8 +140,8 @@ STUDIES: dict[str, tuple[str, str]] = {
     "null_name": (stage("{name: , vary: {lr: [0.1]}}"), "4: name: must be a valid string"),
     "num_name": (stage("{name: 3, vary: {lr: [0.1]}}"), "4: name: must be a valid string"),
     "list_name": (stage("{name: [a], vary: {lr: [0.1]}}"), "4: name: must be a valid string"),
-    "slash": (stage("{name: a/b, vary: {lr: [0.1]}}"), "4: name: String should match pattern '^[\\w.-]+$'"),
-    "nl": (stage('{name: "a\\nb", vary: {lr: [0.1]}}'), "4: name: String should match pattern '^[\\w.-]+$'"),
+    "slash": (stage("{name: a/b, vary: {lr: [0.1]}}"), "4: name: must match pattern '^[\\w.-]+$'"),
+    "nl": (stage('{name: "a\\nb", vary: {lr: [0.1]}}'), "4: name: must match pattern '^[\\w.-]+$'"),
     "nulstage": ("dataset: digits\nstages:\n", "2: stages: must be a list"),
     "emptystages": ("dataset: digits\nstages: []\n", "2: stages: Tuple should have at least 1 item after validation,"),
     "strstages": ("dataset: digits\nstages: abc\n", "2: stages: must be a list"),
@@ -149,12 +149,12 @@ STUDIES: dict[str, tuple[str, str]] = {
     "nodataset": ("stages: [{name: a}]\n", "1: 'dataset' is missing"),
     "dsnum": ("dataset: 3\nstages: [{name: a}]\n", "1: dataset: must be a valid string"),
     "dslist": ("dataset: [digits]\nstages: [{name: a}]\n", "1: dataset: must be a valid string"),
-    "dsbad": ("dataset: digts\nstages: [{name: a}]\n", "2: no dataset 'digts' (did you mean 'digits'?); choose from"),
+    "dsbad": ("dataset: digts\nstages: [{name: a}]\n", "1: no dataset 'digts' (did you mean 'digits'?); choose from"),
     "dspath": (
         "dataset: ../x\nstages: [{name: a}]\n",
-        "2: no dataset '../x'; choose from caltech101, ",
+        "1: no dataset '../x'; choose from caltech101, ",
     ),
-    "dslong": (f"dataset: {LONG}\nstages: [{{name: a}}]\n", "2: no dataset"),
+    "dslong": (f"dataset: {LONG}\nstages: [{{name: a}}]\n", "1: no dataset"),
     "stage_null": ("dataset: digits\nstages: [null]\n", "2: stages: must be a mapping"),
     "stage_num": ("dataset: digits\nstages: [3]\n", "2: stages: must be a mapping"),
     "dup": (
@@ -371,7 +371,7 @@ STUDIES: dict[str, tuple[str, str]] = {
     "esc": ('dataset: "\\z"\n', "1: not YAML (found unknown escape character 'z')"),
     "esc2": (
         'dataset: "\\x00"\nstages: [{name: a}]\n',
-        "2: no dataset '\\x00'; choose from caltech101, ",
+        "1: no dataset '\\x00'; choose from caltech101, ",
     ),
     "esc3": ('dataset: "\\U00110000"\n', " not YAML (chr() arg not in range(0x110000))"),
     "lrnull": ("dataset: digits\nbase: \nstages: [{name: a}]\n", "2: base: must be a mapping"),

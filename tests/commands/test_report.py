@@ -70,6 +70,7 @@ def studied(quorum: Quorum, small_digits: Path, monkeypatch: pytest.MonkeyPatch)
     for name, text in (("lr", LR), ("transfer", TRANSFER), ("vote", VOTE)):
         (folder / f"{name}.yaml").write_text(text)
     monkeypatch.setattr("torch.hub._hub_dir", str(quorum.folder / "hub"))
+    monkeypatch.setattr("quorum.study.folder._CHECKOUT", quorum.folder / "none")  # whose studies would be there too
 
     def call(arguments: Sequence[str], commands: Mapping[str, Command]) -> Answer:
         images = [] if arguments[0] == "studies" else ["-P", f"path={small_digits}"]

@@ -291,7 +291,7 @@ def test_a_dry_run_says_what_the_sweep_then_does(quorum: Quorum, small_digits: P
     assert not list((quorum.folder / ".quorum").glob("kept/*"))
     text = quorum(*command, "--dry-run").out
     assert f"small-digits/study: 14 trainings, {told['epochs']['written']} epochs written: " in text
-    assert "time: not known: no finished run of scratch-simple on folder by this kind of machine" in text
+    assert "time: not known: no finished run of scratch-simple on small-digits by this kind of machine" in text
     result = json.loads(quorum(*command, "--json").out)
     assert result["epochs"] == {**told["epochs"], "spared": 0}
     again = quorum(*command, "--dry-run")

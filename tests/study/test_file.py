@@ -188,8 +188,8 @@ def test_numbers_that_yaml_reads_as_text_are_numbers(tmp_path: Path) -> None:
         ("[1e-3, 0.01]", "[1e-3, true]", "study.yaml:5: lr: True is true or false"),
         ("val_accuracy: 0.5", "val_accuracy: true", "study.yaml:7: val_accuracy: is true or false"),
         ("at: {lr: 0.001}", "at: {lr: fast}", "study.yaml:7: lr: 'fast' must be a valid number"),
-        ("name: lr", f"name: {'x' * 101}", "study.yaml:4: name: String should have at most 100 characters"),
-        ("name: lr", "name: a/b", "study.yaml:4: name: String should match"),
+        ("name: lr", f"name: {'x' * 101}", "study.yaml:4: name: must have at most 100 characters"),
+        ("name: lr", "name: a/b", "study.yaml:4: name: must match"),
         ("    vary: {lr: [1e-3, 0.01]}", "    vary: lr", "study.yaml:5: vary: must be a mapping"),
         (
             "    vary",

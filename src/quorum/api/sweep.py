@@ -20,7 +20,7 @@ from quorum.config import TrialConfig
 from quorum.console import say
 from quorum.data import FOLDER, is_folder
 from quorum.engine.training import Progress
-from quorum.errors import ConfigError
+from quorum.errors import ConfigError, DataError, StudyError
 from quorum.study.file import StudyFile, load_study
 from quorum.study.find import find_study, is_file
 from quorum.study.plan import plan
@@ -232,10 +232,14 @@ def settings_of(options: SweepOptions, until: float = math.inf) -> SweepSettings
 
 def _study(options: SweepOptions, overrides: Mapping[str, Any], store: TrackingStore) -> tuple[SweepOptions, StudyFile]:
     """The study that is meant, and the options with the folder of its data set."""
-    given = overrides.get("dataset")
+    given, source = overrides.get("dataset"), None
     if given is None and options.study is not None and is_file(options.study):
-        given = load_study(Path(options.study)).study.dataset
-    options, dataset = find_dataset(options, given, store)
+        source = load_study(Path(options.study))
+        given = source.study.dataset
+    try:
+        options, dataset = find_dataset(options, given, store)
+    except DataError as error:
+        raise error if source is None else StudyError(f"{source.at(('dataset',))}: {error}") from error
     own = is_folder(dataset)
     usual = FOLDER_STUDY if own else TrialConfig.model_fields["model"].default
     name = options.study or str(overrides.get("model", usual))

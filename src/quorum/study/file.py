@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from quorum.config import EXPRESSIONS, Closed, TrialConfig, argument_value, check_name
+from quorum.config import EXPRESSIONS, Closed, TrialConfig, argument_value, check_name, reason_of
 from quorum.errors import ConfigError, StudyError, cut, shown, unknown
 from quorum.expressions import parse_calls, with_argument
 from quorum.study.model import OF_STUDY, VARIABLE, PublishedRow, Stage, Study, Trajectory, Vote
@@ -113,8 +113,7 @@ def _message(problem: Any) -> str:
     else:
         shapes = {"model_type": "a mapping", "dict_type": "a mapping", "tuple_type": "a list", "list_type": "a list"}
         shape = shapes.get(problem["type"])
-        reason = str(problem["msg"]).removeprefix("Value error, ").replace("Input should be", "must be")
-        message = f"{names[-1]}: {f'must be {shape}' if shape else reason}"
+        message = f"{names[-1]}: {f'must be {shape}' if shape else reason_of(problem)}"
     return " ".join(message.split())
 
 
