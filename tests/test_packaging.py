@@ -101,3 +101,20 @@ def test_mlproject_declares_the_entry_points_and_the_template_defaults() -> None
     assert set(project["entry_points"]) == {"main", *(name for name, command in COMMANDS.items() if command.tracked)}
     declared = {name: spec["default"] for name, spec in project["entry_points"]["train"]["parameters"].items()}
     assert parse_config(TrialConfig, declared, "MLproject") == TrialConfig()
+
+
+def test_the_image_holds_what_the_wheel_is_built_from() -> None:
+    lines = (ROOT / "Dockerfile").read_text().splitlines()
+    copied = [name for line in lines if line.startswith("COPY ") for name in line.split()[1:-1]]
+    let_in = [line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")]
+    assert sorted(copied) == sorted(let_in)
+    assert all((ROOT / name).exists() for name in copied)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert {
+        project["readme"],
+        "setup.py",
+        "src",
+        *re.findall(r"^graft (\w+)", (ROOT / "MANIFEST.in").read_text()),
+    } <= set(copied)
+    [installed] = [line for line in lines if line.startswith("RUN pip install") and "'.[" in line]
+    assert set(installed.partition("'.[")[2].partition("]'")[0].split(",")) <= set(project["optional-dependencies"])

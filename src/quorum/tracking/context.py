@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -32,6 +33,8 @@ def of_process() -> dict[str, str]:
         tags[schema.SOURCE] = PACKAGE.name
     tags.setdefault(schema.SOURCE_TYPE, SourceType.to_string(SourceType.LOCAL))
     tags.setdefault(schema.USER, Process.current().user)  # of a container, who has no name
+    if image := os.environ.get("QUORUM_IMAGE"):  # a container cannot know its own image
+        tags[schema.IMAGE] = image
     where = str(PACKAGE)
     if commit := get_git_commit(where):
         places = {schema.BRANCH: get_git_branch(where), schema.REPOSITORY: get_git_repo_url(where)}

@@ -40,6 +40,7 @@ PARENT = "mlflow.parentRunId"
 # Who began a run, from which program.
 USER, SOURCE, SOURCE_TYPE = "mlflow.user", "mlflow.source.name", "mlflow.source.type"
 COMMIT, BRANCH, REPOSITORY = "mlflow.source.git.commit", "mlflow.source.git.branch", "mlflow.source.git.repoURL"
+IMAGE = "mlflow.docker.image.uri"  # of the container that the run was made in
 
 # Experiments.
 EXPERIMENT = "quorum"  # before the data set's name
