@@ -204,8 +204,8 @@ def _ranked_by(options: PromoteOptions) -> str:
 def _description(options: PromoteOptions) -> str:
     return (
         f"Image classifiers for {options.dataset}. The aliases best-1, best-2, ... are the best finished trials by "
-        f"{options.metric}, the best seed of each. A version takes image files as they come (column `image`, bytes) "
-        "and answers label, probability and the probabilities of all classes. "
+        f"{options.metric}, the best seed of each. A version takes image files as they come (column `image`, base64 "
+        "text) and answers label, probability and the probabilities of all classes. "
         f"`quorum ensemble -P dataset={options.dataset}` lets the aliases vote; `quorum promote --rollback` "
         "restores what the last promotion replaced."
     )

@@ -24,6 +24,7 @@ from quorum.tracking.store import SQLITE, TrackingStore
 
 LOCAL = "http://127.0.0.1:5000"  # where `mlflow ui` serves
 WIDTH = 140  # of a metric's column, in pixels: as wide as its name
+SIDE = "?workflowType=machine_learning"  # of MLflow's pages, which are else about language models
 OURS = "quorum-"  # how the names of the views begin
 TRIALS, CURVES = "trials", "curves"  # and how they end
 CHARTS = (metric_names.VAL_ACCURACY, metric_names.VAL_LOSS, metric_names.TRAIN_ACCURACY, metric_names.TRAIN_LOSS)
@@ -76,14 +77,15 @@ def last_views(store: TrackingStore, experiment_id: str) -> dict[str, str]:
 
 def _links(store: TrackingStore, experiment_id: str, family: str) -> dict[str, str]:
     """Links to the views whose names begin alike."""
-    page = f"{_address(store)}/experiments/{experiment_id}/runs?workflowType=machine_learning&viewStateShareKey="
+    page = f"{_address(store)}/experiments/{experiment_id}/runs{SIDE}&viewStateShareKey="
     name = quote(family)
     return {TRIALS: f"{page}{name}-{TRIALS}", CURVES: f"{page}{name}-{CURVES}&compareRunsMode=CHART"}
 
 
 def artifact_page(log: RunLog, path: str) -> str:
     """The address of one of a run's artifacts in the MLflow UI."""
-    return f"{_address(log.store)}/experiments/{log.record.experiment_id}/runs/{log.run_id}/artifacts/{quote(path)}"
+    run = f"{_address(log.store)}/experiments/{log.record.experiment_id}/runs/{log.run_id}"
+    return f"{run}/artifacts/{quote(path)}{SIDE}"
 
 
 def ui_command(store: TrackingStore) -> str:
