@@ -14,6 +14,7 @@ from quorum.api.options import ReportOptions
 from quorum.api.own_folders import with_dataset
 from quorum.api.session import divide, documented, make_output_folder, named, open_data, tracking
 from quorum.comparison.builder import ReportBuilder
+from quorum.comparison.pictures import ReportPictures
 from quorum.comparison.trainings import find_trainings
 from quorum.comparison.verdicts import VERDICT_RULE
 from quorum.console import say
@@ -95,7 +96,7 @@ def run_report(options: ReportOptions, store: TrackingStore) -> Report:
         builder = ReportBuilder(
             store,
             options.dataset,
-            folder,
+            ReportPictures(store, options.dataset, folder),
             find_trainings(store, options.dataset),
             lambda: open_data(options, options.dataset, options.split_seed),
             claims,
@@ -135,7 +136,7 @@ def _studies(options: ReportOptions) -> tuple[Sequence[StudyFile], Sequence[Clai
 
 def _write(options: ReportOptions, builder: ReportBuilder, page: ComparisonPage, log: RunLog) -> None:
     """Write the page in both forms with its figures and rows, and log all of it."""
-    folder, name = builder.folder, options.dataset
+    folder, name = builder.pictures.folder, options.dataset
     (folder / f"{name}.html").write_text(page.html())
     (folder / f"{name}.md").write_text(page.markdown())
     pd.DataFrame(builder.row_data()).to_csv(folder / f"{name}.csv", index=False)

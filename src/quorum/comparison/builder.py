@@ -6,24 +6,22 @@ import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from matplotlib.figure import Figure
 
 from quorum.comparison import tables
 from quorum.comparison.claims import CLAIM_RULE, JudgedClaim, Known, judge
 from quorum.comparison.claims import table as claims_table
 from quorum.comparison.curves import distance, read_recorded, trajectory_line
 from quorum.comparison.evidence import environments, origins, test_interval
+from quorum.comparison.pictures import ReportPictures
 from quorum.comparison.rows import Row, row_data, trial_row, vote_row
 from quorum.comparison.searches import tried
 from quorum.comparison.trainings import StoredTrainings
 from quorum.comparison.verdicts import VERDICT_RULE
 from quorum.config import AUTO, TrialConfig
 from quorum.data.opened import OpenDataset
-from quorum.data.summary import class_counts, mean_images
 from quorum.errors import DataError
 from quorum.inference import not_told_from_best
 from quorum.metric_names import VAL_ACCURACY
@@ -37,8 +35,7 @@ from quorum.study.plan import PlannedTrial, plan
 from quorum.study.results import SeedResult, best_seed
 from quorum.study.values import canonical
 from quorum.summary import best_of
-from quorum.tracking import schema
-from quorum.tracking.queries import artifact, history_frame, predictions
+from quorum.tracking.queries import history_frame, predictions
 from quorum.tracking.store import TrackingStore
 from quorum.training.resolve import protocol, with_batch_size
 from quorum.voting.seed_votes import VOTE, SeedVotes, VotingTrial, vote_by_seed
@@ -59,7 +56,7 @@ class ReportBuilder:
     Attributes:
         store: the tracking store.
         dataset: name of the data set.
-        folder: where page and figures are written.
+        pictures: draws and writes its figures.
         trainings: what is stored, by protocol.
         open_data: opens the data set, for its pictures. Raises DataError where it is not here.
         claims: what the reports conclude.
@@ -71,7 +68,7 @@ class ReportBuilder:
 
     store: TrackingStore
     dataset: str
-    folder: Path
+    pictures: ReportPictures
     trainings: Mapping[str, StoredTrainings]
     open_data: Callable[[], OpenDataset]
     claims: Sequence[Claim] = ()
@@ -133,7 +130,7 @@ class ReportBuilder:
             head=f"{sum(counts.values())} rows: {listed}.",
             overview=tables.overview(self.rows),
             claims=claims_table(judged) if judged else None,
-            figures=self._all_curves(),
+            figures=self.pictures.studies(self.best),
             made_with=environments(self.store, self.used),
             rules=[OURS_NOTE, VERDICT_RULE, *([CLAIM_RULE] if judged else [])],
             sections=sections,
@@ -226,7 +223,7 @@ class ReportBuilder:
             title = f"{row.id}: published and ours, {len(histories)} seeds"
             figure = bands.published_curves(recorded[row.id], ours, title)
             caption = f"{title}; ours is the mean, with a band from the lowest to the highest seed"
-            pictures.append(self._save(figure, f"{source.file.stem}-{row.id}-recorded", caption))
+            pictures.append(self.pictures.save(figure, f"{source.file.stem}-{row.id}-recorded", caption))
             for metric in figures.CURVES:
                 away = distance(recorded[row.id], ours[metric], metric)
                 lines.append(
@@ -246,22 +243,7 @@ class ReportBuilder:
         run = {_title(trial): best for trial in trials if (best := self.stored(trial.config).best_seed)}
         if not run:
             return []
-        bars = figures.error_bars(tables.bars(rows), list(trials[0].settings), f"{study}: {stage}", "ours")
-        curves = figures.curves(self._histories(run), f"{study}: {stage}, the best seed of each")
-        return [
-            self._save(bars, f"{study}-{stage}", f"{study}, {stage}: mean ± std, ours and published"),
-            self._save(curves, f"{study}-{stage}-curves", f"{study}, {stage}: loss and accuracy by epoch"),
-        ]
-
-    def _histories(self, seeds: Mapping[str, SeedResult]) -> dict[str, pd.DataFrame]:
-        return {name: history_frame(self.store, seed.run_id, figures.CURVES) for name, seed in seeds.items()}
-
-    def _all_curves(self) -> list[Picture]:
-        """The best training of every study on one plot, where there are several."""
-        if len(self.best) < 2:
-            return []
-        figure = figures.curves(self._histories(self.best), f"{self.dataset}: the best training of each study")
-        return [self._save(figure, "curves", "Loss and accuracy by epoch of the best training of each study")]
+        return self.pictures.stage(study, stage, tables.bars(rows), list(trials[0].settings), run)
 
     def _confusion(self, study: str, planned: Sequence[PlannedTrial]) -> list[Picture]:
         """The confusion matrix of the best of a study's trainings."""
@@ -269,13 +251,7 @@ class ReportBuilder:
         if best is None:
             return []
         self.best[study] = best
-        file = artifact(self.store, best.run_id, schema.CONFUSION)
-        if file is None:
-            return []
-        matrix = pd.read_csv(file, index_col=0, keep_default_na=False)
-        title = f"{study}, test split, accuracy {best.test_accuracy:.4f}"
-        caption = f"Confusion matrix of the training with the best validation accuracy, run {best.run_id}"
-        return [self._save(figures.confusion({title: matrix}), f"{study}-confusion", caption)]
+        return self.pictures.confusion(study, best)
 
     def _vote(self, study: Study, name: str, planned: Sequence[PlannedTrial]) -> list[Part]:
         assert study.vote is not None
@@ -295,7 +271,7 @@ class ReportBuilder:
         figure = figures.confusion(vote_confusions(vote.members[0], vote.answers))
         caption = f"Confusion matrices of the best member and of the vote. {VOTE_RULE}"
         table = tables.as_text(vote.table(published))
-        return [Part(VOTE, table, [self._save(figure, f"{name}-vote", caption)]), self._vote_audit(vote, name)]
+        return [Part(VOTE, table, [self.pictures.save(figure, f"{name}-vote", caption)]), self._vote_audit(vote, name)]
 
     def _vote_audit(self, vote: SeedVotes, name: str) -> Part:
         """The vote against its best member, with the images that are between them."""
@@ -306,7 +282,7 @@ class ReportBuilder:
         pictures = []
         if images:
             figure = figures.pictures(images, captions, "Test images of which one of the two alone is right")
-            pictures = [self._save(figure, f"{name}-discordant", vote.difference())]
+            pictures = [self.pictures.save(figure, f"{name}-discordant", vote.difference())]
         return Part("vote against its best member (McNemar)", tables.as_text(vote.against_best()), pictures)
 
     def _voters(self, study: Study, planned: Sequence[PlannedTrial]) -> dict[str, VotingTrial | None]:
@@ -328,17 +304,8 @@ class ReportBuilder:
         except DataError as error:
             return f"Not pictured, since it is not here: {' '.join(str(error).split())}", []
         counts = ", ".join(f"{count:,} {split}" for split, count in pixels.counts().items())
-        name = self.dataset
-        return f"{len(pixels.classes)} classes; {counts} images; digest {pixels.digest}.", [
-            self._save(figures.class_distribution(class_counts(pixels), name), "classes", "Images of each class"),
-            self._save(figures.mean_images(mean_images(pixels), name), "mean-images", "Average image of each class"),
-        ]
-
-    def _save(self, figure: Figure, name: str, caption: str) -> Picture:
-        path = f"{self.dataset}/{name}.png"
-        (self.folder / self.dataset).mkdir(exist_ok=True)
-        figures.save(figure, self.folder / path)
-        return Picture(self.folder, path, caption)
+        note = f"{len(pixels.classes)} classes; {counts} images; digest {pixels.digest}."
+        return note, self.pictures.data(pixels)
 
 
 def _title(trial: PlannedTrial) -> str:
