@@ -67,7 +67,7 @@ def last_views(store: TrackingStore, experiment_id: str) -> dict[str, str]:
     """Links to the views of the experiment's last sweep by what they show; none where there was no sweep."""
     tags = store.client.get_experiment(experiment_id).tags
     ours = f"{schema.VIEW}{OURS}"
-    saved = {tag: json.loads(text)["updatedAt"] for tag, text in tags.items() if tag.startswith(ours)}
+    saved = {tag: json.loads(text).get("updatedAt", 0) for tag, text in tags.items() if tag.startswith(ours)}
     trials = [tag for tag in saved if tag.endswith(f"-{TRIALS}")]
     if not trials:
         return {}
