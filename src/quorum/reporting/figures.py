@@ -139,7 +139,9 @@ def error_bars(
     axis.grid(axis="y", alpha=0.3)
     low, high = axis.get_ylim()
     room = max(0.0, 0.1 - (high - low)) / 2  # differences below a few hundredths are not blown up
-    axis.set_ylim(max(0.0, low - room), min(1.0, high + room))
+    low, high = max(0.0, low - room), min(1.0, high + room)
+    edge = 0.02 * (high - low)  # for the half of a marker at 0 or 1
+    axis.set_ylim(low - edge, high + edge)
     return figure
 
 
