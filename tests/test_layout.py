@@ -119,7 +119,7 @@ def test_only_tracking_sees_what_mlflow_returns() -> None:
 
 
 def test_commands_do_not_import_each_other() -> None:
-    shared = {"quorum.commands.result", "quorum.commands.wiring", "quorum.commands.arguments"}
+    shared = {f"quorum.commands.{name}" for name in ("arguments", "caller", "links", "result", "wiring")}
     for file in (PACKAGE / "commands").glob("*.py"):
         own = {name for name in imports(file) if name.startswith("quorum.commands.")}
         assert own <= shared, f"{file} imports {own - shared}"

@@ -62,7 +62,7 @@ def main(words: Sequence[str] | None = None, commands: Mapping[str, Command] = C
     call = _Call(os.environ.pop("MLFLOW_RUN_ID", None))
     tuning.use(os.environ.get("QUORUM_TUNING") != "0")
     if (caller := os.environ.pop("QUORUM_CALLER", None)) is not None:  # set in MLproject
-        enter_folder_of(caller)
+        enter_folder_of(caller, os.environ)
     try:
         answer = call.answer(sys.argv[1:] if words is None else words, commands)
     except KeyboardInterrupt as error:

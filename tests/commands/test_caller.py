@@ -26,7 +26,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_it_works_in_the_folder_of_the_process_and_finds_its_modules(place: Path, tmp_path_factory: Any) -> None:
     folder = tmp_path_factory.mktemp("user")
     with subprocess.Popen(["sleep", "60"], cwd=folder) as process:
-        enter_folder_of(str(process.pid))
+        enter_folder_of(str(process.pid), os.environ)
         process.kill()
     assert Path.cwd() == folder
     assert sys.path[0] == str(place / "src")
@@ -35,7 +35,7 @@ def test_it_works_in_the_folder_of_the_process_and_finds_its_modules(place: Path
 
 @pytest.mark.parametrize("pid", ["0", "", "x", "999999999"])
 def test_where_there_is_no_such_process_it_stays(place: Path, pid: str) -> None:
-    enter_folder_of(pid)
+    enter_folder_of(pid, os.environ)
     assert Path.cwd() == place
     assert sys.path[0] == "src"
 

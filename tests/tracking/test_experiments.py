@@ -125,7 +125,7 @@ def test_the_files_of_a_named_experiment_stay_beside_the_default_ones(
 
 
 def test_the_image_of_a_container_is_on_its_runs(client: MlflowClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("QUORUM_IMAGE", "sha256:0123")
+    monkeypatch.setenv("MLFLOW_RUN_CONTEXT", '{"mlflow.docker.image.uri": "sha256:0123"}')
     context.of_process.cache_clear()
     try:
         run = client.get_run(begin_run(connect(), "in a container", RECORD).run_id)

@@ -93,5 +93,7 @@ def test_where_the_ui_is(store: TrackingStore, tmp_path: Path, monkeypatch: pyte
         pass
     served = RunLog(dataclasses.replace(store, uri="http://ann:secret@host:8080/"), log.record)
     assert ui_command(served.store) == ""
-    place = f"experiments/{log.record.experiment_id}/runs/{log.run_id}/artifacts/report.html?workflowType=machine_learning"
+    place = (
+        f"experiments/{log.record.experiment_id}/runs/{log.run_id}/artifacts/report.html?workflowType=machine_learning"
+    )
     assert artifact_page(served, "report.html") == f"http://ann:***@host:8080/#/{place}"

@@ -6,22 +6,24 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import MutableMapping
 from pathlib import Path
 
 
-def enter_folder_of(pid: str) -> None:
+def enter_folder_of(pid: str, environment: MutableMapping[str, str]) -> None:
     """Make the working folder of another process this one's. Where the system does not tell it, nothing changes.
 
     Args:
         pid: of the process.
+        environment: of this one.
     """
     folder = _folder_of(pid)
     if not folder:
         return
     # MLproject gives src, by its relative path, to this process and to those that it starts.
     sys.path[:] = [str(Path(entry).absolute()) for entry in sys.path]
-    if (given := os.environ.get("PYTHONPATH")) is not None:
-        os.environ["PYTHONPATH"] = os.pathsep.join(str(Path(entry).absolute()) for entry in given.split(os.pathsep))
+    if (given := environment.get("PYTHONPATH")) is not None:
+        environment["PYTHONPATH"] = os.pathsep.join(str(Path(entry).absolute()) for entry in given.split(os.pathsep))
     os.chdir(folder)
 
 

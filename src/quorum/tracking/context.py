@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from quorum.tracking.processes import Process
 
 PACKAGE = Path(__file__).parents[1]
 MAIN = "__main__.py"  # what `python -m quorum` runs
-TAGS = (schema.USER, schema.SOURCE, schema.SOURCE_TYPE, schema.COMMIT, schema.BRANCH, schema.REPOSITORY)
+TAGS = (schema.USER, schema.SOURCE, schema.SOURCE_TYPE, schema.COMMIT, schema.BRANCH, schema.REPOSITORY, schema.IMAGE)
 
 
 def of_run(tags: Mapping[str, str]) -> dict[str, str]:
@@ -33,8 +32,6 @@ def of_process() -> dict[str, str]:
         tags[schema.SOURCE] = PACKAGE.name
     tags.setdefault(schema.SOURCE_TYPE, SourceType.to_string(SourceType.LOCAL))
     tags.setdefault(schema.USER, Process.current().user)  # of a container, who has no name
-    if image := os.environ.get("QUORUM_IMAGE"):  # a container cannot know its own image
-        tags[schema.IMAGE] = image
     where = str(PACKAGE)
     if commit := get_git_commit(where):
         places = {schema.BRANCH: get_git_branch(where), schema.REPOSITORY: get_git_repo_url(where)}
