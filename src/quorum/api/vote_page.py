@@ -119,7 +119,7 @@ class VotePage:
         what = "of which one of the two is right" if known else "on which they differ"
         return Block(
             heading,
-            f"{len(listed):,} images {what}; all of them are in discordant.csv.",
+            f"{len(listed):,} image{'s' * (len(listed) != 1)} {what}; all of them are in discordant.csv.",
             listed.head(LISTED),
             figure=file,
             alt="Pictures on which the vote and the best member differ, with both answers",
