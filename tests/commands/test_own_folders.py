@@ -15,6 +15,8 @@ from quorum.tracking import schema
 from tests.commands.studies import runs
 from tests.conftest import Answer, Quorum, make_image, words
 
+pytestmark = pytest.mark.slow
+
 SMALL = {"model": "scratch-simple", "resize": 32, "batch_size": 8, "epochs": 1, "lr": 0.01, "threads": 1}
 
 

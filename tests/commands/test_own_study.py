@@ -13,6 +13,8 @@ from quorum.study.file import load_study
 from tests.commands.studies import sweep_words
 from tests.conftest import ROOT, Quorum, words
 
+pytestmark = pytest.mark.slow
+
 # The built-in study's stages, with a network that has no weights.
 STUDY = """\
 dataset: folder
@@ -124,7 +126,6 @@ def test_the_built_in_study_is_that_of_every_folder() -> None:
     assert study.vote.members == tuple(stage.name for stage in study.stages)
 
 
-@pytest.mark.slow
 def test_two_commands_tell_real_pictures_apart(quorum: Quorum, caltech_folder: Path, tmp_path: Path) -> None:
     pets, others = tmp_path / "pets", tmp_path / "unlabelled"
     others.mkdir()

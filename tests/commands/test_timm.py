@@ -16,6 +16,8 @@ from quorum.versions import code_version
 from tests.commands.faults import interrupted_training
 from tests.conftest import Quorum, words
 
+pytestmark = pytest.mark.slow
+
 TINY: dict[str, Any] = {"model": "timm/test_resnet", "epochs": 2, "batch_size": 16, "input_size": 32, "lr": 0.05}
 
 
@@ -46,7 +48,6 @@ def test_interrupted_it_goes_on_exactly(quorum: Quorum, small_digits: Path) -> N
     assert "timm==" in Path(requirements).read_text()
 
 
-@pytest.mark.slow
 def test_it_votes_with_a_network_of_ours(quorum: Quorum, small_digits: Path) -> None:
     train(quorum, small_digits)
     train(quorum, small_digits, lr=0.02)
