@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from quorum.tracking.records import SweepRecord, TrainingRecord, TrialRecord
@@ -71,6 +72,25 @@ def test_trials_of_one_name_in_two_stages_are_kept_apart(store: TrackingStore) -
         links = save_views(log, "demo", [["lr"], ["lr"]])
     keys = view(links["curves"])["groupBy"]["groupByKeys"]
     assert [key["groupByData"] for key in keys] == ["quorum.stage", "quorum.trial"]
+
+
+def test_another_process_saves_the_same_view_at_the_same_time(
+    store: TrackingStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both find no such tag; of two that then make it, MLflow refuses the second."""
+    plain, seen = MlflowClient.set_experiment_tag, set[str]()
+
+    def beaten(client: MlflowClient, experiment_id: str, key: str, value: str) -> None:
+        if key not in seen:
+            seen.add(key)
+            plain(client, experiment_id, key, "the other's")
+            raise MlflowException("(sqlite3.IntegrityError) UNIQUE constraint failed: experiment_tags.key")
+        plain(client, experiment_id, key, value)
+
+    with begin_run(store, "the sweep", SWEEP) as log:
+        monkeypatch.setattr(MlflowClient, "set_experiment_tag", beaten)
+        links = save_views(log, "demo", [["lr"]])
+    assert log.run_id in view(links["trials"])["searchFilter"]
 
 
 def test_the_views_of_the_last_sweep(store: TrackingStore, monkeypatch: pytest.MonkeyPatch) -> None:

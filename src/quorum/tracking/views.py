@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from mlflow.exceptions import MlflowException
+
 from quorum import metric_names
 from quorum.errors import masked
 from quorum.tracking import schema
@@ -59,7 +61,7 @@ def save_views(log: RunLog, study: str, varied: Sequence[Sequence[str]]) -> dict
     family, now = re.sub(r"[^\w.-]", "-", f"{OURS}{dataset}-{study}"), int(time.time() * 1000)
     for kind, state, title in ((TRIALS, trials, "trials"), (CURVES, curves, "curves, mean over the seeds")):
         text = _packed(f"{dataset}/{study}: {title}", state, now)
-        log.store.client.set_experiment_tag(experiment_id, f"{schema.VIEW}{family}-{kind}", text)
+        _save(log.store, experiment_id, f"{schema.VIEW}{family}-{kind}", text)
     return _links(log.store, experiment_id, family)
 
 
@@ -73,6 +75,13 @@ def last_views(store: TrackingStore, experiment_id: str) -> dict[str, str]:
         return {}
     newest = max(trials, key=lambda tag: saved[tag])
     return _links(store, experiment_id, newest.removeprefix(schema.VIEW).removesuffix(f"-{TRIALS}"))
+
+
+def _save(store: TrackingStore, experiment_id: str, tag: str, text: str) -> None:
+    try:
+        store.client.set_experiment_tag(experiment_id, tag, text)
+    except MlflowException:  # of two processes that make a tag at the same time, one is refused; now it can be replaced
+        store.client.set_experiment_tag(experiment_id, tag, text)
 
 
 def _links(store: TrackingStore, experiment_id: str, family: str) -> dict[str, str]:
