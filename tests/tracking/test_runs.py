@@ -192,6 +192,25 @@ def test_the_data_that_went_in_is_logged(store: TrackingStore) -> None:
     assert logged.tags[0].value == "training"
 
 
+@pytest.mark.parametrize(("begun_with", "calls"), [("sklearn", 0), ("elsewhere", 1), ("", 1)])
+def test_where_the_data_was_read_is_written_once(
+    store: TrackingStore, monkeypatch: pytest.MonkeyPatch, begun_with: str, calls: int
+) -> None:
+    written: list[str] = []
+    plain = MlflowClient.log_batch
+
+    def counted(client: MlflowClient, run_id: str, *args: Any, **kwargs: Any) -> None:
+        written.append(run_id)
+        plain(client, run_id, *args, **kwargs)
+
+    with begin_run(store, "a run", Record(kind="train", data_source=begun_with)) as log:
+        with monkeypatch.context() as patched:
+            patched.setattr(MlflowClient, "log_batch", counted)
+            log.dataset("digits", "0123456789abcdef", "sklearn", {"train": 3}, "training")
+        assert len(written) == calls
+    assert only(store).data.tags["quorum.data_source"] == "sklearn"
+
+
 def test_a_run_that_goes_on_logs_each_metric_once(store: TrackingStore) -> None:
     with begin_run(store, "a run", Record(kind="train", key="k")) as log:
         log.metrics({"score": 0.5}, step=1)

@@ -125,6 +125,7 @@ def run_sweep(
         key=digest_of([*identity, prepared.data_digest, code, prepared.numerics]),
         dataset=study.dataset,
         data_digest=prepared.data_digest,
+        data_source=prepared.source,
         code_version=code,
         numerics=prepared.numerics,
     )

@@ -122,6 +122,7 @@ class SweepRuns:
             sweep_run_id=self.log.run_id,
             stage=request.stage,
             number=request.number,
+            data_source=prepared.source,
             weights_run_id=origin.run_id if origin else "",
         )
         previous = self._runs.get(trial.key)
@@ -151,6 +152,7 @@ class SweepRuns:
             sweep_run_id=self.log.run_id,
             stage=trial.request.stage,
             number=trial.request.number,
+            data_source=prepared.source,
             varied=describe(trial.request),
             shared_epochs=start if origin else 0,
             shared_with=origin or "",

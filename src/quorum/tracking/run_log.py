@@ -209,7 +209,8 @@ class RunLog:
         entity = Dataset(name, digest, "local", json.dumps({"uri": source}), profile=json.dumps(dict(counts)))
         self._client.log_inputs(self.run_id, [DatasetInput(entity, [InputTag("mlflow.data.context", context)])])
         # MLflow keeps one entity of a name and digest, with the source that it was first logged with.
-        self.set(data_source=source)
+        if self.record.data_source != source:
+            self.set(data_source=source)
 
     def first_weights(self, uri: str, run_id: str, model_id: str) -> None:
         """Log which model the first weights come from: as an input of the run, as a tag, and as a link in its note."""

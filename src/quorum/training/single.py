@@ -64,7 +64,7 @@ def train_one(
     prepared, store = preparer.prepare(config), preparer.store
     identity = training_identity(prepared.config, prepared.data_digest, prepared.numerics)
     key = digest_of(identity)
-    record = TrainingRecord(**identity, kind=schema.TRAIN_KIND, key=key)
+    record = TrainingRecord(**identity, kind=schema.TRAIN_KIND, key=key, data_source=prepared.source)
     with store.leases.hold(key, "training"):
         stored = finished_training(store, record, reuse) if reuse else None
         if stored is not None and stored.model_id:  # one whose weights were not kept is no answer
