@@ -13,7 +13,7 @@ import pandas as pd
 from quorum.comparison import tables
 from quorum.comparison.claims import CLAIM_RULE, JudgedClaim, Known, judge
 from quorum.comparison.claims import table as claims_table
-from quorum.comparison.curves import distance, read_recorded, trajectory_line
+from quorum.comparison.curves import distance_lines, read_recorded, trajectory_line
 from quorum.comparison.evidence import environments, origins, test_interval
 from quorum.comparison.pictures import ReportPictures
 from quorum.comparison.rows import Row, row_data, trial_row, vote_row
@@ -214,27 +214,15 @@ class ReportBuilder:
         """Curves that a report's author recorded, beside ours."""
         assert source.study.curves is not None
         recorded = read_recorded(source.file.parent / source.study.curves)
-        lines, pictures = [], []
+        lines: list[dict[str, str]] = []
+        pictures = []
         for trial, row in [(one, row) for one in planned for row in one.published]:
             histories = self._seed_histories(trial.config)
             if row.id not in recorded or not histories:
                 continue
             ours = {metric: bands.band(histories, metric) for metric in figures.CURVES}
-            title = f"{row.id}: published and ours, {len(histories)} seeds"
-            figure = bands.published_curves(recorded[row.id], ours, title)
-            caption = f"{title}; ours is the mean, with a band from the lowest to the highest seed"
-            pictures.append(self.pictures.save(figure, f"{source.file.stem}-{row.id}-recorded", caption))
-            for metric in figures.CURVES:
-                away = distance(recorded[row.id], ours[metric], metric)
-                lines.append(
-                    {
-                        "id": row.id,
-                        "metric": metric,
-                        "mean distance": f"{away.mean:.4f}",
-                        "largest": f"{away.largest:.4f}",
-                        "in epoch": str(away.epoch),
-                    }
-                )
+            pictures.append(self.pictures.recorded(source.file.stem, row.id, recorded[row.id], ours, len(histories)))
+            lines += distance_lines(row.id, recorded[row.id], ours)
         return [Part("recorded curves", pd.DataFrame(lines), pictures)] if lines else []
 
     def _stage_figures(

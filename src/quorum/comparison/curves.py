@@ -65,6 +65,16 @@ def distance(recorded: pd.DataFrame, ours: Band, metric: str) -> Distance:
     return Distance(sum(value for _, value in common) / len(common), largest, epoch)
 
 
+def distance_lines(identity: str, recorded: pd.DataFrame, ours: Mapping[str, Band]) -> list[dict[str, str]]:
+    """The distance of each metric's curves, as lines of a table of text."""
+    lines = []
+    for metric, band in ours.items():
+        away = distance(recorded, band, metric)
+        measured = {"mean distance": f"{away.mean:.4f}", "largest": f"{away.largest:.4f}", "in epoch": str(away.epoch)}
+        lines.append({"id": identity, "metric": metric, **measured})
+    return lines
+
+
 def _values(ours: Band) -> Mapping[int, float]:
     return dict(zip(ours.epochs, ours.mean, strict=True))
 

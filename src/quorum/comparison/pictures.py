@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from quorum.data.pixel_store import PixelStore
 from quorum.data.summary import class_counts, mean_images
-from quorum.reporting import figures
+from quorum.reporting import bands, figures
 from quorum.reporting.pages import Picture
 from quorum.study.results import SeedResult
 from quorum.tracking import schema
@@ -57,6 +57,14 @@ class ReportPictures:
                 f"{study}, {stage}: loss and accuracy by epoch",
             ),
         ]
+
+    def recorded(
+        self, study: str, identity: str, theirs: pd.DataFrame, ours: Mapping[str, bands.Band], seeds: int
+    ) -> Picture:
+        """Curves that a report's author recorded, beside ours."""
+        title = f"{identity}: published and ours, {seeds} seeds"
+        caption = f"{title}; ours is the mean, with a band from the lowest to the highest seed"
+        return self.save(bands.published_curves(theirs, ours, title), f"{study}-{identity}-recorded", caption)
 
     def studies(self, best: Mapping[str, SeedResult]) -> list[Picture]:
         """The curves of the best training of every study on one plot, where there are several."""

@@ -18,7 +18,7 @@ from mlflow.utils.uri import is_local_uri
 from quorum.errors import RegistryError
 from quorum.tracking import schema
 
-DEFAULT = "0"  # id of MLflow's default experiment, where `mlflow run` makes its run unless it is told another
+DEFAULT = "0"  # id of MLflow's default experiment, where `mlflow run` creates its run unless told otherwise
 
 
 def named_experiment(client: MlflowClient, adopted: str | None) -> str:

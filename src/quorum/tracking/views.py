@@ -26,7 +26,7 @@ from quorum.tracking.store import SQLITE, TrackingStore
 
 LOCAL = "http://127.0.0.1:5000"  # where `mlflow ui` serves
 WIDTH = 140  # of a metric's column, in pixels: as wide as its name
-SIDE = "?workflowType=machine_learning"  # of MLflow's pages, which are else about language models
+SIDE = "?workflowType=machine_learning"  # without it, MLflow's pages open on language models
 OURS = "quorum-"  # how the names of the views begin
 TRIALS, CURVES = "trials", "curves"  # and how they end
 CHARTS = (metric_names.VAL_ACCURACY, metric_names.VAL_LOSS, metric_names.TRAIN_ACCURACY, metric_names.TRAIN_LOSS)
@@ -54,7 +54,7 @@ def save_views(log: RunLog, study: str, varied: Sequence[Sequence[str]]) -> dict
     columns += [f"params.`{name}`" for name in dict.fromkeys(name.partition(".")[0] for name in settings)]
     columns += [f"metrics.`{name}`" for name in COLUMNS]
     trials = _state(log.run_id, schema.TRIAL_KIND, f"metrics.`{COLUMNS[0]}`", selectedColumns=columns)
-    # Two stages that vary the same settings have trials of one name; else the name alone reads better.
+    # Stages that vary the same settings have trials of the same name. Otherwise the trial's name alone reads better.
     groups = [schema.VARIED] if len({*map(tuple, varied)}) == len(varied) else [schema.STAGE, schema.VARIED]
     charts = _charts(CHARTS, groups)
     curves = _state(log.run_id, schema.SEED_KIND, "attributes.start_time", selectedColumns=columns, **charts)
@@ -80,7 +80,7 @@ def last_views(store: TrackingStore, experiment_id: str) -> dict[str, str]:
 def _save(store: TrackingStore, experiment_id: str, tag: str, text: str) -> None:
     try:
         store.client.set_experiment_tag(experiment_id, tag, text)
-    except MlflowException:  # of two processes that make a tag at the same time, one is refused; now it can be replaced
+    except MlflowException:  # another process has made the tag at the same time; now it can be replaced
         store.client.set_experiment_tag(experiment_id, tag, text)
 
 
