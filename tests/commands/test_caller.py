@@ -40,6 +40,15 @@ def test_where_there_is_no_such_process_it_stays(place: Path, pid: str) -> None:
     assert sys.path[0] == "src"
 
 
+def test_where_its_folder_is_gone_it_stays(place: Path, tmp_path_factory: Any) -> None:
+    folder = tmp_path_factory.mktemp("user")
+    with subprocess.Popen(["sleep", "60"], cwd=folder) as process:
+        folder.rmdir()
+        enter_folder_of(str(process.pid), os.environ)
+        process.kill()
+    assert Path.cwd() == place
+
+
 @pytest.mark.parametrize(("output", "found"), [("p12\nfcwd\nn/Users/ann\n", "/Users/ann"), ("p12\n", ""), (None, "")])
 def test_where_there_is_no_proc_lsof_is_asked(monkeypatch: pytest.MonkeyPatch, output: str | None, found: str) -> None:
     def run(command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:

@@ -3,6 +3,7 @@ where the project is a URL: data, states and predictions would be lost there."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -11,7 +12,8 @@ from pathlib import Path
 
 
 def enter_folder_of(pid: str, environment: MutableMapping[str, str]) -> None:
-    """Make the working folder of another process this one's. Where the system does not tell it, nothing changes.
+    """Make the working folder of another process this one's. Where the system does not tell it, or it is gone, this
+    process stays where it is.
 
     Args:
         pid: of the process.
@@ -24,7 +26,8 @@ def enter_folder_of(pid: str, environment: MutableMapping[str, str]) -> None:
     sys.path[:] = [str(Path(entry).absolute()) for entry in sys.path]
     if (given := environment.get("PYTHONPATH")) is not None:
         environment["PYTHONPATH"] = os.pathsep.join(str(Path(entry).absolute()) for entry in given.split(os.pathsep))
-    os.chdir(folder)
+    with contextlib.suppress(OSError):
+        os.chdir(folder)
 
 
 def _folder_of(pid: str) -> str:
