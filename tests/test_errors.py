@@ -39,10 +39,7 @@ def test_refused_values_and_unknown_names_are_cut() -> None:
 
     with pytest.raises(ConfigError) as caught:
         parse_config(Settings, {"size": "x" * 300}, "here")
-    assert (
-        str(caught.value)
-        == f"here: size: {shown('x' * 300)} must be a valid integer, unable to parse string as an integer"
-    )
+    assert str(caught.value) == f"here: size: {shown('x' * 300)} must be a valid integer"
     with pytest.raises(ConfigError) as caught:
         parse_config(Settings, {"y" * 300: "1"}, "here")
     assert str(caught.value) == f"here: no setting {shown('y' * 300)}; choose from size"

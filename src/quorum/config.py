@@ -285,9 +285,11 @@ def describe(error: ValidationError) -> str:
     first = problems[0]
     field = str(first["loc"][0]) if first["loc"] else "settings"
     reasons = list(dict.fromkeys(reason_of(p) for p in problems if p["loc"][:1] == first["loc"][:1]))
-    return f"{field}: {shown(first['input'])} {' or '.join(reasons)}"
+    alternatives = [reason.removeprefix("must be ") for reason in reasons[1:]]
+    return f"{field}: {shown(first['input'])} {' or '.join([*reasons[:1], *alternatives])}"
 
 
 def reason_of(problem: Any) -> str:
     """Why a value was refused, to stand behind its name: one problem that pydantic has found, without a full stop."""
-    return re.sub("^(Input|String) should", "must", str(problem["msg"]).removeprefix("Value error, "))
+    reason = re.sub("^(Input|String) should", "must", str(problem["msg"]).removeprefix("Value error, "))
+    return re.sub(", unable to parse string as an? [a-z]+$", "", reason)

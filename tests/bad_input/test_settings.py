@@ -118,9 +118,9 @@ WRONG: dict[tuple[str, str], tuple[tuple[str, str], ...]] = {
         ("1.5", "must be less than or equal to 1"),
     ),
     ("train", "batch_size"): (
-        ("abc", "must be a valid integer, unable to parse string as an integer or must be 'auto'"),
-        ("Auto", "must be a valid integer, unable to parse string as an integer or must be 'auto'"),
-        ("quarter", "must be a valid integer, unable to parse string as an integer or must be 'auto'"),
+        ("abc", "must be a valid integer or 'auto'"),
+        ("Auto", "must be a valid integer or 'auto'"),
+        ("quarter", "must be a valid integer or 'auto'"),
         ("-1", "must be greater than or equal to 1"),
         ("1:30", "must be a valid integer"),
         ("true", "must be a valid integer"),
