@@ -137,6 +137,15 @@ def test_the_way_in_imports_neither_torch_nor_mlflow() -> None:
     assert done.stderr.strip() == "[]"
 
 
+def test_what_reads_a_store_alone_imports_neither_torch_nor_scikit_learn() -> None:
+    code = (
+        "import sys, quorum.commands.results, quorum.commands.show, quorum.commands.compare\n"
+        "print(sorted({'torch', 'torchvision', 'sklearn'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
 def test_the_first_line_comes_before_anything_that_takes_seconds(folder: Path) -> None:
     code = (
         "import sys, quorum.cli\n"

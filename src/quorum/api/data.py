@@ -12,9 +12,10 @@ from typing import Any
 
 import pandas as pd
 
+from quorum.api.computing import open_data
 from quorum.api.options import PrepareOptions
 from quorum.api.own_folders import with_dataset
-from quorum.api.session import divide, documented, named, open_data, tracking
+from quorum.api.session import divide, documented, named, tracking
 from quorum.console import say
 from quorum.data import Catalogue, is_folder, load_catalogue
 from quorum.data import dataset as dataset_named

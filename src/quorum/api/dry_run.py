@@ -9,9 +9,10 @@ from typing import Any
 
 import pandas as pd
 
+from quorum.api.computing import folders_of, preparer_of
 from quorum.api.engines import engine_of, placed
 from quorum.api.options import SweepOptions
-from quorum.api.session import divide, documented, folders_of, preparer_of, tracking
+from quorum.api.session import divide, documented, tracking
 from quorum.api.sweep import open_study, settings_of
 from quorum.study.plan import plan
 from quorum.sweeps.checkpoints import room

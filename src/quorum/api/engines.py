@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, TypeVar
 import torch
 
 from quorum import tuning
+from quorum.api.computing import device_of
 from quorum.api.options import JobOptions
-from quorum.api.session import device_of
 from quorum.engine.device import Machine, set_up
 from quorum.engine.training import Progress
 from quorum.errors import ConfigError

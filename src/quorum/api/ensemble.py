@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from quorum.api.computing import device_of
 from quorum.api.member_predictions import Predicted, predict
 from quorum.api.options import ComputeOptions, EnsembleOptions, PromoteOptions
 from quorum.api.own_folders import with_dataset
 from quorum.api.promote import run_promotion
-from quorum.api.session import device_of, divide, documented, make_output_folder, named, tracking
+from quorum.api.session import divide, documented, make_output_folder, named, tracking
 from quorum.api.vote_page import FILE as REPORT
 from quorum.api.vote_page import VotePage, mcnemar_line
 from quorum.console import say

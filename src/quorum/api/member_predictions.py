@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from quorum.api.computing import open_data
 from quorum.api.options import EnsembleOptions
-from quorum.api.session import open_data
 from quorum.console import say
 from quorum.data.folds import fold_of
 from quorum.data.images import Pixels, find_images

@@ -11,10 +11,11 @@ from typing import Any
 import pandas as pd
 
 from quorum import metric_names
+from quorum.api.computing import folders_of, preparer_of
 from quorum.api.engines import Engine, engine_of, placed
 from quorum.api.options import PromoteOptions
 from quorum.api.own_folders import with_dataset
-from quorum.api.session import divide, documented, folders_of, named, preparer_of, tracking
+from quorum.api.session import divide, documented, named, tracking
 from quorum.console import say
 from quorum.engine.training import Progress
 from quorum.errors import RegistryError

@@ -10,9 +10,10 @@ from typing import Any
 
 import pandas as pd
 
+from quorum.api.computing import open_data
 from quorum.api.options import ReportOptions
 from quorum.api.own_folders import with_dataset
-from quorum.api.session import divide, documented, make_output_folder, named, open_data, tracking
+from quorum.api.session import divide, documented, make_output_folder, named, tracking
 from quorum.comparison.builder import ReportBuilder
 from quorum.comparison.pictures import ReportPictures
 from quorum.comparison.trainings import find_trainings

@@ -11,10 +11,11 @@ from typing import Any
 import pandas as pd
 
 from quorum import metric_names
+from quorum.api.computing import end_of, folders_of, preparer_of
 from quorum.api.engines import engine_of, placed
 from quorum.api.options import SweepOptions
 from quorum.api.own_folders import find_dataset
-from quorum.api.session import divide, documented, end_of, folders_of, preparer_of, tracking
+from quorum.api.session import divide, documented, tracking
 from quorum.api.train import TrainedRun
 from quorum.config import TrialConfig
 from quorum.console import say

@@ -9,10 +9,11 @@ from typing import Any
 
 import pandas as pd
 
+from quorum.api.computing import device_of, end_of, folders_of, preparer_of
 from quorum.api.load import Predictor, load_model
 from quorum.api.options import TrainOptions
 from quorum.api.own_folders import find_dataset
-from quorum.api.session import device_of, divide, documented, end_of, folders_of, preparer_of, tracking
+from quorum.api.session import divide, documented, tracking
 from quorum.config import TrialConfig, parse_config
 from quorum.engine.device import Machine
 from quorum.study.results import SeedResult

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.model_selection import train_test_split
 
 from quorum.data.images import ArrayImage, FileImage, ImageSource, Pixels, refuse_names
 from quorum.errors import DataError, unknown
@@ -130,6 +129,8 @@ def stratified(positions: Indices, labels: Indices, held_out: int | float, seed:
     Raises:
         DataError: where a class is too small to be in both parts.
     """
+    from sklearn.model_selection import train_test_split  # a second to import, for commands that do without
+
     try:
         first, second = train_test_split(positions, test_size=held_out, random_state=seed, stratify=labels[positions])
     except ValueError as error:

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sklearn.model_selection import StratifiedKFold
 
 from quorum.data.catalogue import Indices
 from quorum.data.pixel_store import PixelStore
@@ -88,6 +87,8 @@ def _partition(store: PixelStore, folds: int, number: int) -> tuple[Indices, ...
             f"smallest class of {store.name}",
             setting="folds",
         )
+    from sklearn.model_selection import StratifiedKFold  # a second to import, for commands that do without
+
     drawn = StratifiedKFold(folds, shuffle=True, random_state=number).split(pool, labels)
     return tuple(pool[part] for _, part in drawn)
 

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 from quorum.rounding import rounded
 
@@ -19,6 +18,8 @@ STD_NOTE = "std is the sample standard deviation (n - 1) over the seeds; accurac
 
 def confusion_table(labels: Labels, predictions: Labels, classes: Sequence[str]) -> pd.DataFrame:
     """Counts [true class, predicted class] with class names on both sides."""
+    from sklearn.metrics import confusion_matrix  # a second to import, for commands that do without
+
     counts = confusion_matrix(labels, predictions, labels=np.arange(len(classes)))
     return pd.DataFrame(counts, index=pd.Index(classes, name="true"), columns=pd.Index(classes, name="predicted"))
 
@@ -67,6 +68,8 @@ def prediction_table(
 
 def class_table(labels: Labels, predictions: Labels, classes: Sequence[str]) -> pd.DataFrame:
     """Precision, recall, F1 (0 where undefined) and number of images of each class."""
+    from sklearn.metrics import precision_recall_fscore_support  # a second to import, for commands that do without
+
     precision, recall, f1, support = precision_recall_fscore_support(
         labels, predictions, labels=np.arange(len(classes)), zero_division=0
     )

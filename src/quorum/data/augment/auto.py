@@ -14,7 +14,6 @@ from typing import Annotated, ClassVar
 
 import torch
 from pydantic import Field
-from torchvision.transforms.v2.functional import autocontrast, equalize
 
 from quorum.data.augment.color import luma
 from quorum.data.augment.draws import Prepared, Subset
@@ -196,6 +195,20 @@ def solarize(pixels: Pixels, threshold: Magnitudes) -> Pixels:
     return torch.where(pixels >= threshold * 255, 255 - pixels, pixels)
 
 
+def autocontrast(pixels: Pixels, _: Magnitudes) -> Pixels:
+    """From black to white, each channel by itself."""
+    from torchvision.transforms.v2 import functional  # two seconds to import, for trainings that do without
+
+    return functional.autocontrast(pixels)
+
+
+def equalize(pixels: Pixels, _: Magnitudes) -> Pixels:
+    """As many pixels of each brightness, each channel by itself."""
+    from torchvision.transforms.v2 import functional
+
+    return functional.equalize(pixels)
+
+
 COLORS: dict[str, Callable[[Pixels, Magnitudes], Pixels]] = {
     "brightness": brightness,
     "color": color,
@@ -203,6 +216,6 @@ COLORS: dict[str, Callable[[Pixels, Magnitudes], Pixels]] = {
     "sharpness": sharpness,
     "posterize": posterize,
     "solarize": solarize,
-    "autocontrast": lambda pixels, _: autocontrast(pixels),
-    "equalize": lambda pixels, _: equalize(pixels),
+    "autocontrast": autocontrast,
+    "equalize": equalize,
 }
