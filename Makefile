@@ -23,7 +23,7 @@ demo: $(VENV)/ready
 JOBS ?= 2
 PYTEST = OMP_NUM_THREADS=1 python -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
 
-# Lint, types and unit tests, in about five minutes on two cores without bf16.
+# Lint, types and unit tests, in about two minutes on two cores without bf16.
 check: $(VENV)/ready
 	$(MAKE) --jobs=2 lint unit
 

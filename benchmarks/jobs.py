@@ -52,7 +52,13 @@ def jobs(threads: int, options: argparse.Namespace) -> Measured:
 
         def sweep(count: int) -> float:
             place = Path(tempfile.mkdtemp(dir=folder))
-            settings = {"study": folder / "study.yaml", "path": tree, "jobs": count, "threads": threads}
+            settings = {
+                "study": folder / "study.yaml",
+                "path": tree,
+                "jobs": count,
+                "threads": threads,
+                "seeds": ",".join(map(str, range(options.seeds))),
+            }
             given = [word for key, value in settings.items() for word in ("-P", f"{key}={value}")]
             started = time.perf_counter()
             answer = json.loads(run_process([*QUORUM, "sweep", "--json", *given], place))
@@ -141,6 +147,7 @@ def _held(pid: int) -> int:
 def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, default=Path("data"), help="folder that holds cifar10/")
     parser.add_argument("--images", type=at_least(10), default=4096, help="to train on (default: 4096)")
+    parser.add_argument("--seeds", type=at_least(1), default=3, help="of each learning rate (default: 3)")
     parser.set_defaults(rounds=1)
 
 

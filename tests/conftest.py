@@ -49,14 +49,21 @@ LONGEST = {"benchmarks", "e2e", "faults"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A test that reads the real images, or needs a store with trainings, is slow.
+    """A test that reads the real images, or needs a store with trainings, is slow, and so is every case of a family but
+    the first.
 
     The folders with the longest tests come first, so that no process of pytest-xdist has one of them left at the end.
     """
+    begun = set()
     items.sort(key=lambda item: not LONGEST.intersection(item.path.parts))
     for item in items:
         if (REAL_IMAGES | TRAINED).intersection(getattr(item, "fixturenames", ())):
             item.add_marker("slow")
+        if item.get_closest_marker("family"):
+            function = item.nodeid.partition("[")[0]
+            if function in begun:
+                item.add_marker("slow")
+            begun.add(function)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -119,6 +119,7 @@ def test_booleans(text: str) -> None:
     assert TrainOptions.model_validate({"reuse": text}).reuse is (text in ("true", "True", "yes", "1"))
 
 
+@pytest.mark.slow
 def test_json_is_one_object_and_nothing_else(quorum: Quorum) -> None:
     answer = quorum("train", "--json", *"-P model=scratch-simple -P epochs=1 -P batch_size=64".split())
     assert answer.out.count("\n") == 1
@@ -137,6 +138,7 @@ def test_the_way_in_imports_neither_torch_nor_mlflow() -> None:
     assert done.stderr.strip() == "[]"
 
 
+@pytest.mark.slow
 def test_what_reads_a_store_alone_imports_neither_torch_nor_scikit_learn() -> None:
     code = (
         "import sys, quorum.commands.results, quorum.commands.show, quorum.commands.compare\n"

@@ -59,6 +59,7 @@ def imported_modules(*folders: str) -> dict[str, set[str]]:
     return {module: {normalized(name) for name in providers.get(module, ())} for module in modules}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("folders", "extras"),
     [(["src"], EXTRAS), (["src", "tests", "benchmarks"], [*EXTRAS, "dev"])],

@@ -57,6 +57,7 @@ def test_what_is_no_name(colors: Registry[object], name: str) -> None:
         colors.add(name, 5)
 
 
+@pytest.mark.slow
 def test_what_a_script_registers_is_part_of_the_code_version(tmp_path: Path) -> None:
     script = """
 from quorum.registry import Registry, interactive_sources

@@ -139,6 +139,7 @@ RATES = st.builds(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=500)
 @given(RATES, RATES, st.integers(1, 20))
 def test_recipes_with_one_rate_are_of_equal_rates(one: TrialConfig, other: TrialConfig, epoch: int) -> None:

@@ -163,6 +163,7 @@ with SharedFolder(Path(sys.argv[1]), "pixels/digits", Storage(sys.argv[2])).read
 """
 
 
+@pytest.mark.slow
 def test_processes_of_one_machine_pull_once(tmp_path: Path, storage: Storage) -> None:
     write(on("a", tmp_path, storage, "pixels/digits"), "1")
     log = tmp_path / "log.txt"

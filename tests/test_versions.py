@@ -57,6 +57,7 @@ def with_code(file: Path) -> str:
     return file.read_text() + "\nADDED = 1\n"
 
 
+@pytest.mark.family
 @pytest.mark.parametrize(
     "module",
     [
@@ -82,6 +83,7 @@ def test_code_that_computes_changes_it(package: Path, before: str, module: str) 
         assert digest(package) != before
 
 
+@pytest.mark.family
 @pytest.mark.parametrize(
     "module",
     [
@@ -131,6 +133,7 @@ def test_each_package_that_computes_counts(monkeypatch: pytest.MonkeyPatch) -> N
     assert len(found) == 5
 
 
+@pytest.mark.slow
 def test_the_package_of_a_network_counts_for_that_network_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     real = versions.package_versions()
     before = [code_version(*models) for models in ((), ("alexnet",), ("timm/resnet18",), ("alexnet", "timm/vgg11"))]
@@ -144,6 +147,7 @@ def test_the_package_of_a_network_counts_for_that_network_alone(monkeypatch: pyt
     assert after[2] == after[3] != before[2] != before[0]
 
 
+@pytest.mark.slow
 def test_plugins_change_it_by_their_code(tmp_path: Path, before: str) -> None:
     files = [tmp_path / "a" / "mine.py", tmp_path / "b" / "other.py"]
     for number, file in enumerate(files):
@@ -158,6 +162,7 @@ def test_plugins_change_it_by_their_code(tmp_path: Path, before: str) -> None:
     assert loaded != digest_code(PACKAGE, [tmp_path / "moved.py", files[1]], PACKAGES)
 
 
+@pytest.mark.slow
 def test_a_plugin_counts_from_when_it_is_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plugins, "_loaded", {})
     before = code_version()

@@ -63,5 +63,5 @@ def test_precisions(cifar_folder: Path) -> None:
 
 
 def test_jobs(cifar_folder: Path) -> None:
-    arguments = ("--case", "one-thread", "--images", 64, "--rounds", 1, "--data", cifar_folder.parent)
+    arguments = ("--case", "one-thread", "--images", 64, "--seeds", 1, "--rounds", 1, "--data", cifar_folder.parent)
     assert measured("jobs", *arguments)["details"]["one-thread"]["same_results"] is True

@@ -57,6 +57,7 @@ def filled(quorum: Quorum) -> list[str]:
     return [log.run_id, *trials]
 
 
+@pytest.mark.slow
 def test_results_as_a_table_as_csv_and_as_json(quorum: Quorum, filled: list[str]) -> None:
     text = quorum("results").out
     assert filled[1][:8] in text

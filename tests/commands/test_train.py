@@ -76,6 +76,7 @@ def test_everything_is_logged(quorum: Quorum) -> None:
     assert json.loads((folder / "config.json").read_text())["lr"] == 0.05
 
 
+@pytest.mark.slow
 def test_the_model_is_complete(quorum: Quorum, small_digits: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
     result = train(quorum, small_digits)
@@ -91,6 +92,7 @@ def test_the_model_is_complete(quorum: Quorum, small_digits: Path, monkeypatch: 
     assert not list((quorum.folder / "mlruns").rglob("*.pkl"))
 
 
+@pytest.mark.slow
 def test_the_same_command_returns_the_stored_run(quorum: Quorum, small_digits: Path) -> None:
     first = train(quorum, small_digits)
     second = train(quorum, small_digits)
@@ -101,6 +103,7 @@ def test_the_same_command_returns_the_stored_run(quorum: Quorum, small_digits: P
     assert train(quorum, small_digits, seed=1)["run_id"] not in (first["run_id"], third["run_id"])
 
 
+@pytest.mark.slow
 def test_interrupted_it_goes_on_in_the_same_run(quorum: Quorum, small_digits: Path) -> None:
     assert interrupted_training(quorum, small(small_digits)).status == 130
     [run] = MlflowClient().search_runs(["1"])

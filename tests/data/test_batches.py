@@ -76,6 +76,7 @@ def test_augmented_batches_repeat(batches: Batches, augment: str) -> None:
     assert torch.equal(first, images())
 
 
+@pytest.mark.family
 @pytest.mark.parametrize("augment", NAMES)
 def test_an_image_depends_on_its_place_in_the_epoch_alone(batches: Batches, augment: str) -> None:
     images, labels = epoch_of(batches, augment, batch_size=32)
@@ -86,6 +87,7 @@ def test_an_image_depends_on_its_place_in_the_epoch_alone(batches: Batches, augm
     assert not torch.equal(images, epoch_of(batches, augment, epoch=2)[0])
 
 
+@pytest.mark.family
 @pytest.mark.parametrize("augment", NAMES)
 @pytest.mark.parametrize("at_once", [1, 10, 77])
 def test_how_many_images_are_computed_at_once_changes_nothing(
@@ -167,6 +169,7 @@ def test_training_after_an_evaluation_in_inference_mode(batches: Batches) -> Non
     assert layer.weight.grad is not None
 
 
+@pytest.mark.family
 @pytest.mark.parametrize("mix", ["mixup(alpha=0.4)", "cutmix"])
 def test_how_many_images_are_computed_at_once_changes_no_mixed_batch(
     batches: Batches, mix: str, monkeypatch: pytest.MonkeyPatch

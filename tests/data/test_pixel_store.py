@@ -137,6 +137,7 @@ def empty(file: Path) -> None:
     file.write_bytes(b"")
 
 
+@pytest.mark.family
 @pytest.mark.parametrize("damage", [flip, cut, empty])
 @pytest.mark.parametrize("name", ["pixels.bin", "index.npz", "meta.json", "checksums.json"])
 def test_a_damaged_store_is_told_and_made_anew(

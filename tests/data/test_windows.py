@@ -57,6 +57,7 @@ def all_of(batches: Batches, augment: str) -> Batch:
     return torch.cat(images), torch.cat(labels)
 
 
+@pytest.mark.family
 @pytest.mark.parametrize("augment", NAMES)
 @pytest.mark.parametrize("resize", [0, 12, 16, 20])
 def test_the_same_batches_of_images_of_one_size(
@@ -70,6 +71,7 @@ def test_the_same_batches_of_images_of_one_size(
     assert torch.equal(labels, other_labels)
 
 
+@pytest.mark.family
 @pytest.mark.parametrize("augment", NAMES)
 @pytest.mark.parametrize("size", [16, 30])  # windows within the images, and beyond them
 def test_the_same_batches_of_images_of_differing_sizes(
@@ -106,6 +108,7 @@ def test_windows_of_a_batch_are_those_of_the_store(one_size: PixelStore, fill: F
     assert torch.equal(crop_tensor(whole, windows), host.read(windows))
 
 
+@pytest.mark.family
 @pytest.mark.skipif(not torch.backends.cuda.is_built(), reason="this torch knows no CUDA")
 @pytest.mark.parametrize("augment", NAMES)
 @pytest.mark.parametrize("kind", [DeviceReader.of, HostReader])

@@ -59,6 +59,7 @@ def frozen(name: str, groups: str, fixed: bool) -> tuple[nn.Module, list[nn.Modu
     return model, frozen_norms(model) if fixed else []
 
 
+@pytest.mark.family
 @pytest.mark.parametrize(("name", "groups", "fixed", "size", "shape"), CUTS)
 def test_a_cut_network_is_the_whole_one_bit_for_bit(
     name: str, groups: str, fixed: bool, size: int, shape: tuple[int, ...] | None
@@ -187,6 +188,7 @@ def reads(trained: Training) -> int:
     return trained.batches.read
 
 
+@pytest.mark.family
 @pytest.mark.parametrize(
     "changes",
     [
@@ -253,6 +255,7 @@ def test_evaluation_is_that_of_the_whole_network_bit_for_bit(tmp_path: Path, mon
         assert reads(with_store) == 2  # val and test, once
 
 
+@pytest.mark.slow
 def test_a_training_goes_on_and_forks_bit_for_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("quorum.engine.states.SAVING_SHARE", 1e9)  # every epoch's state is written
     store = ActivationStore(tmp_path / "kept", 1e9)
@@ -269,6 +272,7 @@ def test_a_training_goes_on_and_forks_bit_for_bit(tmp_path: Path, monkeypatch: p
         assert same_weights(second, whole)
 
 
+@pytest.mark.slow
 def test_seeds_and_trials_share_one_pass(tmp_path: Path) -> None:
     """The frozen part is the same whatever the seed of the order, the learning rate and the batch size are."""
     store, weights = ActivationStore(tmp_path / "kept", 1e9), build("scratch-complex", 4, seed=0).state_dict()

@@ -120,6 +120,7 @@ def same_weights(one: Training, other: Training) -> bool:
     return all(a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a) for a, b in pairs)
 
 
+@pytest.mark.family
 @pytest.mark.parametrize(
     "changes",
     [
@@ -246,6 +247,7 @@ class SlowFolder(SharedFolder):
         time.sleep(WORTH_ASKING + 0.1)
 
 
+@pytest.mark.slow
 def test_a_state_is_kept_where_that_saves_more_time_than_writing_costs(tmp_path: Path) -> None:
     kept = {epoch: SlowFolder(tmp_path, str(epoch)) for epoch in (1, 3)}
     told = run(training(CONFIG), States(keep=kept))
@@ -476,6 +478,7 @@ def test_an_evaluation_scores_its_logits() -> None:
     assert scored["loss"] == pytest.approx(float(nn.functional.cross_entropy(logits, torch.tensor([0, 1, 1]))))
 
 
+@pytest.mark.family
 @pytest.mark.parametrize("name", ["last.pt", "best-*.pt"])
 @pytest.mark.parametrize("damage", ["flip", "cut", "empty", "gone"])
 def test_a_damaged_state_is_told_and_trained_again(

@@ -48,6 +48,7 @@ def test_gradients_are_as_near_as_torchs(side: int, stride: int, kernel: int) ->
         assert distance(mine, true) <= 1.1 * distance(torchs, true) + 1e-6
 
 
+@pytest.mark.family
 @pytest.mark.parametrize(("height", "width"), [(1, 6), (6, 2), (3, 4)])
 @pytest.mark.parametrize(("stride", "padding"), [((1, 1), (2, 2)), ((2, 3), (2, 4)), ((3, 1), (3, 2))])
 def test_images_smaller_than_the_kernel(

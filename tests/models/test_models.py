@@ -40,6 +40,7 @@ def usual(name: str) -> int:
     return usual_input(architecture(name), 64)
 
 
+@pytest.mark.family
 @pytest.mark.parametrize("name", NAMES)
 def test_it_answers_a_logit_per_class(name: str) -> None:
     model = build(name, 7, seed=0).eval()
@@ -48,6 +49,7 @@ def test_it_answers_a_logit_per_class(name: str) -> None:
         assert model(torch.zeros(2, 3, size, size)).shape == (2, 7)
 
 
+@pytest.mark.family
 @pytest.mark.parametrize("name", NAMES)
 def test_it_builds_without_weights_and_its_head_is_found(name: str) -> None:
     meta, model = on_meta(name), build(name, 2, seed=0)
@@ -120,6 +122,7 @@ def test_a_name_that_is_taken_is_refused() -> None:
         architecture("scratch-simpel")
 
 
+@pytest.mark.family
 @pytest.mark.parametrize("name", NAMES)
 def test_groups_part_the_parameters(name: str) -> None:
     groups = parameter_groups(build(name, 3, seed=0))
@@ -137,6 +140,7 @@ def test_resnet_has_its_stages() -> None:
     assert {"layer1", "layer2", "layer3", "layer4", "fc"} <= set(parameter_groups(build("resnet18", 3, seed=0)))
 
 
+@pytest.mark.family
 @pytest.mark.parametrize("name", NAMES)
 def test_weights_follow_the_seed_and_leave_the_global_stream_alone(name: str) -> None:
     torch.manual_seed(5)
@@ -305,6 +309,7 @@ def test_an_input_that_does_not_fit_is_refused() -> None:
         architecture("alexnt")
 
 
+@pytest.mark.family
 @pytest.mark.parametrize("name", WITH_IMAGENET)
 def test_imagenet_weights_load_from_torchs_cache_under_their_real_name(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -25,6 +25,7 @@ def as_reported(network: nn.Module) -> nn.Module:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "size"), [("scratch-simple", 32), ("scratch-medium", 64)])
 def test_pooling_before_relu_trains_the_same_weights(name: str, size: int) -> None:
     torch.manual_seed(0)

@@ -77,6 +77,7 @@ def _no_network(*_args: object, **_kwargs: object) -> None:
     raise OSError("no network")
 
 
+@pytest.mark.family
 @pytest.mark.parametrize("name", FAMILIES)
 def test_a_network_of_each_family_has_what_a_study_needs(name: str) -> None:
     heads, side = FAMILIES[name]
@@ -95,6 +96,7 @@ def test_a_network_of_each_family_has_what_a_study_needs(name: str) -> None:
     assert len(groups["classifier"]) + len(groups["features"]) == len(groups["all"])
 
 
+@pytest.mark.family
 @pytest.mark.parametrize("name", FAMILIES)
 def test_a_state_of_each_family_loads_for_other_classes(name: str) -> None:
     """On the meta device: which tensors go where, and not what is in them."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -70,6 +71,7 @@ def check_png(figure: Figure, file: Path) -> None:
     assert len(np.unique(np.asarray(Image.open(file).convert("L")))) > 10
 
 
+@pytest.mark.slow
 def test_every_figure_draws(tmp_path: Path) -> None:
     history = pd.DataFrame(
         {"epoch": [1, 2], "train/loss": [2, 1], "val/loss": [2, 1.5], "train/accuracy": [0, 1], "val/accuracy": [0, 1]}

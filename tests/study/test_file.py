@@ -91,6 +91,7 @@ def test_every_published_number_is_in_the_files() -> None:
     assert not found
 
 
+@pytest.mark.slow
 def test_published_protocols_are_the_trials_settings() -> None:
     """What published.yaml fixes (its `set`, `train` and template) is what the trials of its rows have."""
     content = yaml.safe_load((ROOT.parent / "shared" / "published.yaml").read_text()) if published_systems() else {}
@@ -234,6 +235,7 @@ def test_trials_are_few_over_all_stages(tmp_path: Path) -> None:
         load_study(written(tmp_path, f"dataset: digits\nstages:\n{stages}"))
 
 
+@pytest.mark.slow
 def test_thousands_of_values_are_no_matter(tmp_path: Path) -> None:
     values = [i / 1000 for i in range(1, 4001)]
     rows = "".join(f"      - {{id: a, at: {{lr: {value}}}}}\n" for value in values[:400])

@@ -197,6 +197,7 @@ def test_a_result_that_is_stored_is_reported_without_a_begin(storage: RDBStorage
     assert states(storage, "stored") == {"lr": ["COMPLETE"] * 6, "epochs": ["COMPLETE"] * 2}
 
 
+@pytest.mark.slow
 def test_killed_while_a_search_asks_the_trial_is_completed(storage: RDBStorage) -> None:
     half = optuna.create_study(storage=storage, study_name=full_name("half", "open"), direction="maximize")
     storage.create_new_trial(half._study_id)  # what a kill inside `ask` leaves: a trial without settings

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -89,6 +90,7 @@ def test_every_epoch_is_trained_once_whatever_runs_side_by_side(listed: list[Tri
     assert not memory.nodes | memory.reserved  # no state outlives the last training that needs it
 
 
+@pytest.mark.slow
 @given(st.lists(configs, min_size=1, max_size=8, unique=True), st.integers(1, 4), st.data())
 def test_trainings_that_stop_early_leave_none_waiting(
     listed: list[TrialConfig], jobs: int, data: st.DataObject

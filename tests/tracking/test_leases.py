@@ -78,6 +78,7 @@ def test_one_holds_and_the_other_says_who_and_since_when(leases: Make) -> None:
         assert one.is_held("key")
 
 
+@pytest.mark.slow
 def test_it_is_waited_for_where_there_is_patience(leases: Make) -> None:
     one, other = leases(), leases()
     order: list[str] = []
@@ -95,6 +96,7 @@ def test_it_is_waited_for_where_there_is_patience(leases: Make) -> None:
     assert order == ["one", "other"]
 
 
+@pytest.mark.slow
 def test_of_several_at_the_same_time_one_holds(leases: Make) -> None:
     inside: list[int] = []
     most: list[int] = []
@@ -123,6 +125,7 @@ def test_a_living_process_of_another_machine_is_seen_by_its_renewals(
     assert "on elsewhere was at work on this sweep; waiting up to 30 s for a sign of it" in capfd.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_dead_process_of_another_machine_is_followed_whatever_its_clock(leases: Make) -> None:
     far, near = leases(ELSEWHERE), leases()
     held = far.hold("key", "sweep")
@@ -150,6 +153,7 @@ def test_who_was_followed_writes_no_more(uri: str) -> None:
     assert presences(store.client) == []
 
 
+@pytest.mark.slow
 def test_runs_of_a_dead_process_are_killed_by_the_next_command(uri: str, capfd: pytest.CaptureFixture[str]) -> None:
     done = subprocess.run([sys.executable, "-c", AT_WORK], check=False)
     assert done.returncode == -signal.SIGKILL
@@ -190,6 +194,7 @@ def process_start(pid: int) -> str:
     return (Path("/proc") / str(pid) / "stat").read_text().rpartition(")")[2].split()[19]
 
 
+@pytest.mark.slow
 def test_patience_lasts_as_long_as_it_says(leases: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """However often the one that waits looks."""
     monkeypatch.setattr("quorum.tracking.leases._POLL", 0.001)
@@ -208,6 +213,7 @@ def test_patience_lasts_as_long_as_it_says(leases: Make, monkeypatch: pytest.Mon
     assert done
 
 
+@pytest.mark.slow
 def test_whoever_follows_a_dead_machine_ends_its_runs(uri: str) -> None:
     """Also those of other commands than the one that is followed."""
     gone = connect()

@@ -175,6 +175,7 @@ def test_parquet_holds_text_or_bytes(server: Server) -> None:
         assert server.post(table, "application/vnd.apache.parquet") == server.ask(GOOD)
 
 
+@pytest.mark.slow
 def test_mlflow_models_predict_takes_csv(server: Server, tmp_path: Path) -> None:
     """`mlflow models predict -t csv`, which reads the file without looking at the model's columns."""
     table, out = tmp_path / "images.csv", tmp_path / "answer.json"

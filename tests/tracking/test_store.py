@@ -78,6 +78,7 @@ def test_nothing_is_written_ahead_on_a_network_folder(
     assert mode(file) == "delete"
 
 
+@pytest.mark.slow
 def test_a_folder_that_was_moved_is_refused_since_files_would_go_to_the_old_place(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

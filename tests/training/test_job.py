@@ -24,6 +24,7 @@ from quorum.voting.classifier import Classifier
 from quorum.voting.predict import predict_split
 
 
+@pytest.mark.family
 @pytest.mark.parametrize("average", ["none", "ema(decay=0.5)", "swa(start=0.5)"])
 def test_a_training_reports_every_metric_of_its_best_and_last_epoch_and_of_the_test_split(
     image_tree: Path, tmp_path: Path, average: str

@@ -193,6 +193,7 @@ def with_room(preparer: Preparer, gigabytes: float) -> Preparer:
     return dataclasses.replace(preparer, activations=ActivationStore(preparer.data.stores / "kept", room), _resolved={})
 
 
+@pytest.mark.family
 @pytest.mark.parametrize(
     ("changes", "gigabytes", "resolved"),
     [
@@ -232,6 +233,7 @@ def test_activations_that_cannot_be_stored_are_refused(
         with_room(preparer, gigabytes).prepare(FROZEN.replace(activations="stored", **changes))
 
 
+@pytest.mark.family
 @pytest.mark.parametrize(
     ("images", "folds", "size"), [(2000, 0, 256), (1023, 0, 128), (48, 0, 8), (24, 0, 4), (24, 4, 4), (3, 0, 1)]
 )

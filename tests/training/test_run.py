@@ -15,6 +15,7 @@ from quorum.training.run import log_beginning, log_end, log_model, make_job, tra
 from tests.training.conftest import CONFIG
 
 
+@pytest.mark.slow
 def test_settings_data_results_files_and_model_are_logged(preparer: Preparer, folders: WorkFolders) -> None:
     prepared = preparer.prepare(CONFIG.replace(seed=5))
     record = TrainingRecord(kind="train", **training_identity(prepared.config, prepared.data_digest, prepared.numerics))

@@ -24,6 +24,7 @@ def left(folders: WorkFolders) -> list[str]:
     return [path.as_posix() for path in kept if path.parts[0] not in ("pixels", "locks")]
 
 
+@pytest.mark.slow
 def test_it_is_a_trial_of_one_seed_that_is_not_trained_twice(preparer: Preparer, folders: WorkFolders) -> None:
     first = train_one(CONFIG, preparer, folders)
     run = get_training(preparer.store, first.run_id)
@@ -53,6 +54,7 @@ def test_one_that_diverges_ends_failed_with_the_reason(preparer: Preparer, folde
     assert (failed.status, failed.reason) == ("FAILED", "the training loss is nan in epoch 1 (lr 10)")
 
 
+@pytest.mark.slow
 def test_one_that_was_interrupted_goes_on_in_its_run(preparer: Preparer, folders: WorkFolders) -> None:
     def interrupt(job: Job, on_batch: Callable[[int], None]) -> Iterator[Progress | Trained]:
         yield next(train(job, on_batch))
@@ -82,6 +84,7 @@ def killed_in(
             train_one(CONFIG, preparer, folders)
 
 
+@pytest.mark.slow
 def test_killed_while_its_model_is_logged_it_trains_nothing_again(
     preparer: Preparer, folders: WorkFolders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -100,6 +103,7 @@ def test_killed_while_its_model_is_logged_it_trains_nothing_again(
     assert left(folders) == []
 
 
+@pytest.mark.slow
 def test_killed_while_its_model_is_finished_it_has_one_model(
     preparer: Preparer, folders: WorkFolders, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -97,6 +97,7 @@ def test_an_image_is_changed_as_if_it_were_alone(name: str, images: Images) -> N
             assert torch.equal(operation.apply(images[start:stop], prepared.part(start, stop)), whole[start:stop])
 
 
+@pytest.mark.family
 @pytest.mark.parametrize("name", sorted(EXAMPLES))
 def test_an_image_depends_on_its_place_in_the_epoch_and_not_on_the_batch(name: str, tmp_path: Path) -> None:
     store = open_store(load_catalogue("digits", Path()), tmp_path)

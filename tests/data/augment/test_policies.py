@@ -92,6 +92,7 @@ def test_a_policy_that_is_wrong_is_one_line(text: str, message: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.family
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("channels_last", [False, True])
 def test_an_image_is_varied_alike_whatever_is_beside_it(images: Images, name: str, channels_last: bool) -> None:

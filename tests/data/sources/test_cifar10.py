@@ -44,6 +44,7 @@ def test_the_real_tree(cifar_folder: Path) -> None:
     assert len(np.unique(joined)) == 60_000
 
 
+@pytest.mark.slow
 def test_official_files_are_read_channels_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_official(tmp_path / OFFICIAL, 100)
     monkeypatch.setattr(cifar10, "COUNTS", {"train": 500, "test": 100})

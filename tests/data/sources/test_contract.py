@@ -61,11 +61,13 @@ def catalogue(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytes
     return load_catalogue(name, tmp_path, tmp_path / name)
 
 
+@pytest.mark.family
 def test_splits_part_the_images(catalogue: Catalogue) -> None:
     positions = np.concatenate(list(catalogue.splits.values()))
     assert sorted(positions) == list(range(len(catalogue.images)))
 
 
+@pytest.mark.family
 def test_labels_and_names(catalogue: Catalogue) -> None:
     assert len(catalogue.labels) == len(catalogue.images)
     assert len({image.name for image in catalogue.images}) == len(catalogue.images)
@@ -74,11 +76,13 @@ def test_labels_and_names(catalogue: Catalogue) -> None:
         assert set(catalogue.labels[positions]) == set(range(len(catalogue.classes))), split
 
 
+@pytest.mark.family
 def test_one_size_is_what_it_says(catalogue: Catalogue) -> None:
     if DATASETS[catalogue.name].one_size:
         assert len({image.decode(image.content()).shape for image in catalogue.images}) == 1
 
 
+@pytest.mark.family
 def test_it_states_its_input(catalogue: Catalogue) -> None:
     kind = DATASETS[catalogue.name]
     assert 8 <= kind.input_size <= 1024
@@ -87,6 +91,7 @@ def test_it_states_its_input(catalogue: Catalogue) -> None:
     assert kind.source
 
 
+@pytest.mark.family
 def test_images_decode_to_rgb_bytes(catalogue: Catalogue) -> None:
     for image in (catalogue.images[0], catalogue.images[-1]):
         pixels = image.decode(image.content())

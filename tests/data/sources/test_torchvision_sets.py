@@ -75,6 +75,7 @@ def test_every_row_has_made_up_files() -> None:
     assert set(ROWS) | {"caltech256", "cifar100"} == set(WRITERS)
 
 
+@pytest.mark.family
 def test_an_image_has_the_label_that_it_shows(name: str, root: Path) -> None:
     catalogue = load_catalogue(name, root.parent, root)
     for image, label in zip(catalogue.images, catalogue.labels, strict=True):
@@ -90,6 +91,7 @@ def test_splits_of_its_own_stay_and_others_follow_the_seed(name: str, root: Path
     assert (one["train"] == other["train"]) is (own == {"train", "val", "test"})
 
 
+@pytest.mark.family
 def test_the_same_files_have_the_same_digest_anywhere(name: str, root: Path, tmp_path: Path) -> None:
     first = digest(name, root, tmp_path / "one")
     assert digest(name, root, tmp_path / "one") == first
@@ -110,6 +112,7 @@ def test_a_folder_without_the_files_is_one_line(name: str, tmp_path: Path) -> No
         assert message.endswith(fetches) is (name != "stanford_cars")
 
 
+@pytest.mark.family
 def test_a_file_that_is_empty_is_one_line(name: str, root: Path, tmp_path: Path) -> None:
     files = sorted(path.relative_to(root) for path in root.rglob("*") if path.is_file())
     first_image = next((file for file in files if file.suffix in IMAGES), None)
@@ -183,6 +186,7 @@ def test_too_few_images_of_cifar100(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         load_catalogue("cifar100", tmp_path, tmp_path)
 
 
+@pytest.mark.slow
 def test_it_is_fetched_described_and_trained_on(quorum: Quorum, monkeypatch: pytest.MonkeyPatch) -> None:
     source = quorum.folder / "source"
     write_mnist(source, "FashionMNIST")
@@ -229,6 +233,7 @@ def test_what_torchvision_fetches_without_a_checksum_is_fetched_with_one() -> No
     assert isinstance(ROWS["fgvc_aircraft"].download, Download)
 
 
+@pytest.mark.slow
 def test_torchvision_is_not_imported_before_it_is_needed() -> None:
     code = "import sys, quorum.data; assert 'torchvision' not in sys.modules, 'imported'"
     subprocess.run([sys.executable, "-c", code], check=True)
