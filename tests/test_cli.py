@@ -141,7 +141,7 @@ def test_the_way_in_imports_neither_torch_nor_mlflow() -> None:
 @pytest.mark.slow
 def test_what_reads_a_store_alone_imports_neither_torch_nor_scikit_learn() -> None:
     code = (
-        "import sys, quorum.commands.results, quorum.commands.show, quorum.commands.compare\n"
+        "import sys, quorum.commands.results, quorum.commands.show, quorum.commands.compare, quorum.commands.promote\n"
         "print(sorted({'torch', 'torchvision', 'sklearn'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -10,6 +10,7 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from quorum.api.option_types import Abstain, Boolean, Device, Paths, Reuse, Seeds, SweepsDir, Texts
 from quorum.api.run_options import Options, RunOptions
+from quorum.metric_names import training_metric
 from quorum.study.folder import SWEEPS_DIR
 
 
@@ -247,6 +248,11 @@ class PromoteOptions(JobOptions):
     def considered(self) -> int:
         """Number of candidates."""
         return self.candidates or self.top
+
+    @property
+    def ranked_by(self) -> str:
+        """The metric of a training by whose mean trials are ranked."""
+        return training_metric(self.metric)
 
 
 class EnsembleOptions(SplitOptions, ComputeOptions):

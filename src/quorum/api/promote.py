@@ -2,35 +2,22 @@
 
 from __future__ import annotations
 
-import functools
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from quorum import metric_names
-from quorum.api.computing import folders_of, preparer_of
-from quorum.api.engines import Engine, engine_of, placed
 from quorum.api.options import PromoteOptions
 from quorum.api.own_folders import with_dataset
 from quorum.api.session import divide, documented, named, tracking
 from quorum.console import say
-from quorum.engine.training import Progress
-from quorum.errors import RegistryError
 from quorum.inference import plus_minus
 from quorum.promotion.candidates import Candidate, candidates
-from quorum.promotion.fresh_seeds import confirm
-from quorum.promotion.recorded import config_of
 from quorum.promotion.registration import promote_candidates
-from quorum.promotion.weights import train_again
 from quorum.reporting import tables
-from quorum.study.results import TrialRequest
 from quorum.summary import Summary
-from quorum.sweeps.executors import Executor
-from quorum.sweeps.run import SweepSettings
-from quorum.sweeps.trial_list import run_trials
 from quorum.temporary import temporary_folder
 from quorum.tracking import registry, schema
 from quorum.tracking.leases import TURN
@@ -41,7 +28,9 @@ from quorum.tracking.runs import begin_run
 from quorum.tracking.store import TrackingStore
 from quorum.tracking.system_metrics import check_system_metrics, system_metrics
 from quorum.tracking.version_record import VersionRecord
-from quorum.training.job import Job, Trained
+
+if TYPE_CHECKING:
+    from quorum.api.promotion_trainings import MakeExecutor
 
 FRESH = ("confirmed", "fresh seeds", "mean - confirmed")  # columns of promotions that confirmed
 COLUMNS = ("alias", "version", "model", "trial", "mean", "std", "± 95%", "n", *FRESH, "run", "was")
@@ -96,7 +85,7 @@ def promote(dataset: str | None = None, **settings: Any) -> Promoted:
 def run_promotion(
     options: PromoteOptions,
     store: TrackingStore,
-    make_executor: Callable[[], Executor[Job, Progress | Trained]] | None = None,
+    make_executor: MakeExecutor | None = None,
     parent: str | None = None,
     least: int | None = None,
 ) -> Promoted:
@@ -128,7 +117,7 @@ def run_promotion(
             chosen = _choose(options, store, log, make_executor, least)
             with store.leases.hold(f"promotion {name}", "promotion", TURN):
                 description, gated = _description(options), options.gate == "on"
-                promotion = promote_candidates(store, name, description, chosen, _ranked_by(options) if gated else None)
+                promotion = promote_candidates(store, name, description, chosen, options.ranked_by if gated else None)
         gone = [f"{alias} is gone: it was version {version}" for alias, version in promotion.removed.items()]
         for line in gone:
             say(line)
@@ -141,7 +130,7 @@ def _choose(
     options: PromoteOptions,
     store: TrackingStore,
     log: RunLog,
-    make_executor: Callable[[], Executor[Job, Progress | Trained]] | None,
+    make_executor: MakeExecutor | None,
     least: int | None,
 ) -> list[Candidate]:
     """The candidates to promote, best first, all with weights: confirmed by fresh seeds if that is asked for."""
@@ -151,55 +140,9 @@ def _choose(
     chosen = list(selection.chosen)
     if not options.confirm and all(one.trial.model_id for one in chosen):
         return chosen
-    options = placed(options)
-    with engine_of(options) as engine:
-        return _with_weights(options, store, log, chosen, engine, make_executor or engine.make_executor)
+    from quorum.api.promotion_trainings import with_weights  # imports torch, seconds that most promotions do without
 
-
-def _with_weights(
-    options: PromoteOptions,
-    store: TrackingStore,
-    log: RunLog,
-    chosen: list[Candidate],
-    engine: Engine,
-    make_executor: Callable[[], Executor[Job, Progress | Trained]],
-) -> list[Candidate]:
-    """Candidates to promote, confirmed by fresh seeds if that is asked for, those without weights trained again."""
-    folders = folders_of(options)
-    preparer = preparer_of(
-        options, config_of(store, chosen[0].trial), store, folders, engine.machine, elsewhere=engine.elsewhere
-    )
-    digest = preparer.prepare(config_of(store, chosen[0].trial)).data_digest
-    if digest != chosen[0].trial.data_digest:
-        raise RegistryError(
-            f"{options.dataset}: the images here are not those that the candidates were trained on ({digest}, "
-            f"{chosen[0].trial.data_digest}), so nothing can be trained to be compared with them"
-        )
-
-    def run(name: str, keep: int, reuse: bool, requests: Sequence[TrialRequest], seeds: tuple[int, ...]) -> Any:
-        settings = SweepSettings(seeds, keep, reuse, options.state_gb)
-        return run_trials(name, requests, settings, preparer, folders, make_executor, log.run_id)
-
-    if options.confirm:
-        say(f"{options.confirm} fresh seeds for {len(chosen)} candidates")
-        fresh = functools.partial(run, "confirmation", 0, True)
-        confirmed = confirm(store, chosen, _ranked_by(options), options.confirm, fresh)
-        if len(confirmed) < options.top:
-            raise RegistryError(
-                f"{len(chosen) - len(confirmed)} candidates failed with fresh seeds, so none is promoted"
-            )
-        chosen = confirmed[: options.top]
-    for place, candidate in enumerate(chosen):
-        if not candidate.trial.model_id:
-            say(f"trial {candidate.trial.name!r} kept no weights: its best seed is trained again")
-            again = functools.partial(run, "weights", 1, False)
-            chosen[place] = train_again(store, candidate, preparer.numerics, again)
-    return chosen
-
-
-def _ranked_by(options: PromoteOptions) -> str:
-    """The metric of a training by whose mean trials are ranked."""
-    return metric_names.training_metric(options.metric)
+    return with_weights(options, store, log, chosen, make_executor)
 
 
 def _description(options: PromoteOptions) -> str:
