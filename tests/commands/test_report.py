@@ -42,6 +42,12 @@ stages:
     published:
       - {id: transfer, val_accuracy: 0.9}
 """
+CLAIMS = """\
+claims:
+  - {id: of-one, says: One study., checks: [{mean: {id: transfer}, above: 0.5}]}
+  - {id: of-both, says: Two studies., checks: [{difference: [{id: transfer}, {id: vote}], above: 0}]}
+  - {id: of-none, says: None.}
+"""
 VOTE = """\
 dataset: folder
 base: {model: scratch-simple, resize: 32, batch_size: 16, epochs: 1}
@@ -198,7 +204,11 @@ def test_a_transfer_study_runs_where_its_weights_are(studied: Quorum, monkeypatc
 
 
 def test_one_study_alone_and_wrong_words(studied: Quorum) -> None:
-    assert len(answer(studied, "report", "-P", "study=transfer")["rows"]) == 1
+    (studied.folder / "sweeps" / "small-digits.yaml").write_text(CLAIMS)
+    assert [claim["id"] for claim in answer(studied, "report")["claims"]] == ["of-one", "of-both", "of-none"]
+    alone = answer(studied, "report", "-P", "study=transfer")
+    assert len(alone["rows"]) == 1
+    assert [claim["id"] for claim in alone["claims"]] == ["of-one"]
     assert "no study 'trasnfer' (did you mean 'transfer'?)" in studied("report", "-P", "study=trasnfer").err
 
 

@@ -119,8 +119,8 @@ def run_report(options: ReportOptions, store: TrackingStore) -> Report:
 
 
 def _studies(options: ReportOptions) -> tuple[Sequence[StudyFile], Sequence[Claim]]:
-    """The studies to report on, and the claims unless one study alone is meant. A broken one that was not asked for is
-    left out, with a line on standard error."""
+    """The studies to report on, and the claims; where one study is meant, those that are about its rows alone. A broken
+    study that was not asked for is left out, with a line on standard error."""
     kind = FOLDER if is_folder(options.dataset) else None
     found = find_studies(options.sweeps_dir, options.dataset, check_study, kind)
     for file, error in found.broken.items():
@@ -131,8 +131,11 @@ def _studies(options: ReportOptions) -> tuple[Sequence[StudyFile], Sequence[Clai
     chosen = [source for source in found.good if options.study in (None, source.file.stem)]
     if not chosen:
         raise StudyError(f"study: {unknown('study', str(options.study), [source.file.stem for source in found.good])}")
-    claims = load_claims(options.sweeps_dir, options.dataset, found.good, METRICS) if options.study is None else ()
-    return chosen, claims
+    claims = load_claims(options.sweeps_dir, options.dataset, found.good, METRICS)
+    if options.study is None:
+        return chosen, claims
+    ids = {row.id for source in chosen for row in source.study.published}
+    return chosen, [claim for claim in claims if claim.checks and claim.ids <= ids]
 
 
 def _write(options: ReportOptions, builder: ReportBuilder, page: ComparisonPage, log: RunLog) -> None:

@@ -94,6 +94,11 @@ class Claim(Closed):
     says: str
     checks: tuple[Check, ...] = ()
 
+    @property
+    def ids(self) -> set[str]:
+        """Ids of the published rows that it is about."""
+        return {system.id for check in self.checks for system in check.systems}
+
 
 class Claims(Closed):
     """A file of claims."""
