@@ -301,6 +301,7 @@ def test_a_broken_study_does_not_hide_the_others(studied: Quorum) -> None:
     folder = studied.folder / "sweeps" / "folder"
     (folder / "lr.yaml").write_text(LR.replace("model: scratch-simple", "model: scratch-smple"))
     (folder / "vote.yaml").write_text("stages: [")
+    (studied.folder / "sweeps" / "small-digits.yaml").write_text(CLAIMS)
     listed = answer(studied, "studies")
     assert [entry["study"] for entry in listed] == ["transfer", "lr", "vote"]
     assert "lr.yaml:3: no model 'scratch-smple'" in listed[1]["error"]
@@ -309,6 +310,12 @@ def test_a_broken_study_does_not_hide_the_others(studied: Quorum) -> None:
     done = studied("report")
     assert done.status == 0
     assert "left out: sweeps/folder/lr.yaml:3: no model" in done.err
+    # What is concluded of a row of the broken study is not run; one study's report is of what is in it.
+    claims = answer(studied, "report")["claims"]
+    assert {claim["id"]: claim["outcome"] for claim in claims} == dict.fromkeys(
+        ("of-one", "of-both", "of-none"), "not run"
+    )
+    assert [claim["id"] for claim in answer(studied, "report", "-P", "study=transfer")["claims"]] == ["of-one"]
     (folder / "transfer.yaml").unlink()
     for command in ("studies", "report"):
         done = studied(command)

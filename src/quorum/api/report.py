@@ -131,7 +131,7 @@ def _studies(options: ReportOptions) -> tuple[Sequence[StudyFile], Sequence[Clai
     chosen = [source for source in found.good if options.study in (None, source.file.stem)]
     if not chosen:
         raise StudyError(f"study: {unknown('study', str(options.study), [source.file.stem for source in found.good])}")
-    claims = load_claims(options.sweeps_dir, options.dataset, found.good, METRICS)
+    claims = load_claims(options.sweeps_dir, options.dataset, found.good, METRICS, all_studies=not found.broken)
     if options.study is None:
         return chosen, claims
     ids = {row.id for source in chosen for row in source.study.published}

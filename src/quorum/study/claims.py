@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from quorum.config import Closed
+from quorum.config import Closed, reason_of
 from quorum.errors import ConfigError, StudyError, cut, shown, unknown
 from quorum.study.file import StudyFile
 from quorum.study.folder import study_folders
@@ -132,7 +132,7 @@ class ClaimsFile:
 
 
 def load_claims(
-    sweeps_dir: Path, dataset: str, studies: list[StudyFile], metrics: Collection[str]
+    sweeps_dir: Path, dataset: str, studies: list[StudyFile], metrics: Collection[str], *, all_studies: bool = True
 ) -> tuple[Claim, ...]:
     """The claims of a data set's reports; none where there is no file of them.
 
@@ -141,6 +141,8 @@ def load_claims(
         dataset: name of the data set.
         studies: its studies, in which the published rows are that claims are about.
         metrics: names of those that trainings measure.
+        all_studies: whether these are all of its studies. Where some are broken, rows that none of these has are taken
+            to be theirs.
 
     Raises:
         StudyError: for a file that is wrong, a row that no study has or a metric that is unknown: one line with file
@@ -167,7 +169,7 @@ def load_claims(
             if check.metric not in metrics:
                 raise StudyError(f"{where}: {unknown('metric', check.metric, metrics)}")
             for system in check.systems:
-                if _key(system, where) not in rows:
+                if _key(system, where) not in rows and all_studies:
                     known = sorted({row_id for row_id, _ in rows})
                     reason = (
                         f"no published row of {system.id} at {shown(dict(system.at))}"
@@ -202,5 +204,4 @@ def _message(problem: Any) -> str:
         return unknown("entry", names[-1], owner.model_fields)
     if problem["type"] == "missing":
         return f"{names[-1]!r} is missing"
-    reason = str(problem["msg"]).removeprefix("Value error, ").replace("Input should be", "must be")
-    return " ".join(f"{names[-1]}: {reason}".split())
+    return " ".join(f"{names[-1]}: {reason_of(problem)}".split())
