@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from http.client import HTTPException
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from quorum.data.datasets import Download, Fetcher
 from quorum.errors import DataError, cut
@@ -21,7 +22,8 @@ from quorum.errors import DataError, cut
 NESTED = "101_ObjectCategories.tar.gz"
 BAD_STREAM = (zlib.error, lzma.LZMAError)
 BAD_ARCHIVE = (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError, RuntimeError, *BAD_STREAM)
-# Python before 3.11.4 has no filters; the modes that they mend are all that our own unpacking leaves to them
+# Python before 3.11.4 has no filters. The modes that they mend are all that our own unpacking leaves to them, and what
+# others unpack is checked as our own is
 data_filter = getattr(tarfile, "data_filter", None)
 
 
@@ -99,12 +101,23 @@ def _fetch_archive(download: Download, target: Path, max_gb: float) -> None:
 @contextlib.contextmanager
 def _plain_members_only() -> Iterator[None]:
     """While others unpack tars: nothing lands outside their folder, and there are no devices (PEP 706)."""
-    before = vars(tarfile.TarFile).get("extraction_filter")
-    tarfile.TarFile.extraction_filter = staticmethod(data_filter) if data_filter else None
+    kind = tarfile.TarFile
+    before, extract_all = vars(kind).get("extraction_filter"), kind.extractall
+
+    def check_and_extract(opened: tarfile.TarFile, *arguments: Any, **named: Any) -> None:
+        for name, is_plain, _ in _members(opened):
+            if reason := _why_refused(name, is_plain):
+                raise tarfile.TarError(reason)
+        extract_all(opened, *arguments, **named)
+
+    if data_filter:
+        kind.extraction_filter = staticmethod(data_filter)
+    else:
+        kind.extractall = check_and_extract  # type: ignore[assignment, method-assign]
     try:
         yield
     finally:
-        tarfile.TarFile.extraction_filter = before
+        kind.extraction_filter, kind.extractall = before, extract_all  # type: ignore[method-assign]
 
 
 def _extract(archive: Path, target: Path, room: float) -> int:
@@ -116,15 +129,20 @@ def _extract(archive: Path, target: Path, room: float) -> int:
                 size += member_size
                 if size > room:
                     raise DataError(f"{archive}: unpacks to more than is allowed; max_gb= allows more")
-                path = PurePosixPath(name.replace("\\", "/"))
-                if path.is_absolute() or ".." in path.parts or name[1:2] == ":":
-                    raise DataError(f"{archive}: {cut(name)} would land outside the target folder, which is refused")
-                if not is_plain:
-                    raise DataError(f"{archive}: {cut(name)} is a link or a device, which is refused")
+                if reason := _why_refused(name, is_plain):
+                    raise DataError(f"{archive}: {reason}")
             opened.extractall(target)
             return size
     except BAD_ARCHIVE as error:
         raise DataError(f"{archive}: cannot be unpacked ({cut(' '.join(str(error).split()), 140)})") from error
+
+
+def _why_refused(name: str, is_plain: bool) -> str:
+    """Why a member is not unpacked; "" where it is."""
+    path = PurePosixPath(name.replace("\\", "/"))
+    if path.is_absolute() or ".." in path.parts or name[1:2] == ":":
+        return f"{cut(name)} would land outside the target folder, which is refused"
+    return "" if is_plain else f"{cut(name)} is a link or a device, which is refused"
 
 
 def _members(opened: zipfile.ZipFile | tarfile.TarFile) -> Iterator[tuple[str, bool, int]]:
