@@ -98,7 +98,7 @@ def test_what_is_registered_keeps_its_classes(
     assert answer.status == 2
     assert line in answer.err
     # trained before the first promotion, and promoted after it
-    monkeypatch.setattr("quorum.api.session.check_classes", lambda *_given: None)
+    monkeypatch.setattr("quorum.api.computing.check_classes", lambda *_given: None)
     trained(quorum, name="pets")
     answer = quorum(*words("promote", name="pets", top=1))
     assert answer.status == 2
