@@ -37,7 +37,7 @@ unit: $(VENV)/ready
 all-tests: $(VENV)/ready
 	$(PYTEST)
 
-# A small sweep killed before and after every one of its writes, and given again; about half an hour.
+# A small sweep killed before and after every one of its writes, and given again; about an hour.
 faults: $(VENV)/ready
 	OMP_NUM_THREADS=1 python -m tests.faults
 
