@@ -16,7 +16,7 @@ from quorum.tracking import schema
 from quorum.tracking.store import connect
 from quorum.tracking.version_record import VersionRecord
 from tests.commands.faults import interrupt_after, with_fault
-from tests.commands.studies import Swept, runs
+from tests.commands.studies import STUDY, Swept, runs, sweep
 from tests.conftest import Quorum, words
 
 FOLDER, DIGITS = "quorum-small-digits", "quorum-digits"
@@ -92,7 +92,18 @@ def test_a_confirmation_goes_on_where_it_was_stopped(swept: Swept, confirming: l
     [again] = runs(schema.CONFIRM_KIND)
     assert again.info.run_id == confirmation.info.run_id
     assert again.info.status == "FINISHED"
+    [_, promotion] = runs(schema.PROMOTE_KIND)
+    assert again.data.tags["mlflow.parentRunId"] == promotion.info.run_id, "a kill of this process ends it too"
     assert len(runs(schema.FRESH_KIND)) == 2
+
+
+def test_a_version_says_what_it_was_confirmed_by_last(swept: Swept, confirming: list[str]) -> None:
+    assert swept.quorum(*confirming).status == 0
+    answer = swept.quorum(*(word.replace("confirm=3", "confirm=1") for word in confirming), "--json")
+    for alias, entry in json.loads(answer.out).items():
+        version = VersionRecord.of(MlflowClient().get_model_version_by_alias(FOLDER, alias))
+        assert (version.confirmed, version.confirmed_std, version.confirmed_n) == (entry["confirmed"], None, 1)
+        assert f"confirmed {entry['confirmed']:.3f};" in version.description
 
 
 def test_more_candidates_than_are_promoted(swept: Swept, confirming: list[str]) -> None:
@@ -151,6 +162,15 @@ def test_weights_that_were_not_kept_are_trained_again_exactly(trained: Quorum) -
     old, new = (mlflow.pyfunc.load_model(f"models:/{one}") for one in (model, _model_of(promoted["version"])))
     assert old.predict(old.input_example).equals(new.predict(new.input_example))
     assert promote(trained, top=1)["best-1"] == promoted
+
+
+def test_weights_that_another_sweep_has_kept_are_not_trained_again(quorum: Quorum, small_digits: Path) -> None:
+    sweep(quorum, small_digits)
+    sweep(quorum, small_digits, STUDY.replace("two stages", "the same, of which less is kept"), keep=1)
+    answer = quorum(*words("promote", name="small-digits", top=2), "--json")
+    assert answer.status == 0, answer.err
+    assert "trained again" not in answer.err
+    assert len(runs(schema.SEED_KIND)) == 6, "four trials of two seeds, one of them reused: nothing was trained again"
 
 
 def _model_of(version: str) -> str:

@@ -166,6 +166,30 @@ def test_a_clock_that_was_ahead_does_not_confuse_the_ledger(trained: Quorum, mon
     assert aliases() == first
 
 
+@pytest.mark.slow
+def test_a_promotion_that_is_killed_between_two_aliases_is_one_promotion(
+    trained: Quorum, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    promote(trained, "-P", "top=2")
+    first = aliases()
+    train(trained, "lr=0.05", "epochs=6")
+    point = MlflowClient.set_registered_model_alias
+
+    def killed(client: MlflowClient, name: str, alias: str, version: str) -> None:
+        if alias != "best-1":
+            raise KeyboardInterrupt
+        point(client, name, alias, version)
+
+    with monkeypatch.context() as fault:
+        fault.setattr(MlflowClient, "set_registered_model_alias", killed)
+        assert trained("promote", "-P", "top=2").status == 130
+    assert len(set(aliases().values()) | set(first.values())) == 3, "one alias has moved"
+    second = {alias: entry["version"] for alias, entry in promote(trained, "-P", "top=2").items()}
+    assert second == aliases() != first
+    promote(trained, "--rollback")
+    assert aliases() == first
+
+
 def test_too_few_candidates_are_an_error_that_changes_nothing(trained: Quorum) -> None:
     promote(trained)
     before = aliases()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -15,6 +15,7 @@ from quorum.api.session import divide, documented, named, tracking
 from quorum.console import say
 from quorum.inference import plus_minus
 from quorum.promotion.candidates import Candidate, candidates
+from quorum.promotion.recorded import with_stored_weights
 from quorum.promotion.registration import promote_candidates
 from quorum.reporting import tables
 from quorum.summary import Summary
@@ -137,7 +138,7 @@ def _choose(
     selection = candidates(store, options.dataset, options.metric, options.considered, least)
     for note in selection.notes():
         say(note)
-    chosen = list(selection.chosen)
+    chosen = [replace(one, trial=with_stored_weights(store, one.trial)) for one in selection.chosen]
     if not options.confirm and all(one.trial.model_id for one in chosen):
         return chosen
     from quorum.api.promotion_trainings import with_weights  # imports torch, seconds that most promotions do without

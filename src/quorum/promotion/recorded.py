@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 from quorum.config import TrialConfig, parse_config
@@ -27,6 +28,15 @@ def best_training(store: TrackingStore, trial: TrialRecord) -> TrainingRecord | 
         return get_training(store, trial.best_seed_run)
     trainings = [get_training(store, run_id) for run_id in seeds_of(trial).values()]
     return best_of(trainings, lambda one: one.metrics.get(BEST_VAL_ACCURACY))
+
+
+def with_stored_weights(store: TrackingStore, trial: TrialRecord) -> TrialRecord:
+    """A trial with the logged model of its best seed. A sweep that reuses the seed of another one keeps no weights of
+    it; the other may have kept them."""
+    best = None if trial.model_id else best_training(store, trial)
+    if best is None or not best.model_id:
+        return trial
+    return dataclasses.replace(trial, model_id=best.model_id, best_seed_run=best.run_id)
 
 
 def config_of(store: TrackingStore, trial: TrialRecord) -> TrialConfig:

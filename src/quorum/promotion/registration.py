@@ -35,6 +35,7 @@ def promote_candidates(
     best = chosen[0].trial  # all of them were trained on the same data
     if (classes := classes_of_training(store, best.best_seed_run or best.run_id)) is not None:
         check_registered_classes(store, name, classes)
+    registry.undo_interrupted(store, name)
     versions = [registry.register_trial(store, _version(name, candidate)) for candidate in chosen]
     champion, decision = registry.champion(store, name), None
     if gated_by is not None and champion is not None and champion.version != versions[0].version:

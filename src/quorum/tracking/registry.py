@@ -91,8 +91,21 @@ def point_aliases(store: TrackingStore, name: str, description: str, after: Alia
     promotion = Promotion(name, best_aliases(store, name), after, gate)
     if promotion.changed:
         _write_ledger(store, promotion)
-        _set_aliases(store, promotion)
+        _set_aliases(store, name, after)
     return promotion
+
+
+def undo_interrupted(store: TrackingStore, name: str) -> None:
+    """Put the aliases back where a promotion, or a rollback, was killed while it moved them: where each of them is as
+    the last entry of the ledger found it or left it, and not all as it left them."""
+    if not store.client.search_registered_models(f"name = '{name}'") or not (entries := ledger_entries(store, name)):
+        return
+    key, last = max(entries.items())
+    before, after, now = last["before"], last["after"], best_aliases(store, name)
+    of_either = all(now.get(alias) in (before.get(alias), after.get(alias)) for alias in {*before, *after, *now})
+    if of_either and now != after:
+        _set_aliases(store, name, before)
+        store.client.delete_registered_model_tag(name, key)
 
 
 def describe_model(store: TrackingStore, name: str, description: str) -> None:
@@ -103,7 +116,7 @@ def describe_model(store: TrackingStore, name: str, description: str) -> None:
 
 def register_trial(store: TrackingStore, version: VersionRecord) -> VersionRecord:
     """The version of a trial's weights, made unless there is one, so that promoting twice changes nothing. What it was
-    confirmed by is written anew."""
+    confirmed by, and its description, which says so, are written anew."""
     ensure_model(store, version.name)
     known = next((one for one in versions(store, version.name) if one.model_id == version.model_id), None)
     if known is None:
@@ -112,6 +125,8 @@ def register_trial(store: TrackingStore, version: VersionRecord) -> VersionRecor
         return known
     for key, value in version.confirmation_tags().items():
         store.client.set_model_version_tag(known.name, known.version, key, value)
+    if version.description != known.description:
+        store.client.update_model_version(known.name, known.version, version.description)
     return replace(version, version=known.version)
 
 
@@ -145,7 +160,7 @@ def rollback(store: TrackingStore, name: str) -> Promotion:
     promotion = Promotion(name, best_aliases(store, name), dict(last["before"]))
     for version in promotion.after.values():
         version_of(store, f"{MODELS}{name}/{version}")  # all are looked up before one alias moves
-    _set_aliases(store, promotion)
+    _set_aliases(store, name, promotion.after)
     store.client.delete_registered_model_tag(name, key)
     return promotion
 
@@ -251,9 +266,10 @@ def _write_ledger(store: TrackingStore, promotion: Promotion) -> None:
     store.client.set_registered_model_tag(promotion.name, key, json.dumps(promotion.entry()))
 
 
-def _set_aliases(store: TrackingStore, promotion: Promotion) -> None:
-    for alias, version in promotion.after.items():
-        if promotion.before.get(alias) != version:
-            store.client.set_registered_model_alias(promotion.name, alias, version)
-    for alias in promotion.removed:
-        store.client.delete_registered_model_alias(promotion.name, alias)
+def _set_aliases(store: TrackingStore, name: str, wanted: Aliases) -> None:
+    now = best_aliases(store, name)
+    for alias, version in wanted.items():
+        if now.get(alias) != version:
+            store.client.set_registered_model_alias(name, alias, version)
+    for alias in now.keys() - wanted.keys():
+        store.client.delete_registered_model_alias(name, alias)

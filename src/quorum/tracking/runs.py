@@ -39,7 +39,7 @@ def _begun(
     store: TrackingStore, adopted: Record | None, name: str, record: Record, parent: str | None, previous: Record | None
 ) -> RunLog:
     if previous is not None:
-        _reopen(store, previous)
+        _reopen(store, previous, parent)
         if adopted is not None and adopted.run_id != previous.run_id:
             _point(store, adopted, previous)
         return RunLog(store, previous)
@@ -63,7 +63,9 @@ def _placed(record: Record, run: Record, name: str) -> Record:
     return dataclasses.replace(record, name=name, status=schema.RUNNING, **place)
 
 
-def _reopen(store: TrackingStore, previous: Record) -> None:
+def _reopen(store: TrackingStore, previous: Record, parent: str | None) -> None:
+    if parent is not None:  # the run that began it may have ended; this one's is found if this process dies
+        store.client.set_tag(previous.run_id, schema.PARENT, parent)
     store.client.update_run(previous.run_id, status=schema.RUNNING)
     if previous.reason:
         store.client.delete_tag(previous.run_id, schema.REASON)

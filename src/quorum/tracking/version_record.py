@@ -12,6 +12,7 @@ from mlflow.entities.model_registry import ModelVersion
 from quorum.tracking import schema
 
 DIGITS = 4  # decimals of accuracies in tags
+ONE_SEED = "none: one seed"  # in the place of a standard deviation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +68,7 @@ class VersionRecord:
             model_id=str(version.source).removeprefix("models:/"),
             description=version.description or "",
             mean=_number(tags, "mean"),
-            std=None if tags.get("std", "").startswith("none") else _number(tags, "std"),
+            std=_number(tags, "std"),
             n=int(tags.get("n", 0)),
             confirmed=_number(tags, "confirmed_mean"),
             confirmed_std=_number(tags, "confirmed_std"),
@@ -88,7 +89,7 @@ class VersionRecord:
             return {schema.MEMBERS: json.dumps(list(self.members)), **rule}
         values = {
             "mean": f"{self.mean:.{DIGITS}f}",
-            "std": f"{self.std:.{DIGITS}f}" if self.std is not None else "none: one seed",
+            "std": _std(self.std),
             "n": str(self.n),
             "run": self.run_id,
             "trial_run": self.trial_run_id,
@@ -101,10 +102,13 @@ class VersionRecord:
         """The tags that say what fresh seeds gave; none where there were none."""
         if self.confirmed is None:
             return {}
-        values = {"confirmed_mean": f"{self.confirmed:.{DIGITS}f}", "confirmed_n": str(self.confirmed_n)}
-        if self.confirmed_std is not None:
-            values["confirmed_std"] = f"{self.confirmed_std:.{DIGITS}f}"
-        return _tags({**values, "confirmed_run": self.confirmed_run})
+        values = {
+            "confirmed_mean": f"{self.confirmed:.{DIGITS}f}",
+            "confirmed_std": _std(self.confirmed_std),
+            "confirmed_n": str(self.confirmed_n),
+            "confirmed_run": self.confirmed_run,
+        }
+        return _tags(values)
 
 
 def _tags(values: Mapping[str, str]) -> dict[str, str]:
@@ -116,5 +120,9 @@ def _name_of(tag: str) -> str:
     return tag.removeprefix(schema.VERSION)
 
 
+def _std(std: float | None) -> str:
+    return ONE_SEED if std is None else f"{std:.{DIGITS}f}"
+
+
 def _number(tags: Mapping[str, str], name: str) -> float | None:
-    return float(tags[name]) if name in tags else None
+    return float(tags[name]) if tags.get(name, ONE_SEED) != ONE_SEED else None
