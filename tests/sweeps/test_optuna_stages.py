@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import optuna
 import pytest
+from optuna.samplers import TPESampler
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 
@@ -45,6 +47,8 @@ OPEN = Study.model_validate(
         ],
     }
 )
+
+SHORT = OPEN.model_copy(update={"stages": [OPEN.stages[0].model_copy(update={"trials": 2})]})
 
 
 def score(request: TrialRequest) -> float:
@@ -204,6 +208,26 @@ def test_killed_while_a_search_asks_the_trial_is_completed(storage: RDBStorage) 
     results = run(OPEN, storage, Executor(), "half")
     assert len(results[0].trials) == 14
     assert states(storage, "half") == {"open": ["COMPLETE"] * 14}
+
+
+@pytest.mark.parametrize("stored", [1, 2])
+def test_killed_between_two_settings_of_a_trial_a_search_asks_the_same(
+    storage: RDBStorage, monkeypatch: pytest.MonkeyPatch, stored: int
+) -> None:
+    undisturbed = settings(run(SHORT, storage, Executor(), f"whole-{stored}"))
+    draw, drawn = TPESampler.sample_independent, 0
+
+    def killed(*arguments: Any) -> Any:
+        nonlocal drawn
+        if drawn == stored:
+            raise KeyboardInterrupt
+        drawn += 1
+        return draw(*arguments)
+
+    with monkeypatch.context() as fault, pytest.raises(KeyboardInterrupt):
+        fault.setattr(TPESampler, "sample_independent", killed)
+        run(SHORT, storage, Executor(), f"killed-{stored}")
+    assert settings(run(SHORT, storage, Executor(), f"killed-{stored}")) == undisturbed
 
 
 def test_the_first_of_many_trials_begins_at_once(storage: RDBStorage) -> None:

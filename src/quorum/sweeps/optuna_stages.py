@@ -262,6 +262,9 @@ def _ask(optuna_study: optuna.Study, number: int, distributions: dict[str, BaseD
         return dict(frozen.params)
     trial = optuna.Trial(optuna_study, frozen._trial_id)
     for name, distribution in distributions.items():
+        if name in frozen.params and name not in trial.relative_params and not distribution.single():
+            # The next one's draw comes after this one's.
+            optuna_study.sampler.sample_independent(optuna_study, frozen, name, distribution)
         trial._suggest(name, distribution)
     return dict(trial.params)
 
