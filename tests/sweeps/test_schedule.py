@@ -163,3 +163,16 @@ def test_the_three_tables_of_alexnet_are_trained_in_960_epochs() -> None:
     assert trained == 960
     assert most == 9  # after the first table: epochs 10, 20 and 30 of one learning rate, for each seed
     assert not memory.nodes
+
+
+def test_the_end_of_a_training_leaves_what_another_is_about_to_write() -> None:
+    """Both were to keep the state after epoch 10, which the first of them passed by."""
+    schedule, memory = scheduled([BASE, BASE.replace(epochs=20)])
+    first = schedule.start()
+    assert first is not None
+    second = Running(TrainingPath(BASE.replace(epochs=20)), 1, 0, first.keep)
+    schedule.running.append(second)
+    schedule.end(first)
+    assert memory.reserved == first.kept_nodes
+    schedule.end(second)
+    assert not memory.reserved

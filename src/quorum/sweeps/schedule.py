@@ -47,6 +47,11 @@ class Running(Generic[T]):
     keep: frozenset[int]
     epoch: int = 0
 
+    @property
+    def kept_nodes(self) -> set[str]:
+        """The nodes whose states it keeps."""
+        return {self.path.nodes[epoch - 1] for epoch in self.keep}
+
     def will_serve(self, other: TrainingPath, has: int) -> bool:
         """Whether this training is about to keep a state that saves another one epochs, beyond the `has` it has."""
         return any(max(has, self.epoch) < epoch <= self.path.shared(other) for epoch in self.keep)
@@ -93,7 +98,8 @@ class Schedule(Generic[T]):
         """A training has ended, however it did. States that are not needed without it are deleted."""
         self.running.remove(ended)
         kept = set(self.kept.nodes)
-        self.kept.drop({ended.path.nodes[epoch - 1] for epoch in ended.keep} - kept)
+        reserved = {node for other in self.running for node in other.kept_nodes}  # by one that may be writing it now
+        self.kept.drop(ended.kept_nodes - kept - reserved)
         self._drop_superfluous()
 
     def _drop_superfluous(self) -> None:
