@@ -15,7 +15,7 @@ BEST_EPOCH, LAST_EPOCH = "best/epoch", "last/epoch"
 BEST, LAST, TEST, LAST_TEST = "best/val_", "last/val_", "test/", "last/test_"  # followed by the metric
 LAST_NETWORK = f"{LAST}network_"
 BEST_VAL_ACCURACY, BEST_VAL_LOSS, LAST_VAL_ACCURACY = f"{BEST}accuracy", f"{BEST}loss", f"{LAST}accuracy"
-TEST_ACCURACY, TEST_LOSS, LAST_TEST_ACCURACY = f"{TEST}accuracy", f"{TEST}loss", f"{LAST_TEST}accuracy"
+TEST_ACCURACY, LAST_TEST_ACCURACY = f"{TEST}accuracy", f"{LAST_TEST}accuracy"
 OF_TRAININGS = (BEST, LAST, TEST, LAST_TEST)  # beginnings of the names of metrics that a trial summarizes
 
 VAL_NETWORK = "val_network"

@@ -13,6 +13,7 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
+from mlflow.tracking import MlflowClient
 from torch import nn
 
 from quorum.api.export import Exported, export
@@ -82,7 +83,9 @@ def exported(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Ite
             members=("models:/a/1", "models:/b/1"),
         )
         register_vote(store, version, "two networks")
-        yield Files(export(output="vote.onnx"), export(f"models:/{one}", output="out/one.onnx"))
+        yield Files(
+            export(output="vote.onnx", tags="who=me", note="A note."), export(f"models:/{one}", output="out/one.onnx")
+        )
 
 
 @pytest.mark.slow
@@ -102,6 +105,13 @@ def test_onnxruntime_answers_as_the_vote_does(exported: Files) -> None:
     np.testing.assert_allclose(agreement, expected["agreement"], atol=1e-5)
     assert made.difference < 1e-5
     assert [path.name for path in made.output.parent.glob("*.onnx*")] == ["vote.onnx"]  # nor weights beside it
+
+
+@pytest.mark.slow
+def test_its_run_carries_the_users_own_words(exported: Files) -> None:
+    tags = MlflowClient().get_run(exported.vote.run_id).data.tags
+    assert tags["who"] == "me"
+    assert tags["mlflow.note.content"].startswith("A note.\n\n`models:/quorum-digits-vote/1` as ONNX")
 
 
 @pytest.mark.slow

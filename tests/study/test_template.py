@@ -50,6 +50,11 @@ def test_one_that_is_there_stays(tmp_path: Path) -> None:
             "sweeps/digits/x.yaml",
             "quorum sweep -P dataset=digits -P study=x",
         ),
+        (
+            ["-P", "name=pets", "-P", "sweeps_dir=own"],
+            "own/pets/mine.yaml",
+            "quorum sweep -P name=pets -P study=mine -P sweeps_dir=own",
+        ),
     ],
 )
 def test_the_command_says_where_it_is_and_how_it_is_run(

@@ -62,7 +62,7 @@ def export(model: str | None = None, **settings: Any) -> Exported:
             missing.
     """
     options, _ = divide(ExportOptions, {"model": model, **settings}, trial=False)
-    with tracking() as store:
+    with tracking(options) as store:
         return run_export(options, store)
 
 

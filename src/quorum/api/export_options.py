@@ -7,10 +7,10 @@ from pathlib import Path
 from pydantic import Field, field_validator
 
 from quorum.api.option_types import Boolean
-from quorum.api.run_options import Options
+from quorum.api.run_options import RunOptions
 
 
-class ExportOptions(Options):
+class ExportOptions(RunOptions):
     """Options of `export`."""
 
     dataset: str = Field("digits", description="data set whose vote is exported, the one that was taken last")
