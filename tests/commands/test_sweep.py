@@ -10,8 +10,10 @@ from pathlib import Path
 import optuna
 import pandas as pd
 import pytest
+import torch
 from mlflow.tracking import MlflowClient
 
+from quorum.models import build
 from quorum.tracking import schema
 from tests.commands.faults import Fault, interrupt_after, with_fault
 from tests.commands.studies import STUDY, TREE, Swept, means, runs, sweep, sweep_words
@@ -281,6 +283,23 @@ def test_a_sweep_whose_data_changed_is_ended_with_the_reason(
     assert not [run for kind in ("sweep", "trial", "seed") for run in runs(kind) if run.info.status == "RUNNING"]
     assert not (quorum.folder / ".quorum" / "kept" / old.info.run_id).exists()
     assert not list((quorum.folder / ".quorum" / "states").glob("*"))
+
+
+def test_a_sweep_whose_first_weights_changed_is_ended_with_the_reason(quorum: Quorum, small_digits: Path) -> None:
+    (quorum.folder / "study.yaml").write_text(STUDY)
+    file = quorum.folder / "first.pt"
+    command = sweep_words(small_digits, weights=file)
+    torch.save(build("scratch-simple", 4, seed=1).state_dict(), file)
+    assert with_fault(interrupt_after(3), quorum, command).status == 130
+    [old] = runs("sweep")
+    torch.save(build("scratch-simple", 4, seed=2).state_dict(), file)
+    answer = quorum(*command, "--json")
+    assert answer.status == 0, answer.err
+    reason = "stopped, and its first weights changed before it was finished, so a new sweep begins"
+    assert f"sweep {old.info.run_id}: {reason}" in answer.err
+    assert not list((quorum.folder / ".quorum" / "states").glob("*"))
+    again = json.loads(quorum(*command, "--json", "-P", "reuse=false").out)
+    assert means(json.loads(answer.out)) == means(again), "nothing of the first weights before is in it"
 
 
 def test_a_dry_run_says_what_the_sweep_then_does(quorum: Quorum, small_digits: Path) -> None:

@@ -8,7 +8,8 @@ import pytest
 
 from quorum.study.results import SeedResult, TrialRequest
 from quorum.sweeps.runs import OpenTrial, SweepRuns, close_as_failed, describe, title
-from quorum.tracking.records import Record
+from quorum.tracking.queries import get_record
+from quorum.tracking.records import Record, TrialRecord
 from quorum.tracking.run_log import RunLog, close_run
 from quorum.tracking.runs import begin_run
 from quorum.training.prepare import Preparer
@@ -73,3 +74,48 @@ def test_one_that_diverged_counts_as_ended_and_one_that_failed_otherwise_does_no
         close_as_failed(failed, "the loss is nan" if diverged else "its worker died", 1, diverged=diverged)
     stored = SweepRuns(log, SEEDS, reuse=True).stored_seeds(OpenTrial(REQUEST, trial.prepared))
     assert {seed: result.reason for seed, result in stored.items()} == {0: "the loss is nan"}
+
+
+def test_runs_of_other_settings_in_the_same_place_are_not_gone_on_with(preparer: Preparer, log: RunLog) -> None:
+    """The stage before has another best trial since a training was done again that had failed."""
+    runs, trial = SweepRuns(log, SEEDS, reuse=True), OpenTrial(REQUEST, preparer.prepare(CONFIG))
+    trial.results = {seed: finish(runs, trial, seed, 0.5) for seed in SEEDS}
+    old = runs.finish(trial)
+    other = dataclasses.replace(REQUEST, config=CONFIG.replace(momentum=0.5))
+    again, asked = SweepRuns(log, SEEDS, reuse=True), OpenTrial(other, preparer.prepare(other.config))
+    assert again.stored_result(asked) is None
+    assert again.stored_seeds(asked) == {}
+    asked.results = {seed: finish(again, asked, seed, 0.6) for seed in SEEDS}
+    new = again.finish(asked)
+    before = {old.run_id, *(seed.run_id for seed in old.seeds)}
+    assert before.isdisjoint({new.run_id, *(seed.run_id for seed in new.seeds)})
+    assert again.superseded == before
+    for wanted, result in ((trial, old), (asked, new)):
+        found = SweepRuns(log, SEEDS, reuse=True).stored_result(OpenTrial(wanted.request, wanted.prepared))
+        assert found is not None
+        assert found.run_id == result.run_id
+
+
+def test_a_trial_has_the_mean_of_the_seeds_that_it_has_in_the_end(preparer: Preparer, log: RunLog) -> None:
+    runs, trial = SweepRuns(log, SEEDS, reuse=True), OpenTrial(REQUEST, preparer.prepare(CONFIG))
+    lost = runs.begin_seed(trial, trial.prepared.with_seed(1), "seed 1", 0, None)
+    close_as_failed(lost, "its worker died", 1, diverged=False)
+    trial.results = {0: finish(runs, trial, 0, 0.5), 1: SeedResult(1, lost.run_id, reason="its worker died")}
+    runs.finish(trial)
+    again, resumed = SweepRuns(log, SEEDS, reuse=True), OpenTrial(REQUEST, trial.prepared)
+    resumed.results = again.stored_seeds(resumed)
+    resumed.results[1] = finish(again, resumed, 1, 0.7)
+    metrics = get_record(preparer.store, TrialRecord, again.finish(resumed).run_id).metrics
+    assert metrics["val_accuracy/n"] == 2
+    assert metrics["val_accuracy/mean"] == pytest.approx(0.6)
+
+
+def test_a_seed_that_diverged_for_another_trial_of_the_same_settings_is_not_trained_again(
+    preparer: Preparer, log: RunLog
+) -> None:
+    runs, trial = SweepRuns(log, SEEDS, reuse=True), OpenTrial(REQUEST, preparer.prepare(CONFIG))
+    diverged = runs.begin_seed(trial, trial.prepared.with_seed(0), "seed 0", 0, None)
+    close_as_failed(diverged, "the loss is nan", 1, diverged=True)
+    twin = OpenTrial(dataclasses.replace(REQUEST, number=1), trial.prepared)
+    [stored] = SweepRuns(log, SEEDS, reuse=True).stored_seeds(twin).values()
+    assert (stored.run_id, stored.reason, stored.reused) == (diverged.run_id, "the loss is nan", True)

@@ -20,9 +20,8 @@ from quorum.sweeps.runs import SweepRuns
 from quorum.sweeps.trials import TrialRunner
 from quorum.sweeps.weights import KeptWeights
 from quorum.tracking.logged_models import delete_model
-from quorum.tracking.queries import get_training
+from quorum.tracking.queries import family, get_training
 from quorum.tracking.records import Record
-from quorum.tracking.run_log import RunLog
 from quorum.tracking.runs import begin_run
 from quorum.training.folders import WorkFolders
 from quorum.training.job import Job, Trained, train
@@ -139,9 +138,7 @@ def test_an_error_ends_what_is_open_with_it(preparer: Preparer, folders: WorkFol
     sweep = Sweep(preparer, folders, work)
     with pytest.raises(KeyboardInterrupt):
         sweep.run(requests(2))
-    log: RunLog = sweep.log
-    runs = SweepRuns(log, (0, 1), reuse=True)._runs
-    assert {run.status for run in runs.values()} == {"KILLED"}
+    assert {run.status for run in family(preparer.store, sweep.log.run_id)} == {"KILLED"}
 
 
 @pytest.mark.slow

@@ -27,10 +27,11 @@ def tried(store: TrackingStore, study: Study, name: str) -> list[PlannedTrial]:
     newest = next((sweep for sweep in sweeps if sweep.params.get("study") == name), None)
     if newest is None:
         return []
-    trials = [one for one in family(store, newest.run_id).values() if one.kind == schema.TRIAL_KIND]
+    # Of two in one place the newest, which is the first, counts: the sweep went on with other settings there.
+    trials = {one.key: one for one in reversed(family(store, newest.run_id)) if one.kind == schema.TRIAL_KIND}
     return [
         planned
-        for trial in sorted(trials, key=lambda one: one.number)
+        for trial in sorted(trials.values(), key=lambda one: one.number)
         if trial.stage in searches and (planned := _trial(study, searches[trial.stage], trial)) is not None
     ]
 

@@ -1,4 +1,4 @@
-"""Sweeps that nobody will go on with: code or data changed since they were stopped."""
+"""Sweeps that nobody will go on with: code, data or first weights changed since they were stopped."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from quorum.training.folders import WorkFolders
 
 
 def end_abandoned(store: TrackingStore, record: SweepRecord, folders: WorkFolders) -> None:
-    """End the runs of unfinished sweeps that are the same but for code or data, and remove what they left on disk.
+    """End the runs of unfinished sweeps that are the same but for code, data or first weights, and remove what they
+    left on disk.
 
     Only those whose run says that it is running, or whose states are in this working folder, and none that another
     process works on. One of another class of machine may go on there.
@@ -32,13 +33,15 @@ def end_abandoned(store: TrackingStore, record: SweepRecord, folders: WorkFolder
             )
             if then != now
         ]
+        if not changed and old.key != record.key:
+            changed = ["first weights"]  # the key has nothing else
         if not changed or old.numerics != record.numerics or store.leases.is_held(old.key):
             continue
         if old.status != schema.RUNNING and not folders.checkpoints(old.run_id).exists():
             continue
         reason = f"stopped, and its {' and '.join(changed)} changed before it was finished, so a new sweep begins"
         say(f"sweep {old.run_id}: {reason}")
-        for run in family(store, old.run_id).values():
+        for run in family(store, old.run_id):
             for left in (folders.state(run.run_id), folders.bundle(run.run_id), folders.artifacts(run.run_id)):
                 left.discard()
             if run.status == schema.RUNNING:

@@ -163,7 +163,7 @@ def log_stage(study: Study, results: Sequence[StageResult], log: RunLog) -> None
     log.note(sweep_note(study, results, log.run_id))
     if result.best is not None:
         best, mean = describe(result.best.request), result.best.of(study.metric).mean
-        log.metrics({metric_names.stage_metric(name): mean}, step=len(results))
+        log.metrics({metric_names.stage_metric(name): mean}, step=len(results), changed=True)
         say(f"stage {name} is done: {best} is the best of {len(result.trials)} trials, at {mean:.4f}")
 
 

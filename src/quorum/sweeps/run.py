@@ -118,11 +118,12 @@ def run_sweep(
     check_trials(source, planned, preparer.prepare, overrides)
     study, prepared = _as_run(source.study, planned, overrides), preparer.prepare(planned[0].config)
     code = code_version(*(trial.config.model for trial in planned))
+    digests = sorted({preparer.resolve(trial.config).weights_digest for trial in planned} - {""})
     identity = [study.model_dump(mode="json"), first.model_dump(), settings.seeds, settings.keep, settings.reuse]
     record = SweepRecord(
         kind=schema.SWEEP_KIND,
         study_key=digest_of(identity),
-        key=digest_of([*identity, prepared.data_digest, code, prepared.numerics]),
+        key=digest_of([*identity, prepared.data_digest, code, prepared.numerics, *digests]),
         dataset=study.dataset,
         data_digest=prepared.data_digest,
         data_source=prepared.source,

@@ -65,20 +65,24 @@ class SweepRuns:
         seeds: of every trial.
         reuse: whether trainings of other sweeps are linked instead of repeated, and which.
         kind: of the trials' runs.
+        superseded: ids of runs that are not gone on with, since the sweep asks for other settings in their place now.
     """
 
     log: RunLog
     seeds: tuple[int, ...]
     reuse: Reuse
     kind: str = schema.TRIAL_KIND
-    _runs: dict[str, TrainingRecord] = field(init=False)  # of an interrupted sweep, by key
+    superseded: set[str] = field(default_factory=set)
+    _runs: dict[str, list[TrainingRecord]] = field(init=False)  # of an interrupted sweep, by key
 
     def __post_init__(self) -> None:
-        self._runs = family(self.log.store, self.log.run_id)
+        self._runs = {}
+        for run in family(self.log.store, self.log.run_id):
+            self._runs.setdefault(run.key, []).append(run)
 
     def stored_result(self, trial: OpenTrial) -> TrialResult | None:
         """The result of a trial all of whose seeds have ended, or None."""
-        run = self._runs.get(trial.key)
+        run = self._begun(trial, trial.key)
         if run is None or not run.ended or set(run.seed_runs) != {str(seed) for seed in self.seeds}:
             return None
         results = []
@@ -94,7 +98,7 @@ class SweepRuns:
 
     def stored_seeds(self, trial: OpenTrial) -> dict[int, SeedResult]:
         """The seeds that need not be trained: they have been, in this sweep or, if that may be, elsewhere."""
-        begun = {seed: run for seed in self.seeds if (run := self._runs.get(trial.seed_key(seed))) is not None}
+        begun = {seed: run for seed in self.seeds if (run := self._begun(trial, trial.seed_key(seed))) is not None}
         here = trial.prepared.numerics
         found = {
             seed: result
@@ -103,10 +107,30 @@ class SweepRuns:
         }
         if len(begun) == len(self.seeds):
             return found
+        for run in self._diverged(trial):  # for another trial of the same settings
+            if run.seed not in begun:
+                found[run.seed] = run.result(reused=True, here=here)
         for seed, training in finished_trainings(self.log.store, trial.record, self.reuse).items():
             linkable = self.reuse or training.sweep_run_id == self.log.run_id
             if seed in self.seeds and seed not in begun and linkable:
                 found[seed] = training.result(reused=True, here=here)
+        return found
+
+    def _begun(self, trial: OpenTrial, key: str) -> TrainingRecord | None:
+        """The run of a trial, or of its seed, that was begun before the sweep was interrupted. One of other settings is
+        none: a stage asks for others where the best of the stage before has become another one."""
+        fingerprint = trial.record.trial_fingerprint
+        return next((run for run in self._runs.get(key, []) if run.trial_fingerprint == fingerprint), None)
+
+    def _diverged(self, trial: OpenTrial) -> list[TrainingRecord]:
+        fingerprint = trial.record.trial_fingerprint
+        runs = [run for found in self._runs.values() for run in found if run.diverged]
+        return [run for run in runs if run.trial_fingerprint == fingerprint and run.seed in self.seeds]
+
+    def _previous(self, trial: OpenTrial, key: str) -> TrainingRecord | None:
+        """The run to go on with."""
+        found = self._begun(trial, key)
+        self.superseded |= {run.run_id for run in self._runs.get(key, []) if run is not found}
         return found
 
     def begin_trial(self, trial: OpenTrial) -> RunLog:
@@ -125,7 +149,7 @@ class SweepRuns:
             data_source=prepared.source,
             weights_run_id=origin.run_id if origin else "",
         )
-        previous = self._runs.get(trial.key)
+        previous = self._previous(trial, trial.key)
         trial.log = begin_run(self.log.store, title(request), record, parent=self.log.run_id, previous=previous)
         trial.log.params({k: v for k, v in prepared.config.model_dump().items() if k != "seed"})
         log_data(trial.log, prepared)
@@ -158,14 +182,19 @@ class SweepRuns:
             shared_with=origin or "",
         )
         parent = self.begin_trial(trial).run_id
-        return begin_run(self.log.store, name, record, parent=parent, previous=self._runs.get(record.key))
+        return begin_run(self.log.store, name, record, parent=parent, previous=self._previous(trial, record.key))
 
     def finish(self, trial: OpenTrial) -> TrialResult:
         """Log the results of a trial all of whose seeds have ended."""
         log = self.begin_trial(trial)
         result = TrialResult(trial.request, log.run_id, tuple(trial.results[seed] for seed in self.seeds))
         finished = [seed.metrics for seed in result.seeds if not seed.reason]
-        log.metrics(trial_metrics(finished), seed_runs={str(seed.seed): seed.run_id for seed in result.seeds})
+        # Anew where a seed has been trained again that had failed.
+        log.metrics(
+            trial_metrics(finished),
+            changed=True,
+            seed_runs={str(seed.seed): seed.run_id for seed in result.seeds},
+        )
         reasons = [f"seed {seed.seed}: {seed.reason}" for seed in result.seeds if seed.reason]
         close_run(log, TrainingError("; ".join(reasons)) if reasons else None)
         return result

@@ -137,6 +137,9 @@ class TrialRunner:
         self.progress.close()
         if error is None:
             self.checkpoints.clear()
+            for run_id in self.runs.superseded:
+                for left in (self.folders.state(run_id), self.folders.bundle(run_id), self.folders.artifacts(run_id)):
+                    left.discard()
             return
         for opened in self._open.values():
             opened.progress.close()

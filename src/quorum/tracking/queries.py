@@ -154,9 +154,9 @@ def newest_training(store: TrackingStore, dataset: str) -> TrainingRecord | None
     return next(search(store, TrainingRecord, having=[TRAINING], status=schema.FINISHED, dataset=dataset), None)
 
 
-def family(store: TrackingStore, sweep_run_id: str) -> dict[str, TrainingRecord]:
-    """The trial and seed runs of a sweep by their key. A trial leaves the fields of a training empty."""
-    return {record.key: record for record in search(store, TrainingRecord, sweep_run_id=sweep_run_id)}
+def family(store: TrackingStore, sweep_run_id: str) -> list[TrainingRecord]:
+    """The trial and seed runs of a sweep, newest first. A trial leaves the fields of a training empty."""
+    return list(search(store, TrainingRecord, sweep_run_id=sweep_run_id))
 
 
 def find_active(store: TrackingStore, run_id: str) -> Record | None:

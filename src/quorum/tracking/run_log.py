@@ -80,12 +80,22 @@ class RunLog:
             self._client.log_batch(self.run_id, params=new[start : start + _BATCH])
         self._params.update(values)
 
-    def metrics(self, values: Mapping[str, float | None], step: int = 0, **fields: Any) -> None:
-        """Log metrics at a step, and fields of the run's record, in one call, together with epochs that wait. Metrics
-        that are None are left out, and so are those that a run that goes on has at that step."""
+    def metrics(
+        self, values: Mapping[str, float | None], step: int = 0, *, changed: bool = False, **fields: Any
+    ) -> None:
+        """Log metrics at a step, and fields of the run's record, in one call, together with epochs that wait.
+
+        Args:
+            values: the metrics. Those that are None are left out, and so are those that a run that goes on has at that
+                step.
+            step: the step.
+            changed: whether those are logged, too, that it has at that step with another value.
+            fields: of the run's record.
+        """
         now = int(time.time() * 1000)
         rows = [Metric(key, value, now, step) for key, value in values.items() if value is not None]
-        rows = [row for row in rows if step not in self._steps(row.key)]
+        logged = {row.key: self._values(row.key).get(step) for row in rows}
+        rows = [row for row in rows if logged[row.key] is None or (changed and logged[row.key] != row.value)]
         waiting = [metric for epoch in self._waiting for metric in epoch]
         together = bool(rows) and len(rows) + len(waiting) <= _METRICS
         tags = [RunTag(key, as_text(value)) for key, value in self._tagged(fields).items()]
@@ -93,13 +103,13 @@ class RunLog:
         if together:
             self._waiting.clear()
 
-    def _steps(self, key: str) -> set[int]:
-        """The steps at which the run had a metric when it was opened."""
+    def _values(self, key: str) -> dict[int, float]:
+        """The values of a metric that the run had when it was opened, by step, the last of each."""
         if self._metrics is None:
             self._metrics = set(self._client.get_run(self.run_id).data.metrics)
         if key not in self._metrics:
-            return set()
-        return {metric.step for metric in self._client.get_metric_history(self.run_id, key)}
+            return {}
+        return {metric.step: metric.value for metric in self._client.get_metric_history(self.run_id, key)}
 
     def epoch(self, record: EpochRecord) -> None:
         """Log an epoch, unless the run has it: an interrupted run may have logged epochs that it trains again."""
@@ -112,7 +122,7 @@ class RunLog:
         ones, or for the end of the run, to be written together.
         """
         if self._last_step is None:
-            self._last_step = max(self._steps("epoch_seconds"), default=0)
+            self._last_step = max(self._values("epoch_seconds"), default=0)
         now = int(time.time() * 1000)
         for record in records:
             if record.epoch > self._last_step:
