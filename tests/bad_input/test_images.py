@@ -33,6 +33,11 @@ def png_of_header(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(bytes(100))) + chunk(b"IEND", b"")
 
 
+def tiff_of_text() -> bytes:
+    """A TIFF file that says in text where its pixels begin."""
+    return encoded(4, 4, "TIFF", "RGB").replace(struct.pack("<HH", 273, 4), struct.pack("<HH", 273, 2))
+
+
 UNKNOWN = "a/0.png: not a readable image (unknown format)"
 CONTENTS: dict[str, tuple[bytes, str]] = {  # of a file among good ones
     "text": (b"no image", UNKNOWN),
@@ -46,6 +51,7 @@ CONTENTS: dict[str, tuple[bytes, str]] = {  # of a file among good ones
     "cut-gif": (encoded(40, 40, "GIF")[:20], "a/0.png: not a readable image ("),
     "cut-tiff": (encoded(40, 40, "TIFF")[:50], "a/0.png: not a readable image ("),
     "wrong-tiff": (b"II*\0" + b"\xff" * 40, UNKNOWN),
+    "text-tiff": (tiff_of_text(), "a/0.png: not a readable image ('str' object"),
     "wrong-gif": (b"GIF89a" + bytes(20), UNKNOWN),
     "wrong-bmp": (b"BM" + b"\xff" * 60, "a/0.png: not a readable image ("),
     "wrong-webp": (b"RIFF\x10\0\0\0WEBPVP8 ", "a/0.png: not a readable image ("),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 
 import numpy as np
 import pytest
@@ -34,6 +35,17 @@ def test_a_small_file_that_unpacks_to_much_is_refused_by_its_header(
     monkeypatch.setattr(Image.Image, "convert", lambda *_: pytest.fail("it was decoded"))
     with pytest.raises(DataError, match=says):
         decode(content, "large.png")
+
+
+@pytest.mark.parametrize("kind", [2, 5, 12], ids=["text", "rational", "double"])
+def test_a_damaged_header_is_no_readable_image(kind: int) -> None:
+    buffer = io.BytesIO()
+    Image.new("RGB", (4, 4)).save(buffer, "TIFF")
+    content = bytearray(buffer.getvalue())
+    offsets = content.index(struct.pack("<HH", 273, 4))  # where the pixels begin, as an integer
+    content[offsets + 2] = kind
+    with pytest.raises(DataError, match=r"damaged\.tif: not a readable image \("):
+        decode(bytes(content), "damaged.tif")
 
 
 def test_what_is_within_the_limits_is_decoded() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -23,6 +24,20 @@ Pixels = NDArray[np.uint8]  # [height, width, 3], RGB
 EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".ppm", ".pgm", ".tif", ".tiff", ".webp"})
 # Of those names. Pillow knows others by their content, and has Ghostscript run what is PostScript.
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "PPM", "TIFF", "WEBP")
+# What Pillow raises for damaged files. It checks little of a header: a TIFF may have text in the place of a number.
+_UNREADABLE = (
+    OSError,
+    ValueError,
+    SyntaxError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    ArithmeticError,
+    EOFError,
+    RuntimeError,
+    struct.error,
+    Image.DecompressionBombError,
+)
 
 
 class ImageSource(Protocol):
@@ -80,7 +95,7 @@ def decode(content: bytes, name: str) -> Pixels:
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
             refuse_size(*image.size, name)
             return np.asarray(image.convert("RGB"))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except _UNREADABLE as error:
         raise DataError(f"{name}: not a readable image ({one_line(error)})") from error
 
 
