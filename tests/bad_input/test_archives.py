@@ -93,6 +93,9 @@ def _archives(place: Place) -> None:
         tar(folder / f"{name}.tar", member(inside))
     good = bytearray(tar(folder / "few.tar", member("a/1.png"), member("b/1.png")))
     tar(folder / "empty.tar")
+    null = member("a/1.png")
+    null.pax_headers = {"path": "a/1\0.png"}
+    tar(folder / "null.tar", null)
     tar(folder / "file-and-folder.tar", member("a"), member("a/1.png"))
     large = tar(folder / "bomb.tar.gz", member("a/1.png", size=SIZE), mode="w:gz")
     (folder / "cut.tar.gz").write_bytes(large[: len(large) // 2])
@@ -165,6 +168,7 @@ LINES = {
     "long.tar": "cannot be unpacked ([Errno 36] File name too long",
     "file-and-folder.zip": BROKEN,
     "file-and-folder.tar": BROKEN,
+    "null.tar": "cannot be unpacked (embedded null byte)",
     "empty.zip": NO_IMAGES,
     "empty.tar": NO_IMAGES,
     "few.tar": "cannot split 2 images class by class",

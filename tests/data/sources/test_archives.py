@@ -38,6 +38,31 @@ def test_tars_are_unpacked(tmp_path: Path, suffix: str, mode: str) -> None:
     assert found == ["a/1.png", "a/2.png", "b/1.png"]
 
 
+def with_headers(name: str, **headers: str) -> tarfile.TarInfo:
+    """A member that PAX headers tell more about."""
+    info = member(name)
+    info.pax_headers = headers
+    return info
+
+
+HEADERS = [
+    {"path": "a/x\0y"},
+    {"mtime": "1e30"},
+    {"GNU.sparse.map": "0,x"},
+    {"GNU.sparse.size": "x"},
+    {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.realsize": "x"},
+]
+
+
+@pytest.mark.parametrize("headers", HEADERS, ids=[" ".join(headers) for headers in HEADERS])
+@pytest.mark.parametrize("first", [True, False])
+def test_headers_that_make_no_sense(tmp_path: Path, headers: dict[str, str], first: bool) -> None:
+    bad = with_headers("a/2.png", **headers)
+    archive = tar_with(tmp_path / "bad.tar", *([bad] if first else [member("a/1.png"), bad]))
+    with pytest.raises(DataError, match=r"bad\.tar: "):
+        unpack([archive], tmp_path / "out")
+
+
 def test_zips_are_unpacked_and_the_official_tar_inside_too(tmp_path: Path) -> None:
     inner = tar_with(tmp_path / "101_ObjectCategories.tar.gz", member("101_ObjectCategories/a/1.jpg"), mode="w:gz")
     with zipfile.ZipFile(tmp_path / "caltech-101.zip", "w") as zipped:

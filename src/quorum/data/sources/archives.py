@@ -21,7 +21,8 @@ from quorum.errors import DataError, cut
 # The official Caltech-101 download is a zip that holds this tar.
 NESTED = "101_ObjectCategories.tar.gz"
 BAD_STREAM = (zlib.error, lzma.LZMAError)
-BAD_ARCHIVE = (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError, RuntimeError, *BAD_STREAM)
+BAD_NUMBER = (ValueError, OverflowError)  # `tarfile` takes what a header says for numbers, and uses them, unchecked
+BAD_ARCHIVE = (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError, RuntimeError, *BAD_NUMBER, *BAD_STREAM)
 # Python before 3.11.4 has no filters. The modes that they mend are all that our own unpacking leaves to them, and what
 # others unpack is checked as our own is
 data_filter = getattr(tarfile, "data_filter", None)
@@ -39,7 +40,7 @@ def check_archives(archives: Sequence[Path]) -> None:
 def _is_archive(file: Path) -> bool:
     try:
         return zipfile.is_zipfile(file) or tarfile.is_tarfile(file)
-    except (EOFError, *BAD_STREAM):  # a compressed stream that ends, or breaks, before anything can be read of it
+    except (EOFError, *BAD_NUMBER, *BAD_STREAM):  # it ends, or breaks, before anything can be read of it
         return False
 
 
@@ -84,7 +85,7 @@ def fetch(name: str, download: Download | Fetcher, target: Path, max_gb: float =
         else:
             with _plain_members_only():
                 download(target)
-    except (ValueError, HTTPException, *BAD_ARCHIVE) as error:
+    except (HTTPException, *BAD_ARCHIVE) as error:
         reason = " ".join(str(error).split())[:200]
         raise DataError(f"download: {name} cannot be fetched ({reason})") from error
 
