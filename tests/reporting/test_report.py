@@ -97,6 +97,23 @@ def test_every_figure_draws(tmp_path: Path) -> None:
         check_png(figure, tmp_path / f"{name}.png")
 
 
+@pytest.mark.slow
+def test_names_are_no_formulas(tmp_path: Path) -> None:
+    names = ["$$", "a$_$b", "c"]
+    history = pd.DataFrame({name: [1.0] for name in ("epoch", *figures.CURVES)})
+    table = tables.confusion_table(LABELS, PREDICTIONS, names)
+    stage = pd.DataFrame({"weights": names, "mean": 0.5, "std": 0.1})
+    drawn = {
+        "curves": figures.curves(dict.fromkeys(names, history), "$$"),
+        "confusion": figures.confusion({"$$": table}),
+        "bars": figures.error_bars(stage, ["weights"], "$$"),
+        "classes": figures.class_distribution(pd.DataFrame({"train": [3, 4, 5]}, index=names), "$$"),
+        "means": figures.mean_images({name: np.full((8, 8, 3), 40.0) for name in names}, "$$"),
+    }
+    for name, figure in drawn.items():
+        check_png(figure, tmp_path / f"{name}.png")
+
+
 def test_the_page_is_self_contained_and_escaped(tmp_path: Path) -> None:
     Image.new("RGB", (4, 4)).save(tmp_path / "figure.png")
     scores = pd.DataFrame({"model": ["<b>"], "test accuracy": [0.5]})

@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.text import Text
 from numpy.typing import NDArray
 
 from quorum.metric_names import TRAIN_ACCURACY, TRAIN_LOSS, VAL_ACCURACY, VAL_LOSS, split_metric
@@ -25,8 +26,10 @@ MARGIN = 0.08  # inches around a figure
 
 
 def save(figure: Figure, file: Path) -> None:
-    """Write a figure as PNG."""
+    """Write a figure as PNG. Its text is text: two `$` in a name make no formula."""
     figure.set_dpi(DPI)
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)
     # `savefig` would draw everything twice: once to lay it out and once to paint it.
     FigureCanvasAgg(figure).print_png(str(file))
 
@@ -250,7 +253,7 @@ def _grid(
     size: tuple[float, float],
     fontsize: float,
 ) -> Figure:
-    """Images in rows, each below its caption, which is text and no formula.
+    """Images in rows, each below its caption.
 
     Args:
         images: uint8 [height, width, 3], of any sizes; one at least.
@@ -269,5 +272,5 @@ def _grid(
         axis.axis("off")
     for axis, image, caption in zip(axes, images, captions, strict=False):
         axis.imshow(image)
-        axis.set_title(caption, fontsize=fontsize, pad=3, parse_math=False)
+        axis.set_title(caption, fontsize=fontsize, pad=3)
     return figure
