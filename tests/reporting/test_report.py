@@ -114,6 +114,13 @@ def test_names_are_no_formulas(tmp_path: Path) -> None:
         check_png(figure, tmp_path / f"{name}.png")
 
 
+def test_a_bar_is_called_as_its_settings_are_written() -> None:
+    stage = pd.DataFrame({"batch_size": [64, 128], "lr": [0.1, 1e-3], "mean": [0.5, 0.6], "std": [0.1, 0.1]})
+    [axis] = figures.error_bars(stage, ["batch_size", "lr"], "sizes").axes
+    labels = [label.get_text() for label in axis.get_xticklabels()]
+    assert labels == ["batch_size=64\nlr=0.1", "batch_size=128\nlr=0.001"]
+
+
 def test_the_page_is_self_contained_and_escaped(tmp_path: Path) -> None:
     Image.new("RGB", (4, 4)).save(tmp_path / "figure.png")
     scores = pd.DataFrame({"model": ["<b>"], "test accuracy": [0.5]})

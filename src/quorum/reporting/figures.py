@@ -126,7 +126,8 @@ def error_bars(
         ours: what the figures that are not published are called.
         spread: the column that the bars are of: `std`, or `± 95%`, half the interval of the mean.
     """
-    labels = ["\n".join(f"{name}={rounded(row[name])}" for name in names) or "base" for _, row in table.iterrows()]
+    rows = table.to_dict("records")  # `iterrows` would make floats of a row's integers
+    labels = ["\n".join(f"{name}={rounded(row[name])}" for name in names) or "base" for row in rows]
     places = np.arange(len(table))
     figure = new_figure(max(5.0, 1.3 * len(table) + 1.5), 4.2)
     axis = figure.subplots()
