@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -120,6 +122,30 @@ def test_an_interrupted_build_leaves_nothing(image_tree: Path, tmp_path: Path) -
         open_store(catalogue, tmp_path / "stores", progress=stop)
     assert not [path for path in (tmp_path / "stores").iterdir() if path.is_dir()]
     assert len(open_store(catalogue, tmp_path / "stores").files) == 40
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from quorum.data import load_catalogue
+from quorum.data.pixel_store import open_store
+
+catalogue = load_catalogue("folder", Path(), Path(sys.argv[1]))
+open_store(catalogue, Path(sys.argv[2]), progress=lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+"""
+
+
+@pytest.mark.slow
+def test_what_a_killed_process_left_is_removed_also_where_an_image_has_changed(
+    image_tree: Path, tmp_path: Path
+) -> None:
+    stores = tmp_path / "stores"
+    subprocess.run([sys.executable, "-c", KILLED, image_tree, stores], check=False)
+    assert [path for path in stores.iterdir() if path.is_dir()]
+    Image.new("RGB", (9, 9)).save(image_tree / "red" / "00.png")
+    store = open_store(load_catalogue("folder", Path(), image_tree), stores)
+    assert store.folder is not None
+    assert [path for path in stores.iterdir() if path.is_dir()] == [store.folder.path]
 
 
 def flip(file: Path) -> None:

@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -33,6 +32,8 @@ def build_store(
 ) -> None:
     """Decode a data set and write the files of its pixel store, beside their place, which is then renamed.
 
+    The caller holds the data set's lock, so what lies there already was left by a process that was killed.
+
     Args:
         catalogue: the data set.
         hashes: of the images' contents, from `content_hashes`.
@@ -43,7 +44,10 @@ def build_store(
     Raises:
         DataError: where no image can be read, or one is no longer what its hash was taken of.
     """
-    part = Path(tempfile.mkdtemp(prefix=f".{home.name}-", dir=home.parent))
+    part = home.with_name(f".{catalogue.name}.part")
+    if part.exists():
+        shutil.rmtree(part)
+    part.mkdir()
     try:
         _write(catalogue, hashes, part, resize, progress)
         if home.exists():  # an incomplete folder that something else left there
