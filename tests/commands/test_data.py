@@ -7,9 +7,10 @@ import tarfile
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from mlflow.tracking import MlflowClient
 
-from tests.conftest import Quorum
+from tests.conftest import Quorum, make_image
 
 
 def test_digits_need_nothing(quorum: Quorum) -> None:
@@ -53,6 +54,25 @@ def test_a_folder_from_an_archive(quorum: Quorum, image_tree: Path) -> None:
     assert answer.status == 0, answer.err
     assert json.loads(answer.out)["classes"] == ["blue", "red"]
     assert json.loads(quorum(*arguments).out)["digest"] == json.loads(answer.out)["digest"]
+
+
+def test_what_a_killed_command_left_is_removed(quorum: Quorum, image_tree: Path) -> None:
+    with tarfile.open(quorum.folder / "tree.tar", "w") as tar:
+        tar.add(image_tree, "flowers")
+    make_image(quorum.folder / "data" / ".flowers.part" / "half" / "0.png", 0)
+    (quorum.folder / "data" / ".flowers.lock").touch()
+    answer = quorum("data", "-P", "dataset=folder", "-P", "path=data/flowers", "-P", "archive=tree.tar")
+    assert answer.status == 0, answer.err
+    assert [path.name for path in (quorum.folder / "data").iterdir()] == ["flowers"]
+
+
+def test_two_commands_do_not_fill_one_place(quorum: Quorum, image_tree: Path) -> None:
+    with tarfile.open(quorum.folder / "tree.tar", "w") as tar:
+        tar.add(image_tree, "flowers")
+    with FileLock(quorum.folder / ".flowers.lock"):
+        answer = quorum("data", "-P", "dataset=folder", "-P", "path=flowers", "-P", "archive=tree.tar")
+    assert (answer.status, answer.err) == (2, "quorum: flowers: another command is filling it\n")
+    assert not (quorum.folder / "flowers").exists()
 
 
 def test_what_cannot_be_downloaded_is_one_line(quorum: Quorum, monkeypatch: pytest.MonkeyPatch) -> None:

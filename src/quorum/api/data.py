@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from filelock import FileLock, Timeout
 
 from quorum.api.computing import open_data
 from quorum.api.options import PrepareOptions
@@ -106,20 +106,42 @@ def _install(options: PrepareOptions, fill: Callable[[Path], None]) -> None:
     place = options.path or options.data_dir / options.dataset
     parents = [folder for folder in place.parents if not folder.exists()]
     place.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(prefix=f".{place.name}-", dir=place.parent))
     try:
-        root, new = _filled(options, fill, part)
-        if place.exists():
-            _refuse_other(options, place, {image.name for image in new.images})
-            say(f"{place} holds this data set already; it stays as it is")
-        else:
-            root.chmod(0o755)
-            root.rename(place)
+        with _beside(place) as part:
+            root, new = _filled(options, fill, part)
+            if place.exists():
+                _refuse_other(options, place, {image.name for image in new.images})
+                say(f"{place} holds this data set already; it stays as it is")
+            else:
+                root.chmod(0o755)
+                root.rename(place)
     finally:
-        shutil.rmtree(part, ignore_errors=True)
         with contextlib.suppress(OSError):  # they are not empty, if the data set is in its place
             for folder in parents:
                 folder.rmdir()
+
+
+@contextlib.contextmanager
+def _beside(place: Path) -> Iterator[Path]:
+    """An empty folder beside a place, gone at the end. One that a killed command left there is removed first.
+
+    Raises:
+        DataError: where another command has one.
+    """
+    part, lock = (place.parent / f".{place.name}.{end}" for end in ("part", "lock"))
+    held = FileLock(lock)
+    try:
+        held.acquire(timeout=0)
+    except Timeout as error:
+        raise DataError(f"{place}: another command is filling it") from error
+    try:
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir()
+        yield part
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+        lock.unlink(missing_ok=True)
+        held.release()
 
 
 def _root(name: str, part: Path) -> Path:
