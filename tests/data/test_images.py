@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import io
 import struct
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from quorum.data import images
-from quorum.data.images import decode, in_parts
+from quorum.data.images import decode, find_images, in_parts
 from quorum.errors import DataError
+from tests.conftest import make_image
 
 
 def png(width: int, height: int, mode: str = "1") -> bytes:
@@ -58,3 +60,9 @@ def test_images_lie_in_memory_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -
     parts = list(in_parts(np.zeros((size, 1, 3), np.uint8) for size in sizes))
     assert [[len(image) for image in part] for part in parts] == [[60, 30], [30], [200], [1]]
     assert not list(in_parts([]))
+
+
+def test_what_is_hidden_is_not_found(tmp_path: Path) -> None:
+    for name in (".hidden/1.png", "seen/.thumbnails/1.png", "seen/.1.png", "seen/1.png", "2.png"):
+        make_image(tmp_path / ".folder" / name, 0)
+    assert [image.name for image in find_images(tmp_path / ".folder")] == ["2.png", "seen/1.png"]

@@ -134,15 +134,22 @@ def is_image(path: Path) -> bool:
     return path.suffix.lower() in EXTENSIONS and not path.name.startswith(".")
 
 
+def image_paths(folder: Path) -> list[Path]:
+    """All paths below a folder that have the name of an image, sorted, without hidden ones and what lies in hidden
+    folders, such as a file manager's thumbnails."""
+    paths = (path for path in folder.rglob("*") if is_image(path))
+    return sorted(p for p in paths if not any(part.startswith(".") for part in p.relative_to(folder).parts))
+
+
 def find_images(folder: Path) -> list[FileImage]:
-    """All images below a folder, sorted by name.
+    """All images below a folder, sorted by name, without hidden ones.
 
     Raises:
         DataError: where there is no such folder or no image in it.
     """
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder of images")
-    found = sorted(path for path in folder.rglob("*") if is_image(path) and path.is_file())
+    found = [path for path in image_paths(folder) if path.is_file()]
     if not found:
         raise DataError(f"{folder}: no image in this folder ({', '.join(sorted(EXTENSIONS))})")
     images = [FileImage(path.relative_to(folder).as_posix(), path) for path in found]

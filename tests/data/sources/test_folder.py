@@ -50,6 +50,19 @@ def test_a_missing_val_folder_is_drawn_from_train(tmp_path: Path) -> None:
     assert all(catalogue.images[i].name.startswith("train/") for i in catalogue.splits["val"])
 
 
+def test_what_is_hidden_is_left_out(image_tree: Path) -> None:
+    for hidden in ("red/.thumbnails/00.png", "red/more/.cache/deep/00.png", "red/.00.png", ".trash/00.png"):
+        make_image(image_tree / hidden, 0)
+    make_image(image_tree / "red" / "more" / "seen.png", 0)
+    names = [image.name for image in load_catalogue("folder", Path(), image_tree).images]
+    assert len(names) == 41
+    assert "red/more/seen.png" in names
+
+
+def test_a_tree_in_a_hidden_folder_is_read(image_tree: Path) -> None:
+    assert load_catalogue("folder", Path(), image_tree.rename(image_tree.with_name(".tree"))).classes == ("blue", "red")
+
+
 @pytest.mark.parametrize(
     ("files", "message"),
     [

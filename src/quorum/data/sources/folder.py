@@ -1,7 +1,7 @@
 """`folder`: any tree of `class/image` files, with or without `train/`, `val/` and `test/` above the classes.
 
 Splits that have no folder of their own are drawn, class by class, from `train/` (or from all images where there
-is none of the three): 20% of all for test, 20% for validation.
+is none of the three): 20% of all for test, 20% for validation. Hidden files and folders are left out.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 
 from quorum.data.catalogue import SPLITS, Catalogue, Indices, build_catalogue
 from quorum.data.datasets import FOLDER, imagenet_resize, register_dataset
-from quorum.data.images import is_image
+from quorum.data.images import image_paths
 from quorum.errors import DataError
 
 
@@ -49,5 +49,5 @@ def catalogue(folder: Path, split_seed: int) -> Catalogue:
 
 def _class_files(base: Path) -> dict[str, list[Path]]:
     folders = sorted(path for path in base.iterdir() if path.is_dir() and not path.name.startswith("."))
-    files = {path.name: sorted(file for file in path.rglob("*") if is_image(file)) for path in folders}
+    files = {path.name: image_paths(path) for path in folders}
     return {name: paths for name, paths in files.items() if paths}
