@@ -12,11 +12,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, features
 
-from quorum.data import load_catalogue
+from quorum.data import images, load_catalogue, pixel_store
 from quorum.data.pixel_store import open_store
 from quorum.errors import DataError
+from quorum.versions import package_versions
 
 
 def test_it_holds_every_image_as_pil_decodes_it(image_tree: Path, tmp_path: Path) -> None:
@@ -146,6 +147,33 @@ def test_what_a_killed_process_left_is_removed_also_where_an_image_has_changed(
     store = open_store(load_catalogue("folder", Path(), image_tree), stores)
     assert store.folder is not None
     assert [path for path in stores.iterdir() if path.is_dir()] == [store.folder.path]
+
+
+def test_what_an_older_pillow_or_torch_decoded_is_decoded_anew(
+    image_tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    catalogue = load_catalogue("folder", Path(), image_tree)
+    stores = [open_store(catalogue, tmp_path / "stores")]
+    real = package_versions()
+    for name in ("pillow", "torch", "optuna"):
+        monkeypatch.setattr(pixel_store, "package_versions", lambda name=name: {**real, name: "0"})
+        stores.append(open_store(catalogue, tmp_path / "stores"))
+    assert [store.folder == stores[0].folder for store in stores] == [True, False, False, True]
+    assert len({store.digest for store in stores}) == 1
+
+
+def test_what_a_pillow_without_a_codec_could_not_read_is_read_by_one_that_has_it(
+    image_tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Image.new("RGB", (20, 20)).save(image_tree / "red" / "new.webp")
+    catalogue = load_catalogue("folder", Path(), image_tree)
+    with monkeypatch.context() as without:
+        version = features.version
+        without.setattr(features, "version", lambda name: None if name == "webp" else version(name))
+        without.setattr(images, "FORMATS", tuple(kind for kind in images.FORMATS if kind != "WEBP"))
+        with pytest.raises(DataError, match=r"1 of 41 images cannot be used: red/new\.webp"):
+            open_store(catalogue, tmp_path / "stores")
+    assert len(open_store(catalogue, tmp_path / "stores").files) == 41
 
 
 def flip(file: Path) -> None:

@@ -3,7 +3,8 @@
 `pixels.bin` holds the images back to back as [height, width, 3] bytes; `index.npz` their offsets, sizes, labels and
 splits; `meta.json` names, classes and the digest; `checksums.json` a checksum of each. A store is built beside its
 final place and renamed, so it is either whole or absent, and it is keyed by its content: a changed image, label or
-split makes another store, and the same images at another place do not. A damaged one is made anew. With a storage,
+split makes another store, and the same images at another place do not. So do other versions of what decodes and
+resizes: they may give other pixels, or read what could not be read before. A damaged one is made anew. With a storage,
 machines that lack the folder fetch it once, when a process there is sent the store.
 """
 
@@ -19,8 +20,10 @@ from typing import Any
 import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
+from PIL import features
 
 from quorum.checksums import crc32_of
+from quorum.config import digest_of
 from quorum.console import say
 from quorum.data.catalogue import SPLITS, Catalogue, Indices
 from quorum.data.content import content_hashes
@@ -29,8 +32,11 @@ from quorum.data.pixel_builder import INDEX, META, PIXELS, SUMS, build_store, da
 from quorum.errors import DataError
 from quorum.shared_folder import SharedFolder
 from quorum.storage import Storage
+from quorum.versions import package_versions
 
 FORMAT = 3  # part of every key: raise it when what is stored changes
+PACKAGES = ("pillow", "torch")  # that decode and resize
+CODECS = ("jpg", "libjpeg_turbo", "zlib", "libtiff", "webp")  # that a Pillow has or lacks as it was built
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,7 +133,8 @@ def open_store(
         digest = data_digest(catalogue.classes, files, hashes, catalogue.labels, catalogue.splits)
         # Another machine's folder is another one, so with a storage a relative one stays so.
         work_dir = folder.parent.resolve() if storage is None else folder.parent
-        home = SharedFolder(work_dir, f"{folder.name}/{catalogue.name}-{digest}-{resize}-v{FORMAT}", storage)
+        key = f"{folder.name}/{catalogue.name}-{digest}-{resize}-v{FORMAT}-{_decoders()}"
+        home = SharedFolder(work_dir, key, storage)
         home.keep()
         store = _load_undamaged(home, verify=verify)
         if store is None:
@@ -138,6 +145,12 @@ def open_store(
     if empty := [split for split in SPLITS if not len(store.splits[split])]:
         raise DataError(f"{catalogue.name}: no image in {', '.join(empty)}")
     return store
+
+
+def _decoders() -> str:
+    """8 hex digits that change with what decodes and resizes images."""
+    packages = {name: package_versions()[name] for name in PACKAGES}
+    return digest_of([packages, {name: features.version(name) for name in CODECS}])[:8]
 
 
 def _load_undamaged(folder: SharedFolder, *, verify: bool) -> PixelStore | None:
