@@ -114,7 +114,9 @@ def write_eurosat(root: Path) -> None:
 
 def write_gtsrb(root: Path) -> None:
     folder = root / "gtsrb" / "GTSRB"
-    list(write_tree(folder / "Training", [f"{label:05d}" for label in range(FEW)], ".ppm"))
+    for label in range(FEW):
+        for i in range(PER_CLASS):  # tracks of two frames
+            write_image(folder / "Training" / f"{label:05d}" / f"{i // 2:05d}_{i % 2:05d}.ppm", label)
     lines = ["Filename;Width;ClassId"]
     for place, label in enumerate(labels_of(FEW)):
         write_image(folder / "Final_Test" / "Images" / f"{place:05d}.ppm", label)

@@ -99,6 +99,15 @@ def test_the_same_files_have_the_same_digest_anywhere(name: str, root: Path, tmp
     assert digest(name, tmp_path / "elsewhere", tmp_path / "two") == first
 
 
+def test_frames_of_one_traffic_sign_are_in_one_split(shared_folder: Path) -> None:
+    root = made_once(shared_folder / "made-up-gtsrb", WRITERS["gtsrb"])
+    catalogue = load_catalogue("gtsrb", root.parent, root)
+    tracks = {split: {name.rpartition("_")[0] for name in names} for split, names in parts(catalogue).items()}
+    assert not tracks["train"] & tracks["val"]
+    assert {split: len(where) for split, where in catalogue.splits.items()} == {"train": 24, "val": 6, "test": 30}
+    assert set(catalogue.labels[catalogue.splits["val"]]) == {0, 1, 2}
+
+
 def test_a_folder_without_the_files_is_one_line(name: str, tmp_path: Path) -> None:
     with pytest.raises(DataError) as raised:
         load_catalogue(name, tmp_path, tmp_path)

@@ -8,14 +8,14 @@ own.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from quorum.data.catalogue import Catalogue, build_catalogue
+from quorum.data.catalogue import HELD_OUT, Catalogue, Indices, build_catalogue, stratified
 from quorum.data.datasets import Download, Lister, imagenet_resize, register_dataset
 from quorum.data.images import ArrayImage, FileImage, ImageSource, Pixels, one_line
 from quorum.errors import DataError, cut
@@ -39,6 +39,11 @@ def _traffic_sign_paths(part: Part) -> Labeled:
     return ((Path(path), label) for path, label in part._samples)
 
 
+def _track(name: str) -> str:
+    """Of a frame TRACK_FRAME.ppm, by its path."""
+    return name.rpartition("_")[0] or name
+
+
 def _arrays(part: Part) -> Labeled:
     """Of a class with its images in memory, gray [n, h, w] or RGB [n, 3, h, w]: each as [h, w, 3]."""
     data = np.asarray(part.data)
@@ -58,6 +63,8 @@ class Row:
         labeled: images, or the paths of their files, with labels, of an instance.
         input_size, resize, one_size: see `register_dataset`.
         download: an archive; or whether torchvision can download it.
+        group: by an image's name, what it belongs to, where images of one group are nearly the same. `val` is drawn
+            from `train` group by group then.
     """
 
     reader: str
@@ -67,6 +74,7 @@ class Row:
     resize: Callable[[int], int] = imagenet_resize
     one_size: bool = False
     download: Download | bool = True
+    group: Callable[[str], str] | None = None
 
 
 def _whole(size: int) -> int:
@@ -101,7 +109,7 @@ ROWS: dict[str, Row] = {
     "svhn": _small("SVHN", _split(train="train", test="test")),
     "stl10": _small("STL10", _split(train="train", test="test"), 96),
     "eurosat": Row("EuroSAT", {"train": {"loader": Path}}, _paths, 64, _whole, one_size=True),
-    "gtsrb": Row("GTSRB", _split(train="train", test="test"), _traffic_sign_paths, 64, _whole),
+    "gtsrb": Row("GTSRB", _split(train="train", test="test"), _traffic_sign_paths, 64, _whole, group=_track),
     "flowers102": Row("Flowers102", _files(train="train", val="val", test="test"), _paths),
     "oxford_iiit_pet": Row("OxfordIIITPet", _split(train="trainval", test="test"), _pet_paths),
     "food101": Row("Food101", _files(train="train", test="test"), _paths),
@@ -161,6 +169,24 @@ def _class_names(part: Part, count: int) -> tuple[str, ...]:
     return tuple(name if isinstance(name, str) else name[0] for name in names)
 
 
+def _by_group(groups: Sequence[str], labels: Sequence[str], seed: int) -> tuple[Indices, Indices]:
+    """Positions for `train` and `val`, each group in one of them, class by class.
+
+    Args:
+        groups: [n] groups of the images, none with two classes.
+        labels: [n] class names.
+        seed: of the draw.
+
+    Raises:
+        DataError: where a class has too few groups to be in both.
+    """
+    _, first, group = np.unique(groups, return_index=True, return_inverse=True)
+    label = np.unique(labels, return_inverse=True)[1][first]
+    _, drawn = stratified(np.arange(len(first)), label, HELD_OUT, seed)
+    in_val = np.isin(group, drawn)
+    return np.flatnonzero(~in_val), np.flatnonzero(in_val)
+
+
 def _lister(name: str, row: Row) -> Lister:
     def catalogue(root: Path, split_seed: int) -> Catalogue:
         try:
@@ -172,12 +198,16 @@ def _lister(name: str, row: Row) -> Lister:
                 f"{root}: not {name} as torchvision.datasets.{row.reader} reads it ({reason}){hint}"
             ) from error
         bounds = np.cumsum([0, *(len(images) for images, _, _ in parts.values())])
+        splits = {split: np.arange(bounds[i], bounds[i + 1]) for i, split in enumerate(parts)}
+        if row.group:
+            images, labels, _ = parts["train"]  # the first part
+            splits["train"], splits["val"] = _by_group([row.group(image.name) for image in images], labels, split_seed)
         return build_catalogue(
             name,
             [image for images, _, _ in parts.values() for image in images],
             [label for _, labels, _ in parts.values() for label in labels],
             classes=parts["train"][2],
-            splits={split: np.arange(bounds[i], bounds[i + 1]) for i, split in enumerate(parts)},
+            splits=splits,
             split_seed=split_seed,
         )
 
