@@ -83,6 +83,11 @@ def test_why_there_is_nothing() -> None:
     assert trial_row(PUBLISHED, TRIAL, StoredTrainings(begun=True), STUDY).reason == "begun, not finished"
     failed = trial_row(PUBLISHED, TRIAL, StoredTrainings(failed={1: "nan", 0: "inf"}), STUDY)
     assert (failed.verdict, failed.reason) == ("failed", "seed 0 failed: inf; seed 1 failed: nan")
+    full = StoredTrainings(begun=True, ended={0: "the disk is full"})
+    for row in (PUBLISHED, PublishedRow(id="a", fails_below=0.12)):
+        ended = trial_row(row, TRIAL, full, STUDY)
+        assert (ended.verdict, ended.failed) == ("not run", 0)
+        assert ended.reason == "begun, not finished; seed 0 ended with an error: the disk is full"
     some = stored(0.5, 0.505, 0.495)
     some.failed[3] = "nan"
     assert trial_row(PUBLISHED, TRIAL, some, STUDY).verdict == "inconclusive"  # never reproduced with a failed seed

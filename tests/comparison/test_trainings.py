@@ -31,14 +31,17 @@ def write(
     code_version: str = "c",
     numerics: str = "cpu x",
     config: TrialConfig = CONFIG,
+    error: str = "",
 ) -> str:
-    """A finished training, or one that failed."""
+    """A finished training, or one that diverged, or ended with another error."""
     resolved = resolve_static(config).replace(seed=seed)
     identity = {**training_identity(resolved, digest, numerics), "code_version": code_version}
     log = begin_run(store, "a training", TrainingRecord(kind="seed", **identity))
     log.params(resolved.model_dump())
     if accuracy is None:
-        end_run(log, "FAILED", "the loss is nan")
+        if not error:
+            log.set(diverged="the loss is nan")
+        end_run(log, "FAILED", error or "the loss is nan")
         return log.run_id
     with log:
         log.metrics({"best/val_accuracy": accuracy, "test/accuracy": accuracy - 0.1})
@@ -103,6 +106,16 @@ def test_a_seed_that_failed_says_why_unless_it_was_repeated(store: TrackingStore
     assert stored.failed == {0: "the loss is nan", 1: "the loss is nan"}
     write(store, 0, 0.5)
     assert set(find_trainings(store, "digits")[protocol(CONFIG)].failed) == {1}
+
+
+def test_one_that_failed_otherwise_is_begun_and_hides_none_that_finished(store: TrackingStore) -> None:
+    write(store, 0, 0.5)
+    for seed in range(2):
+        write(store, seed, None, error="OSError: no space left on device")
+    stored = find_trainings(store, "digits")[protocol(CONFIG)]
+    assert stored.by_seed("best/val_accuracy") == {0: 0.5}
+    assert (stored.failed, stored.begun) == ({}, True)
+    assert stored.ended == {1: "OSError: no space left on device"}
 
 
 def test_one_that_is_not_finished_is_begun(store: TrackingStore) -> None:

@@ -13,7 +13,7 @@ from quorum.engine.history import EpochRecord
 from quorum.errors import DivergedError
 from quorum.tracking import schema
 from quorum.tracking.queries import get_record, search, unfinished
-from quorum.tracking.records import Record, TrialRecord
+from quorum.tracking.records import Record, TrainingRecord, TrialRecord
 from quorum.tracking.run_log import close_run
 from quorum.tracking.runs import begin_run
 from quorum.tracking.store import TrackingStore, connect
@@ -73,6 +73,17 @@ def test_a_run_that_goes_on_forgets_why_it_stopped(store: TrackingStore) -> None
     assert (run.info.status, run.info.run_id) == ("FINISHED", previous.run_id)
     assert schema.REASON not in run.data.tags
     assert unfinished(store, Record, "train", "k") is None
+
+
+def test_a_run_that_goes_on_has_not_diverged(store: TrackingStore) -> None:
+    with pytest.raises(KeyboardInterrupt), begin_run(store, "a run", TrainingRecord(kind="train", key="k")) as log:
+        log.set(diverged="the loss is nan")
+        raise KeyboardInterrupt
+    previous = unfinished(store, TrainingRecord, "train", "k")
+    assert previous is not None
+    with begin_run(store, "a run", TrainingRecord(kind="train"), previous=previous):
+        pass
+    assert schema.DIVERGED not in only(store).data.tags
 
 
 def test_the_run_that_mlflow_made_is_taken_over_once(quorum: Quorum) -> None:

@@ -52,6 +52,19 @@ def test_one_that_diverges_ends_failed_with_the_reason(preparer: Preparer, folde
     [run] = MlflowClient().search_runs(["1"])
     failed = get_training(preparer.store, run.info.run_id)
     assert (failed.status, failed.reason) == ("FAILED", "the training loss is nan in epoch 1 (lr 10)")
+    assert failed.diverged == failed.reason
+
+
+def test_one_that_fails_otherwise_has_not_diverged(preparer: Preparer, folders: WorkFolders) -> None:
+    def fill_the_disk(_job: Job, _on_batch: Callable[[int], None]) -> Iterator[Progress | Trained]:
+        yield from ()
+        raise OSError("no space left on device")
+
+    with pytest.raises(OSError, match="no space left"):
+        train_one(CONFIG, preparer, folders, work=fill_the_disk)
+    [run] = MlflowClient().search_runs(["1"])
+    failed = get_training(preparer.store, run.info.run_id)
+    assert (failed.status, failed.diverged) == ("FAILED", "")
 
 
 @pytest.mark.slow

@@ -44,7 +44,7 @@ class Row:
         best, last: the same of the best and of the last epoch.
         test: our test accuracy over the seeds.
         test_interval: its 95% interval over seeds and images.
-        failed: number of seeds that failed.
+        failed: number of seeds that diverged.
         not_learned: number of seeds that diverged or stayed below the row's `fails_below`.
         near_best: whether it cannot be told from the best of its table.
         margin: of equivalence.
@@ -124,6 +124,7 @@ def trial_row(
     reasons = [f"seed {seed} failed: {reason}" for seed, reason in sorted(stored.failed.items())]
     if not stored.finished and not reasons:
         reasons = [_why_not(trial.config, stored)]
+    reasons += [f"seed {seed} ended with an error: {reason}" for seed, reason in sorted(stored.ended.items())]
     row = published or PublishedRow(id="")
     bound = row.fails_below
     below = 0 if bound is None else sum(value < bound for value in stored.values(study.metric))

@@ -42,14 +42,17 @@ class StoredTrainings:
     Attributes:
         origin: what they have in common.
         finished: the newest finished training of each seed.
-        failed: the reason for each seed whose newest training failed, as one that diverged does.
-        begun: whether one of the protocol was begun that neither finished nor failed.
+        failed: the reason for each seed whose newest training diverged.
+        ended: the reason for each seed without a result whose newest training ended with another error, as that of a
+            full disk. This says nothing of the protocol, so the training counts as begun.
+        begun: whether one of the protocol was begun that neither finished nor diverged.
         left_out: number of finished seeds of each other origin, and the run of one of them.
     """
 
     origin: Origin = Origin()
     finished: dict[int, SeedResult] = field(default_factory=dict)
     failed: dict[int, str] = field(default_factory=dict)
+    ended: dict[int, str] = field(default_factory=dict)
     begun: bool = False
     left_out: dict[Origin, tuple[int, str]] = field(default_factory=dict)
 
@@ -106,11 +109,13 @@ def _add(stored: StoredTrainings, training: TrainingRecord) -> None:
     if training.finished and metric_names.BEST_VAL_ACCURACY in training.metrics:
         if seed not in stored.failed:
             stored.finished.setdefault(seed, training.result(reused=False))
-    elif training.status == schema.FAILED:
+    elif training.status == schema.FAILED and training.diverged:
         if seed not in stored.finished:
-            stored.failed.setdefault(seed, training.reason or "failed")
+            stored.failed.setdefault(seed, training.diverged)
     else:
         stored.begun = True
+        if training.status == schema.FAILED:
+            stored.ended.setdefault(seed, training.reason or "failed")
 
 
 def _chosen(sets: list[StoredTrainings]) -> StoredTrainings:
@@ -118,6 +123,8 @@ def _chosen(sets: list[StoredTrainings]) -> StoredTrainings:
     complete = [one for one in sets if one.complete]
     chosen = complete[0] if complete else max(sets, key=lambda one: (len(one.finished), len(one.failed)))
     chosen.begun = any(one.begun for one in sets)
+    known = chosen.finished.keys() | chosen.failed.keys()
+    chosen.ended = {seed: reason for seed, reason in chosen.ended.items() if seed not in known}
     for other in sets:
         if other is not chosen and other.finished:
             run_id = next(iter(other.finished.values())).run_id

@@ -25,7 +25,7 @@ VERDICT_RULE = (
     "with a margin of 0.02 unless the study names another. reproduced: it lies within ± the margin. higher, lower: it "
     "lies wholly outside. compatible: three published runs scatter so much that no number of seeds could give "
     "reproduced, zero lies in the interval, the interval within ± 5 margins, and our own half-width is no larger than "
-    "the margin or theirs. inconclusive: none of these, or fewer than three seeds, or one that failed. failed: every "
+    "the margin or theirs. inconclusive: none of these, or fewer than three seeds, or one that diverged. failed: every "
     "seed did. no number: the report shows a figure and states none."
 )
 

@@ -67,8 +67,10 @@ def _reopen(store: TrackingStore, previous: Record, parent: str | None) -> None:
     if parent is not None:  # the run that began it may have ended; this one's is found if this process dies
         store.client.set_tag(previous.run_id, schema.PARENT, parent)
     store.client.update_run(previous.run_id, status=schema.RUNNING)
+    for tag in (schema.REASON, schema.DIVERGED):
+        if tag in previous.tags():
+            store.client.delete_tag(previous.run_id, tag)
     if previous.reason:
-        store.client.delete_tag(previous.run_id, schema.REASON)
         store.client.set_tag(previous.run_id, schema.NOTE, "")
 
 

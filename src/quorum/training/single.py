@@ -10,7 +10,7 @@ from quorum.config import TrialConfig, digest_of
 from quorum.console import say
 from quorum.engine.states import States
 from quorum.engine.training import Progress
-from quorum.errors import OutOfTimeError
+from quorum.errors import DivergedError, OutOfTimeError
 from quorum.study.results import SeedResult
 from quorum.tracking import schema
 from quorum.tracking.queries import Reuse, finished_training, unfinished
@@ -96,7 +96,7 @@ def _train(
 def _do(job: Job, log: RunLog, work: Work) -> Trained:
     """Do a job, and log its progress and what came out."""
     trained: Trained | None = None
-    with contextlib.closing(TrainingProgress(job, log)) as progress:
+    with contextlib.closing(TrainingProgress(job, log)) as progress, _divergence_told(log):
         for event in work(job, progress.on_batch):
             if isinstance(event, Trained):
                 trained = event
@@ -110,3 +110,13 @@ def _do(job: Job, log: RunLog, work: Work) -> Trained:
                     )
     assert trained is not None
     return trained
+
+
+@contextlib.contextmanager
+def _divergence_told(log: RunLog) -> Iterator[None]:
+    """Let the run of a training that diverges say so, which other errors do not."""
+    try:
+        yield
+    except DivergedError as error:
+        log.set(diverged=str(error))
+        raise
