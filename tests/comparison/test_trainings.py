@@ -6,6 +6,7 @@ import functools
 
 import pytest
 
+from quorum.comparison.evidence import origins
 from quorum.comparison.trainings import find_trainings
 from quorum.config import TrialConfig
 from quorum.tracking.records import TrainingRecord, training_identity
@@ -81,11 +82,27 @@ def test_what_differs_is_never_mixed_and_the_newest_complete_set_counts(what: st
         write_other(seed)  # newer, and not complete
     stored = find_trainings(store, "digits")[protocol(CONFIG)]
     assert stored.by_seed("best/val_accuracy") == dict.fromkeys(range(3), 0.5)
-    [(origin, (count, run_id))] = stored.left_out.items()
-    assert (count, bool(run_id), origin != stored.origin) == (2, True, True)
+    [other] = stored.left_out
+    assert (len(other.finished), bool(other.run_id), other.origin != stored.origin) == (2, True, True)
     write_other(2)
     stored = find_trainings(store, "digits")[protocol(CONFIG)]
     assert stored.by_seed("best/val_accuracy") == dict.fromkeys(range(3), 0.9)
+
+
+def test_a_newer_set_that_diverged_counts_and_an_incomplete_one_is_listed(store: TrackingStore) -> None:
+    for seed in range(3):
+        write(store, seed, 0.5)
+    for seed in range(2):
+        write(store, seed, None, code_version="new")
+    stored = find_trainings(store, "digits")[protocol(CONFIG)]
+    assert set(stored.finished) == {0, 1, 2}
+    assert origins(store, stored, CONFIG.model).endswith("left out: 2 seeds by other code, 2 of which diverged")
+    write(store, 2, None, code_version="new")
+    stored = find_trainings(store, "digits")[protocol(CONFIG)]
+    assert (set(stored.finished), set(stored.failed), stored.run_id) == (set(), {0, 1, 2}, "")
+    assert origins(store, stored, CONFIG.model) == (
+        "made by other code than the present; left out: 3 seeds by other code"
+    )
 
 
 def test_other_first_weights_are_another_set(store: TrackingStore) -> None:
@@ -95,7 +112,7 @@ def test_other_first_weights_are_another_set(store: TrackingStore) -> None:
             write(store, seed, 0.5, config=transfer.replace(weights_digest=digest))
     stored = find_trainings(store, "digits")[protocol(transfer)]
     assert set(stored.finished) == {0, 1}  # none is complete: the largest counts
-    assert [count for count, _ in stored.left_out.values()] == [1]
+    assert [len(other.finished) for other in stored.left_out] == [1]
 
 
 def test_a_seed_that_failed_says_why_unless_it_was_repeated(store: TrackingStore) -> None:

@@ -20,21 +20,22 @@ def origins(store: TrackingStore, stored: StoredTrainings, model: str) -> str:
     """Whether a row's trainings, of a network by name, were made by other code than the present, and which others were
     left out."""
     notes = []
-    if stored.finished and stored.origin.code_version != code_version(model):
-        run_id = next(iter(stored.finished.values())).run_id
-        notes.append(f"made by other code than the present{_commit(store, run_id)}")
-    for origin, (count, run_id) in stored.left_out.items():
+    if (stored.finished or stored.failed) and stored.origin.code_version != code_version(model):
+        notes.append(f"made by other code than the present{_commit(store, stored.run_id)}")
+    for other in stored.left_out:
+        origin, count = other.origin, len(other.finished) + len(other.failed)
         why = [
             what
             for name, what in (
                 ("data_digest", "on other data"),
-                ("code_version", f"by other code{_commit(store, run_id)}"),
+                ("code_version", f"by other code{_commit(store, other.run_id)}"),
                 ("numerics", f"on {origin.numerics or 'another machine'}"),
                 ("weights_digest", "from other weights"),
             )
             if getattr(origin, name) != getattr(stored.origin, name)
         ]
-        notes.append(f"left out: {count} seed{'s' * (count > 1)} {', '.join(why)}")
+        diverged = f", {len(other.failed)} of which diverged" if other.failed else ""
+        notes.append(f"left out: {count} seed{'s' * (count > 1)} {', '.join(why)}{diverged}")
     return "; ".join(notes)
 
 
@@ -62,7 +63,8 @@ def environments(store: TrackingStore, used: Iterable[str]) -> list[str]:
 
 
 def _commit(store: TrackingStore, run_id: str) -> str:
-    file = artifact(store, run_id, schema.ENVIRONMENT)
+    """The commit that a run was made at, in brackets; "" where that is not known, as of trainings that diverged."""
+    file = artifact(store, run_id, schema.ENVIRONMENT) if run_id else None
     commit = json.loads(file.read_text()).get("git_commit", "") if file is not None else ""
     return f" (commit {commit[:12]})" if commit else ""
 

@@ -138,7 +138,7 @@ def trial_row(
         failed=len(stored.failed),
         not_learned=below + len(stored.failed),
         margin=study.margin,
-        origin=stored.origin if stored.finished else None,
+        origin=stored.origin if stored.finished or stored.failed else None,
         reason="; ".join(part for part in (*reasons, notes) if part),
     )
 

@@ -46,7 +46,7 @@ class StoredTrainings:
         ended: the reason for each seed without a result whose newest training ended with another error, as that of a
             full disk. This says nothing of the protocol, so the training counts as begun.
         begun: whether one of the protocol was begun that neither finished nor diverged.
-        left_out: number of finished seeds of each other origin, and the run of one of them.
+        left_out: the sets of other origins, of those in which a seed finished or diverged.
     """
 
     origin: Origin = Origin()
@@ -54,7 +54,7 @@ class StoredTrainings:
     failed: dict[int, str] = field(default_factory=dict)
     ended: dict[int, str] = field(default_factory=dict)
     begun: bool = False
-    left_out: dict[Origin, tuple[int, str]] = field(default_factory=dict)
+    left_out: list[StoredTrainings] = field(default_factory=list)
 
     def values(self, metric: str) -> list[float]:
         """A metric of the finished trainings, one a seed."""
@@ -75,8 +75,13 @@ class StoredTrainings:
 
     @property
     def complete(self) -> bool:
-        """Whether enough seeds finished for a verdict."""
-        return len(self.finished) >= COMPLETE
+        """Whether enough seeds finished or diverged for a verdict."""
+        return len(self.finished) + len(self.failed) >= COMPLETE
+
+    @property
+    def run_id(self) -> str:
+        """The run of a seed that finished; "" where none did."""
+        return next((seed.run_id for seed in self.finished.values()), "")
 
 
 def find_trainings(store: TrackingStore, dataset: str) -> dict[str, StoredTrainings]:
@@ -125,10 +130,7 @@ def _chosen(sets: list[StoredTrainings]) -> StoredTrainings:
     chosen.begun = any(one.begun for one in sets)
     known = chosen.finished.keys() | chosen.failed.keys()
     chosen.ended = {seed: reason for seed, reason in chosen.ended.items() if seed not in known}
-    for other in sets:
-        if other is not chosen and other.finished:
-            run_id = next(iter(other.finished.values())).run_id
-            chosen.left_out[other.origin] = len(other.finished), run_id
+    chosen.left_out = [other for other in sets if other is not chosen and (other.finished or other.failed)]
     return chosen
 
 
