@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from quorum.comparison import tables
 from quorum.comparison.rows import Row
 from quorum.comparison.verdicts import seeds_that_settle, verdict
+from quorum.inference import Interval
 from quorum.study.model import PublishedRow
 from quorum.summary import Summary, summarize
 
@@ -103,11 +105,12 @@ def test_a_table_says_it_all_and_drops_what_is_empty() -> None:
         "difference": "+0.0200 [-0.014, +0.054]",
         "verdict": "inconclusive",
         "our test": "0.5000 ± 0.1000",
-        "test interval": "–",
         "id": "a",
         "note": "more seeds would not settle it",
     }
     assert (second["ours"], second["n"], second["verdict"], second["note"]) == ("–", "0", "not run", "not run yet")
+    tested = dataclasses.replace(row(), test_interval=Interval(0.4, 0.6))
+    assert list(tables.table([tested, row()])["test interval"]) == ["[0.4000, 0.6000]", "–"]
     assert "note" not in tables.table([row(values=(0.5, 0.5001, 0.4999))])
     assert tables.table([row(val_accuracy=None, figure=12)])["published"][0] == "figure 12"
 

@@ -43,9 +43,9 @@ from quorum.voting.vote import VOTE_RULE
 
 OURS_NOTE = (
     "ours: mean ± std of the validation accuracy over n seeds, of the best epoch or, where the study says so, of the "
-    "last; its 95% interval is Student's t, that of a test accuracy a bootstrap over seeds and images. near best: "
-    "cannot be told from the best of its table (paired by seed, Holm over it; three seeds rarely can). collapse: "
-    f"the last epoch is more than 0.05 below the best. {STD_NOTE}"
+    "last; its 95% interval is Student's t, that of a test accuracy (of best epochs alone) a bootstrap over seeds and "
+    "images. near best: cannot be told from the best of its table (paired by seed, Holm over it; three seeds rarely "
+    f"can). collapse: the last epoch is more than 0.05 below the best. {STD_NOTE}"
 )
 
 
@@ -191,7 +191,7 @@ class ReportBuilder:
         published: Sequence[PublishedRow | None] = trial.published or (None,)
         for row in trial.published:
             self.known[row_key(row.id, row.at)] = Known(study, row, stored)
-        notes, interval = origins(self.store, stored, trial.config.model), test_interval(self.store, stored)
+        notes, interval = origins(self.store, stored, trial.config.model), test_interval(self.store, stored, study)
         rows = [trial_row(row, trial, stored, study, notes) for row in published]
         return [dataclasses.replace(row, near_best=near_best, test_interval=interval) for row in rows]
 

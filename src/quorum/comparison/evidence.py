@@ -10,6 +10,7 @@ import numpy as np
 
 from quorum.comparison.trainings import StoredTrainings
 from quorum.inference import Interval, two_way_interval
+from quorum.study.model import Study
 from quorum.tracking import schema
 from quorum.tracking.queries import artifact, predictions
 from quorum.tracking.store import TrackingStore
@@ -39,8 +40,11 @@ def origins(store: TrackingStore, stored: StoredTrainings, model: str) -> str:
     return "; ".join(notes)
 
 
-def test_interval(store: TrackingStore, stored: StoredTrainings) -> Interval | None:
-    """The interval of the best epochs' test accuracy over seeds and images."""
+def test_interval(store: TrackingStore, stored: StoredTrainings, study: Study) -> Interval | None:
+    """The interval of the test accuracy over seeds and images. None for a study of last epochs, since trainings keep
+    what the best epoch's weights predict."""
+    if study.accuracy == "last":
+        return None
     right = []
     for seed in stored.finished.values():
         if artifact(store, seed.run_id, schema.PREDICTIONS) is None:

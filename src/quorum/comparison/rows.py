@@ -43,7 +43,7 @@ class Row:
         ours: our validation accuracy over the seeds, of the epoch that the study is about.
         best, last: the same of the best and of the last epoch.
         test: our test accuracy over the seeds.
-        test_interval: its 95% interval over seeds and images.
+        test_interval: its 95% interval over seeds and images, where it is of the best epochs.
         failed: number of seeds that diverged.
         not_learned: number of seeds that diverged or stayed below the row's `fails_below`.
         near_best: whether it cannot be told from the best of its table.

@@ -11,11 +11,14 @@ from quorum.comparison.rows import Row
 from quorum.comparison.verdicts import INCONCLUSIVE, VERDICTS, is_known
 from quorum.inference import Interval
 
+# Columns of a table that are left out where they hold nothing.
+OPTIONAL = ("id", "published test", "test interval", "test verdict", "note")
+
 
 def table(rows: Sequence[Row]) -> pd.DataFrame:
     """Rows as text for a page: varied settings, published and ours as mean ± std with the 95% interval, the other kind
     of epoch, n, the difference with its 90% interval, the verdict, and the same of the test split."""
-    return without_empty(pd.DataFrame([_line(row) for row in rows]), ("id", "published test", "test verdict", "note"))
+    return without_empty(pd.DataFrame([_line(row) for row in rows]), OPTIONAL)
 
 
 def overview(rows: Sequence[tuple[str, str, Row]]) -> pd.DataFrame:
