@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import numpy as np
 import pandas as pd
 import pytest
 
+from quorum.data import load_catalogue
+from quorum.data.pixel_store import open_store
 from quorum.errors import StudyError
 from quorum.voting.seed_votes import VotingTrial, vote_by_seed
 
@@ -50,6 +55,25 @@ def test_the_vote_against_its_best_member_by_seed_and_over_seeds() -> None:
         "vote − best on the test images, paired over 2 seeds: +0.6667 (95% interval +0.6667 to +0.6667)"
     )
     assert list(vote.discordant()["file"]) == ["c", "d", "c", "d"]
+
+
+def test_pictures_are_of_the_files_that_are_still_there(image_tree: Path, tmp_path: Path) -> None:
+    def of_files(predicted: str) -> dict[int, pd.DataFrame]:
+        return {0: answers(predicted).assign(file=[f"blue/{n:02d}.png" for n in range(4)])}
+
+    wrong, right = of_files("xxxy"), of_files("xyzx")  # all three test images are between them
+    vote = vote_by_seed([VotingTrial("best", 0.9, wrong), *(VotingTrial(n, 0.5, right) for n in ("b", "c"))])
+    assert vote is not None
+    (image_tree / "blue" / "02.png").unlink()
+    pixels = open_store(load_catalogue("folder", Path(), image_tree), tmp_path / "stores")
+    images, captions = vote.pictures(pixels)
+    assert list(captions["true"]) == ["y", "x"]
+    for image, file in zip(images, ("01.png", "03.png"), strict=True):
+        np.testing.assert_array_equal(image, pixels.image(list(pixels.files).index(f"blue/{file}")))
+    for path in list((image_tree / "blue").iterdir()):
+        path.rename(path.with_stem(f"renamed-{path.stem}"))
+    pixels = open_store(load_catalogue("folder", Path(), image_tree), tmp_path / "stores")
+    assert vote.pictures(pixels)[0] == []
 
 
 def test_without_a_common_seed_there_is_no_vote() -> None:

@@ -90,11 +90,10 @@ class SeedVotes:
         return self.answers[right[VOTE] != right[BEST]]
 
     def pictures(self, pixels: PixelStore) -> tuple[list[Pixels], pd.DataFrame]:
-        """The first discordant images of the first seed, PICTURES of them at most: their pixels, and `true`, `vote` and
-        `best`, a row for each."""
-        found = self.discordant()
-        shown = found[found["seed"] == self.answers["seed"].min()].head(PICTURES)
-        places = {file: place for place, file in enumerate(pixels.files)}
+        """The first discordant images of the first seed that the pixel store has, PICTURES of them at most: their
+        pixels, and `true`, `vote` and `best`, a row for each. A file may be gone since the trainings predicted it."""
+        found, places = self.discordant(), {file: place for place, file in enumerate(pixels.files)}
+        shown = found[(found["seed"] == self.answers["seed"].min()) & found["file"].isin(list(places))].head(PICTURES)
         return [pixels.image(places[file]) for file in shown["file"]], shown[["true", VOTE, BEST]]
 
     def table(self, published: Mapping[str, float | None]) -> pd.DataFrame:
