@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from quorum.comparison.rows import row_data, trial_row, vote_row
+from quorum.comparison.tables import table
 from quorum.comparison.trainings import StoredTrainings
 from quorum.config import TrialConfig
 from quorum.inference import Interval
@@ -91,6 +92,20 @@ def test_why_there_is_nothing() -> None:
     some = stored(0.5, 0.505, 0.495)
     some.failed[3] = "nan"
     assert trial_row(PUBLISHED, TRIAL, some, STUDY).verdict == "inconclusive"  # never reproduced with a failed seed
+
+
+def test_no_number_of_seeds_settles_a_row_of_which_one_failed() -> None:
+    few = trial_row(PUBLISHED, TRIAL, stored(0.5, 0.505), STUDY)
+    assert (few.verdict, row_data("study", "lr", few)["seeds_that_settle"]) == ("inconclusive", 3)
+    assert table([few])["note"][0] == "about 3 seeds would settle it; collapse"
+    some = stored(0.5, 0.505)
+    some.failed[2] = "nan"
+    failed = trial_row(PUBLISHED, TRIAL, some, STUDY)
+    assert (failed.verdict, row_data("study", "lr", failed)["seeds_that_settle"]) == ("inconclusive", None)
+    note = "a seed failed, so more of them would not reproduce it; collapse; seed 2 failed: nan"
+    assert table([failed])["note"][0] == note
+    two = StoredTrainings(failed=dict.fromkeys(range(2), "nan"))
+    assert trial_row(PublishedRow(id="a", fails_below=0.12), TRIAL, two, STUDY).seeds_that_settle == 3
 
 
 def test_a_vote_is_a_row() -> None:

@@ -94,7 +94,10 @@ class Row:
 
     @property
     def seeds_that_settle(self) -> int | None:
-        """The number of seeds that would probably settle an inconclusive row; None where none up to 100 would."""
+        """The number of seeds that would probably settle an inconclusive row; None where none up to 100 would, as where
+        one failed."""
+        if self.failed and self.published.fails_below is None:
+            return None
         return seeds_that_settle(self.published.val, self.ours, self.margin)
 
     @property

@@ -76,6 +76,8 @@ def _line(row: Row) -> dict[str, str]:
 def _settled_by(row: Row) -> str:
     if row.verdict != INCONCLUSIVE or row.published.val_accuracy is None:
         return ""
+    if row.failed:
+        return "a seed failed, so more of them would not reproduce it"
     seeds = row.seeds_that_settle
     return "more seeds would not settle it" if seeds is None else f"about {seeds} seeds would settle it"
 
