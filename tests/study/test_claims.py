@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Collection
 from pathlib import Path
 
 import pytest
@@ -43,6 +45,24 @@ def test_every_published_claim_is_in_our_files(dataset: str) -> None:
     stated = yaml.safe_load(published.read_text())[dataset]["claims"]
     assert [claim.id for claim in claims if not claim.id.startswith(OURS)] == [claim["id"] for claim in stated]
     assert all(claim.checks for claim in claims)
+
+
+STEPS, BATCHES, RATES = (20, 30, 40, 50), (128, 256, 512, 1024), (0.001, 0.01, 0.06, 0.1)
+ALL_PAIRS: dict[str, Collection[tuple[float, float]]] = {
+    "lr-matters": {(0.05, rate) for rate in RATES},
+    "step-size-is-idle-in-transfer": set(itertools.combinations(STEPS, 2)),
+    "lite0-step-size-is-idle": set(itertools.combinations(STEPS, 2)),
+    "small-batch-is-worse": {*((batch, 64) for batch in BATCHES), *itertools.combinations(BATCHES, 2)},
+}
+
+
+@pytest.mark.parametrize("claim", ALL_PAIRS)
+def test_a_claim_about_several_values_is_checked_of_each_pair(claim: str) -> None:
+    sources = [load_study(file) for file in sorted((ROOT / "sweeps" / "caltech101").glob("*.yaml"))]
+    claims = {one.id: one for one in load_claims(ROOT / "sweeps", "caltech101", sources, METRICS)}
+    pairs = [check.difference for check in claims[claim].checks if check.difference is not None]
+    assert {tuple(next(iter(row.at.values())) for row in pair) for pair in pairs} == ALL_PAIRS[claim]
+    assert len(pairs) == len(ALL_PAIRS[claim])
 
 
 def test_a_data_set_without_claims(tmp_path: Path) -> None:
