@@ -54,6 +54,9 @@ def difference(before: Sequence[str], after: Sequence[str]) -> str:
 def _classes_of_version(store: TrackingStore, version: VersionRecord) -> Classes | None:
     """The classes of a version, or of the first member of a vote; None where nothing tells them."""
     if version.members:
-        member = version_of(store, version.members[0])
+        try:
+            member = version_of(store, version.members[0])
+        except RegistryError:  # it was deleted after the vote was registered
+            return None
         return None if member is None else _classes_of_version(store, member)
     return classes_of_training(store, version.run_id) if version.run_id else None
