@@ -56,12 +56,36 @@ def test_refused_values_and_unknown_names_are_cut() -> None:
         ("http://host:5000/path", "http://host:5000/path"),
         ("https://me@host", "https://me@host"),
         ("postgresql:///db?password=se:c&host=/run", "postgresql:///db?password=***&host=/run"),
+        ("postgresql://me:pa'ss@host/db is down", "postgresql://me:***@host/db is down"),
+        ("postgresql://me:p\"a s's@host/db", "postgresql://me:***@host/db"),
+        ("postgresql://me:p@a's s@host/db", "postgresql://me:***@host/db"),
+        ("postgresql://me:pa s/s@host/db", "postgresql://me:***@host/db"),
+        ("http://me:1234@host and http://me:12345'6@host", "http://me:***@host and http://me:***@host"),
+        ("mysql://host/db?user=me&passwd=se'c&charset=x", "mysql://host/db?user=me&passwd=***&charset=x"),
         ("sqlite:////tmp/a:b/mlflow.db", "sqlite:////tmp/a:b/mlflow.db"),
         ("models:/quorum-digits-vote@current", "models:/quorum-digits-vote@current"),
     ],
 )
 def test_passwords_are_masked(text: str, text_masked: str) -> None:
     assert masked(text) == text_masked
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "http://localhost:5000 does not answer; ask me@example.org",
+        "tracking store http://localhost:5000: ask me@example.org",
+        "'http://localhost:5000', ask me@example.org",
+        "http://localhost:5000/path: ask me@example.org",
+        "http://[::1]:5000 does not answer; ask me@example.org",
+        "http://localhost: no route; ask me@example.org",
+        "s3://bucket/a:b is not there; ask me@example.org",
+        "sqlite:///mlflow.db: locked; ask me@example.org",
+        "http://localhost:abc\n@decorated",
+    ],
+)
+def test_an_at_further_on_in_the_line_is_left_as_it_is(text: str) -> None:
+    assert masked(text) == text
 
 
 def test_what_cannot_be_printed_is_written_as_python_writes_it() -> None:

@@ -65,10 +65,18 @@ def shown(value: object) -> str:
     return cut(repr(value))
 
 
+# What stands before a password, and the password to the @ after it. Any character may be in one: where a colon follows
+# that a port does not, it goes on to the last @ of its word, or before a slash. So too much is masked rather than too
+# little. What looks like a port is one unless an @ is in its word, as `http://localhost:5000 does not answer` is usual.
+_PORT = r"""\d{1,5}(?:/|[^\w\s]*(?:\s|$))"""
+_IN_WORD = r"""[^\s'"]*@"""
+_PASSWORD = re.compile(rf"""(://(?!\[)[^:/@\s]*):(?:(?!\s|{_PORT})[^@\n]*@(?:[^/\n]*@|{_IN_WORD})?|{_IN_WORD})""")
+
+
 def masked(text: str) -> str:
     """A text with `***` in the place of every password in a URI: `http://user:***@host`, `...?password=***`."""
-    text = re.sub(r"(://[^:/@\s]*):[^\s'\"]*@", r"\1:***@", text)
-    return re.sub(r"([?&]password=)[^&\s'\"]*", r"\1***", text)
+    text = _PASSWORD.sub(r"\1:***@", text)
+    return re.sub(r"([?&]\w*(?:password|passwd)=)[^&\s]*", r"\1***", text)
 
 
 def printable(text: str) -> str:
