@@ -320,7 +320,7 @@ WRONG: dict[tuple[str, str], tuple[tuple[str, str], ...]] = {
     ),
     ("promote", "confirm"): (
         ("-1", "must be greater than or equal to 0"),
-        ("1001", "must be less than or equal to 1000"),
+        ("151", "must be less than or equal to 150"),
         ("1.5", "must be a valid integer"),
         ("some", "must be a valid integer"),
     ),
@@ -465,6 +465,7 @@ OTHERS: list[Case] = [
     (f"train -P model={LONG}", f"no model '{CUT}; choose from alexnet"),
     (f"train -P device={LONG}", f"device: '{CUT} is not available here"),
     (("sweep", "-P", f"seeds={','.join(map(str, range(1000)))},5"), "lists a seed twice, or none"),
+    (("sweep", "-P", f"seeds={','.join(map(str, range(151)))}"), "lists 151 seeds; at most 150 are trained"),
 ]
 
 

@@ -43,6 +43,13 @@ def test_what_is_written_is_read(quorum: Quorum, record: Record) -> None:
     assert (read.params, read.metrics) == ({"lr": "0.1"}, {"val_accuracy/mean": 0.5})
 
 
+def test_as_many_seeds_as_a_trial_may_have_are_read_again(quorum: Quorum) -> None:
+    seeds = {str(2**31 - 1 - n): "f" * 32 for n in range(schema.MAX_SEEDS)}
+    with begin_run(connect(), "a trial", TrialRecord(kind="trial")) as log:
+        log.metrics({}, seed_runs=seeds)
+    assert TrialRecord.of(MlflowClient().get_run(log.run_id)).seed_runs == seeds
+
+
 def test_each_tag_belongs_to_one_field() -> None:
     tags = [f.metadata["tag"] for f in dataclasses.fields(TrainingRecord) if "tag" in f.metadata]
     assert len(set(tags)) == len(tags) > 15

@@ -12,6 +12,7 @@ from quorum.api.option_types import Abstain, Boolean, Device, Paths, Reuse, Seed
 from quorum.api.run_options import Options, RunOptions
 from quorum.metric_names import training_metric
 from quorum.study.folder import SWEEPS_DIR
+from quorum.tracking.schema import MAX_SEEDS
 
 
 class DataOptions(RunOptions):
@@ -161,6 +162,8 @@ class StudyOptions(Options):
     def _distinct(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
         if not seeds or len(set(seeds)) < len(seeds):
             raise ValueError("lists a seed twice, or none")
+        if len(seeds) > MAX_SEEDS:
+            raise ValueError(f"lists {len(seeds):,} seeds; at most {MAX_SEEDS} are trained")
         return seeds
 
 
@@ -215,7 +218,7 @@ class PromoteOptions(JobOptions):
         "val_accuracy/mean", description="what trials are ranked by; losses: the lower the better"
     )
     confirm: int = Field(
-        0, ge=0, le=1000, description="fresh seeds to train for each candidate, which are then ranked by those alone"
+        0, ge=0, le=MAX_SEEDS, description="fresh seeds for each candidate, which are then ranked by those alone"
     )
     candidates: int | None = Field(
         None,

@@ -20,6 +20,7 @@ TRIAL = "quorum.trial_number"
 VARIED = "quorum.trial"  # of a training: what its trial varies, such as lr=0.05; to group seeds by, so not of trials
 SEED = "quorum.seed"
 SEED_RUNS = "quorum.seed_runs"  # of a trial: run ids of its seeds, as a JSON object by seed
+MAX_SEEDS = 150  # of a trial: SEED_RUNS takes up to 50 characters for each, and MLflow cuts a tag at 8,000
 MODEL_ID = "quorum.model_id"  # logged model with the weights; on a trial, that of its best seed
 BEST_RUN = "quorum.best_seed_run"
 VERSION = "quorum."  # before the names of what a registered version keeps
