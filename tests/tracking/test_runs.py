@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from quorum.engine.history import EpochRecord
@@ -84,6 +86,14 @@ def test_a_run_that_goes_on_has_not_diverged(store: TrackingStore) -> None:
     with begin_run(store, "a run", TrainingRecord(kind="train"), previous=previous):
         pass
     assert schema.DIVERGED not in only(store).data.tags
+
+
+def test_a_run_whose_own_tags_are_refused_is_ended(store: TrackingStore) -> None:
+    refused = dataclasses.replace(store, own_tags={"a//b": "1"})
+    with pytest.raises(MlflowException, match="a//b"):
+        begin_run(refused, "a run", Record(kind="train"))
+    assert only(store).info.status == "FAILED"
+    assert "a//b" in only(store).data.tags[schema.REASON]
 
 
 def test_the_run_that_mlflow_made_is_taken_over_once(quorum: Quorum) -> None:

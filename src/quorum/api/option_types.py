@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from pathlib import Path
 from typing import Annotated, Literal
@@ -56,6 +57,8 @@ def _tags(text: str) -> str:
     for name, equals, value in pairs:
         if not equals or not value or not re.fullmatch(r"[\w.:/-][\w.:/ -]{0,249}", name):
             raise ValueError("is not NAME=VALUE,NAME=VALUE; names are letters, digits, blanks and _ - . : /")
+        if posixpath.normpath(name) != name or name.startswith(("/", "..")) or name == ".":
+            raise ValueError(f"sets {name[:80]!r}; MLflow takes no name that is a path from / or .., or has / to spare")
         if name.startswith(("mlflow.", "quorum.")):
             raise ValueError(f"sets {name[:80]!r}; names that begin with mlflow. or quorum. are taken")
     if len({name for name, *_ in pairs}) < len(pairs):

@@ -8,7 +8,7 @@ from mlflow.entities import RunTag
 
 from quorum.tracking import context, schema
 from quorum.tracking.records import Record
-from quorum.tracking.run_log import RunLog, end_run, link
+from quorum.tracking.run_log import RunLog, close_run, end_run, link
 from quorum.tracking.store import TrackingStore
 
 
@@ -27,9 +27,13 @@ def begin_run(
     """
     adopted = store.adopted if parent is None else None
     log = _begun(store, adopted, name, record, parent, previous)
-    log.own(store.own_tags, store.own_note if parent is None else "")
-    if parent is None:
-        store.leases.cover(log.run_id)
+    try:
+        if parent is None:
+            store.leases.cover(log.run_id)
+        log.own(store.own_tags, store.own_note if parent is None else "")
+    except BaseException as error:  # nobody has the run yet who would end it
+        close_run(log, error)
+        raise
     if adopted is not None and adopted.run_id != log.run_id:
         store.leases.cover(adopted.run_id)  # `mlflow run` ends it, unless both are killed
     return log
