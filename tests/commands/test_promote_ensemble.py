@@ -125,6 +125,22 @@ def test_one_member_is_no_vote(trained: Quorum) -> None:
     assert "alone is no vote; promote or name at least 2 members" in answer.err
 
 
+def test_whole_numbers_are_read_as_they_were_typed(trained: Quorum, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = MlflowClient()
+    made = client.create_run("1")
+    for name, text in (("epochs", "5.0"), ("seed", "7.0")):
+        client.log_param(made.info.run_id, name, text)  # as `mlflow run` does
+    monkeypatch.setenv("MLFLOW_RUN_ID", made.info.run_id)
+    run_id = train(trained, "epochs=5.0", "seed=7.0")
+    assert run_id == made.info.run_id
+    assert client.get_run(run_id).data.params["epochs"] == "5.0"
+    entries = promote(trained, "-P", "top=5").values()
+    [number] = [entry["version"] for entry in entries if entry["run"] == run_id]
+    description = client.get_model_version(NAME, number).description
+    assert "5 epochs" in description
+    assert "seed 7 is registered" in description
+
+
 def test_promoting_twice_changes_nothing(trained: Quorum) -> None:
     first = promote(trained)
     before = (aliases(), versions(), dict(MlflowClient().get_registered_model(NAME).tags))

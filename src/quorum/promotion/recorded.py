@@ -18,8 +18,13 @@ from quorum.tracking.store import TrackingStore
 def seeds_of(trial: TrialRecord) -> dict[int, str]:
     """Run ids by seed of a trial, or of a single training."""
     if trial.kind == schema.TRAIN_KIND:
-        return {int(trial.params["seed"]): trial.run_id}
+        return {whole_number(trial.params["seed"]): trial.run_id}
     return {int(seed): run_id for seed, run_id in trial.seed_runs.items()}
+
+
+def whole_number(text: str) -> int:
+    """A setting that is a whole number, as a run keeps it: `mlflow run` logs what was typed, which may be 3.0."""
+    return int(float(text))
 
 
 def best_training(store: TrackingStore, trial: TrialRecord) -> TrainingRecord | None:

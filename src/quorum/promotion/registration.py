@@ -8,7 +8,7 @@ from quorum import metric_names
 from quorum.console import say
 from quorum.promotion.candidates import Candidate
 from quorum.promotion.gate import gate
-from quorum.promotion.recorded import seeds_of
+from quorum.promotion.recorded import seeds_of, whole_number
 from quorum.rounding import rounded
 from quorum.tracking import registry
 from quorum.tracking.class_names import check_registered_classes, classes_of_training
@@ -76,7 +76,7 @@ def _description(candidate: Candidate) -> str:
     accuracy, and the seed whose weights are registered."""
     trial, fresh = candidate.trial, candidate.fresh
     params, accuracy = trial.params, metric_names.trial_metric(metric_names.BEST_VAL_ACCURACY)
-    epochs = int(params["epochs"])
+    epochs = whole_number(params["epochs"])
     settings = f"lr {rounded(float(params['lr']))}, {epochs} epoch{'s' if epochs > 1 else ''}"
     std, n = trial.metrics.get(accuracy + metric_names.STD), int(trial.metrics[metric_names.TRIAL_N])
     mean = f"{trial.metrics[accuracy + metric_names.MEAN]:.3f}" + (f" ± {std:.3f}" if std is not None else "")
