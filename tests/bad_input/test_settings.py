@@ -418,6 +418,8 @@ OTHERS: list[Case] = [
     ("sweep -P engine=ray -P ray_address=host", "ray_address: 'host' is neither auto nor host:port"),
     ("sweep -P engine=ray -P gpus_per_job=0.18", "gpus_per_job: '0.18' is neither a whole number nor a share 1/k"),
     ("sweep -P engine=ray -P gpus_per_job=1.5", "gpus_per_job: '1.5' is neither a whole number nor a share 1/k"),
+    ("sweep -P engine=ray -P gpus_per_job=1e-320", "gpus_per_job: '1e-320' is neither a whole number nor a share 1/k"),
+    ("sweep -P engine=ray -P gpus_per_job=1e-5", "gpus_per_job: '1e-5' is neither a whole number nor a share 1/k"),
     ("sweep -P engine=ray -P gpus_per_job=-1", "gpus_per_job: '-1' must be greater than or equal to 0"),
     ("sweep -P engine=ray -P device=cpu -P gpus_per_job=1", "gpus_per_job: '1' does not go with device=cpu"),
     ("sweep -P engine=ray -P device=cuda -P gpus_per_job=0", "gpus_per_job: '0' does not go with device=cuda"),

@@ -14,6 +14,8 @@ from quorum.metric_names import training_metric
 from quorum.study.folder import SWEEPS_DIR
 from quorum.tracking.schema import MAX_SEEDS
 
+SMALLEST_SHARE = 1e-4  # of a GPU, in which Ray counts
+
 
 class DataOptions(RunOptions):
     """Where images come from."""
@@ -121,7 +123,7 @@ class JobOptions(TrainingOptions):
     def _share(cls, gpus: float | None, given: ValidationInfo) -> float | None:
         if gpus is None:
             return None
-        if not gpus.is_integer() and (gpus > 1 or abs(gpus * round(1 / gpus) - 1) > 1e-3):
+        if not gpus.is_integer() and (not SMALLEST_SHARE <= gpus <= 1 or abs(gpus * round(1 / gpus) - 1) > 1e-3):
             raise ValueError("is neither a whole number nor a share 1/k of a GPU, such as 0.5 or 0.25")
         if (device := given.data.get("device")) != "auto" and bool(gpus) != (device == "cuda"):
             raise ValueError(f"does not go with device={device}")
