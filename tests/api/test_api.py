@@ -98,6 +98,8 @@ def test_a_store_as_frames(trained: Quorum) -> None:
     assert q.results("cifar10").empty
     with pytest.raises(q.QuorumError, match=r"no level 'run'; choose from epoch, seed, trial"):
         q.results(level="run")  # type: ignore[arg-type]
+    with pytest.raises(q.QuorumError, match='no dataset "it\'s"'):
+        q.results("it's")
 
 
 def test_promotion_and_vote(trained: Quorum) -> None:

@@ -49,6 +49,8 @@ CASES: list[Case] = [
     ("results -P csv=maybe", "csv: 'maybe' must be true or false"),
     ("results --csv --json", "csv: 'true' does not go with json"),
     ("results -P dataset=digit", "no dataset 'digit' (did you mean 'digits'?)"),
+    ("results -P dataset=it's", 'no dataset "it\'s"'),
+    ("export -P dataset=it's", 'no dataset "it\'s"'),
     ("results digits", "results: 'digits' is not a setting; settings are given as -P name=value"),
     ("train -P tags=a", "tags: 'a' is not NAME=VALUE,NAME=VALUE"),
     ("sweep -P tags=a=b,,c=d", "tags: 'a=b,,c=d' is not NAME=VALUE,NAME=VALUE"),

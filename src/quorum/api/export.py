@@ -10,7 +10,7 @@ from typing import Any
 
 from quorum import __version__
 from quorum.api.export_options import ExportOptions
-from quorum.api.own_folders import check_name
+from quorum.api.own_folders import check_name, check_text
 from quorum.api.session import divide, documented, make_output_folder, tracking
 from quorum.errors import RegistryError
 from quorum.tracking import schema
@@ -95,6 +95,7 @@ def run_export(options: ExportOptions, store: TrackingStore) -> Exported:
 
 def _vote(options: ExportOptions, store: TrackingStore) -> str:
     """URI of the vote of a data set that was taken last."""
+    check_text(options.dataset)
     name = vote_name(options.dataset)
     if (version := current_vote(store, name)) is None:
         check_name(store, options.dataset)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TypeVar
 
@@ -86,9 +87,18 @@ def _ready_made(options: D, given: str) -> D:
 
 def check_name(store: TrackingStore, name: str) -> None:
     """Raise DataError for a name that neither a data set has nor a folder that a run has read."""
-    known = [one for one in DATASETS if not is_folder(one)]
-    if name not in known and not (is_name(name) and data_source(store, name) is not None):
-        raise DataError(unknown("dataset", name, known), setting="dataset")
+    if name not in _registered() and not (is_name(name) and data_source(store, name) is not None):
+        raise DataError(unknown("dataset", name, _registered()), setting="dataset")
+
+
+def check_text(name: str) -> None:
+    """Raise DataError for text that is no data set's name, registered in this process or not: MLflow takes no quote."""
+    if not re.fullmatch(r"[\w./-]+", name):
+        raise DataError(unknown("dataset", name, _registered()), setting="dataset")
+
+
+def _registered() -> list[str]:
+    return [one for one in DATASETS if not is_folder(one)]
 
 
 def _place(options: DataOptions, name: str, store: TrackingStore) -> Path:

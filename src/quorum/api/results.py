@@ -8,6 +8,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from quorum import metric_names
+from quorum.api.own_folders import check_text
 from quorum.api.session import tracking
 from quorum.errors import ConfigError, unknown
 from quorum.tracking.queries import history_frame, trainings, trials
@@ -34,6 +35,7 @@ def results(dataset: str = "digits", *, level: Level = "trial") -> pd.DataFrame:
 
     Raises:
         ConfigError: for a level that is unknown.
+        DataError: for text that is no name of a data set.
     """
     if level not in LEVELS:
         raise ConfigError(unknown("level", str(level), LEVELS))
@@ -42,7 +44,8 @@ def results(dataset: str = "digits", *, level: Level = "trial") -> pd.DataFrame:
 
 
 def stored_results(store: TrackingStore, dataset: str, level: Level) -> pd.DataFrame:
-    """`results` with its store open."""
+    """`results` with its store open. Raises DataError for text that is no name of a data set."""
+    check_text(dataset)
     if level == "trial":
         return trial_frame(trials(store, dataset))
     if level == "seed":
