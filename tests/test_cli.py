@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pytest
+import requests
 from mlflow.tracking import MlflowClient
 
 from quorum.api.options import SweepOptions, TrainOptions
@@ -196,6 +197,12 @@ def forbidden(options: Options, _given: Mapping[str, str], _store: TrackingStore
     raise PermissionError(13, "Permission denied", str(options.work_dir))
 
 
+def too_large(_options: Options, _given: Mapping[str, str], _store: TrackingStore | None) -> Result:
+    response = requests.Response()
+    response.status_code = 413
+    raise requests.HTTPError("413 Client Error: Too Large for url: http://me:secret@host/a", response=response)
+
+
 def noisy(_options: Options, _given: Mapping[str, str], _store: TrackingStore | None) -> Result:
     print("printed")
     os.write(1, b"written by a worker\n")
@@ -259,6 +266,13 @@ def test_a_store_that_cannot_be_opened_hides_no_mistake(
 def test_what_the_file_system_refuses_is_the_users_to_mend(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["forbidden", "--work_dir", "mine"], own("forbidden")) == 2
     assert capfd.readouterr().err == "quorum: 'mine': Permission denied\n"
+
+
+def test_a_store_that_refuses_a_file_is_no_mistake_of_quorums(quorum: Quorum) -> None:
+    done = quorum.call(["too_large"], own("too_large", tracked=True))
+    assert done.status == 2
+    assert done.err.startswith("quorum: tracking store sqlite:///")
+    assert done.err.endswith(": 413 Client Error: Too Large for url: http://me:***@host/a\n")
 
 
 @pytest.mark.parametrize(("name", "status"), [("interrupted", 130), ("terminated", 143)])

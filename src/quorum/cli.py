@@ -141,8 +141,8 @@ class _Call:
             return USER_ERROR, message
         if isinstance(error, OSError) and error.errno in REFUSED and error.filename is not None:
             return USER_ERROR, f"{shown(os.fsdecode(error.filename))}: {error.strerror}"
-        if self.store is not None and (lost := _lost(error)):
-            return USER_ERROR, f"tracking store {masked(self.store.uri)}: {lost}; the same command goes on from here"
+        if self.store is not None and (reason := _of_store(error)):
+            return USER_ERROR, f"tracking store {masked(self.store.uri)}: {reason}"
         file = _write_traceback(error, self.work_dir)
         kind = type(error).__name__
         return INTERNAL_ERROR, f"this is a mistake of quorum's: {kind}: {cut(message, 200)}; the traceback is in {file}"
@@ -173,10 +173,13 @@ def _begin(command: Command, options: Options) -> None:
         say(command.opening)
 
 
-def _lost(error: Exception) -> str:
-    from quorum.tracking.patience import lost
+def _of_store(error: Exception) -> str:
+    """What a store that is away, or refuses a file, says; "" for an error that comes of something else."""
+    from quorum.tracking.patience import lost, refused
 
-    return lost(error)
+    if reason := lost(error):
+        return f"{reason}; the same command goes on from here"
+    return masked(refused(error))
 
 
 def _validated(kind: type[C], values: Mapping[str, str]) -> C:

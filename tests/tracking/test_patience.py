@@ -5,16 +5,19 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import TEMPORARILY_UNAVAILABLE
+from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
 from mlflow.tracking import MlflowClient
 
 from quorum.engine.history import EpochRecord
-from quorum.tracking import patience
-from quorum.tracking.patience import REPEATABLE, PatientClient, passing
+from quorum.tracking import patience, schema
+from quorum.tracking.patience import REPEATABLE, PatientClient, passing, refused
 from quorum.tracking.records import Record
 from quorum.tracking.run_log import AWAY_SECONDS
 from quorum.tracking.runs import begin_run
@@ -119,6 +122,41 @@ def test_what_does_not_pass_is_not_waited_for() -> None:
     assert not passing(sqlite("disk I/O error"))
     assert not passing(MlflowException("no such run"))
     assert not passing(ValueError("connection refused"))
+
+
+def answered(status: int) -> requests.HTTPError:
+    """What MLflow raises where a server answers with a status."""
+    response = requests.Response()
+    response.status_code = status
+    return requests.HTTPError(f"{status} Client Error for url: http://h/a", response=response)
+
+
+@pytest.mark.parametrize("status", [401, 403, 413])
+def test_a_server_that_refuses_a_file_is_not_away(
+    store: TrackingStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    tried: list[int] = []
+    store.client.limit = 0.1
+
+    def refuse(*_args: object) -> None:
+        tried.append(1)
+        raise answered(status)
+
+    monkeypatch.setattr(LocalArtifactRepository, "log_artifacts", refuse)
+    with pytest.raises(requests.HTTPError), begin_run(store, "a run", Record(kind="train")) as log:
+        log.artifacts(tmp_path)
+    assert len(tried) == 1
+    run = store.client.get_run(log.run_id)
+    assert run.info.status == "FAILED"
+    assert run.data.tags[schema.REASON] == f"HTTPError: {status} Client Error for url: http://h/a"
+
+
+def test_a_server_that_answers_later_is_away() -> None:
+    for status in (408, 429, 500, 503):
+        assert passing(answered(status))
+        assert not refused(answered(status))
+    assert refused(answered(413)) == "413 Client Error for url: http://h/a"
+    assert not refused(requests.ConnectionError("refused"))
 
 
 def test_every_call_that_may_be_repeated_exists() -> None:

@@ -14,7 +14,7 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import TEMPORARILY_UNAVAILABLE, ErrorCode
 from mlflow.tracking import MlflowClient
-from requests.exceptions import RequestException
+from requests.exceptions import HTTPError, RequestException
 from sqlalchemy.exc import InterfaceError, OperationalError
 
 from quorum.console import say
@@ -30,6 +30,7 @@ _PERMANENT = (
     "no space left",
     "disk full",
 )
+_LATER = (408, 429)  # of a client's mistakes by HTTP: it was too slow, or asked too often
 _LOCKED = ("database is locked", "database table is locked")  # what passes of all that SQLite says
 # Calls that may be made twice: what they write is the same the second time. `log_batch` counts, because MLflow drops a
 # metric that has the same value, step and time.
@@ -161,6 +162,8 @@ def passing(error: BaseException) -> str:
 
 def lost(error: BaseException) -> str:
     """Why a store cannot be reached, if an error comes of that, else ""."""
+    if refused(error):
+        return ""
     for found in _causes(error):
         if isinstance(found, OperationalError | InterfaceError | sqlite3.OperationalError | RequestException):
             return " ".join(str(getattr(found, "orig", found)).split())[:160]
@@ -169,6 +172,15 @@ def lost(error: BaseException) -> str:
     text = " ".join(str(error).split())
     away = error.error_code == ErrorCode.Name(TEMPORARILY_UNAVAILABLE) or "failed with exception" in text
     return text[:160] if away or "failed with timeout" in text else ""
+
+
+def refused(error: BaseException) -> str:
+    """Why a store that answers will not take or give a file, such as one that is too large, else ""."""
+    for found in _causes(error):
+        if isinstance(found, RequestException):
+            status = getattr(found.response, "status_code", 500) if isinstance(found, HTTPError) else 500
+            return " ".join(str(found).split())[:160] if status < 500 and status not in _LATER else ""
+    return ""
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
