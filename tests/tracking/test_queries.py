@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mlflow.exceptions import MlflowException
+from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
 
 from quorum.engine.history import EpochRecord
-from quorum.tracking import schema
+from quorum.errors import RegistryError
+from quorum.tracking import patience, schema
 from quorum.tracking.queries import artifact, finished_training, finished_trainings, history_frame, search
 from quorum.tracking.records import Record, TrainingRecord, TrialRecord
-from quorum.tracking.run_log import close_run
+from quorum.tracking.run_log import RunLog, close_run
 from quorum.tracking.runs import begin_run
 from quorum.tracking.store import TrackingStore, connect
 from tests.conftest import Quorum
@@ -97,3 +100,62 @@ def test_an_artifact(store: TrackingStore, tmp_path: Path) -> None:
     assert file.read_text() == "text"
     assert artifact(store, log.run_id, "sub/b.txt") is None
     assert artifact(store, "0" * 32, "sub/a.txt") is None
+
+
+@pytest.fixture
+def log(store: TrackingStore, tmp_path: Path) -> RunLog:
+    """A run with an artifact a.txt."""
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "a.txt").write_text("text")
+    with begin_run(store, "a run", Record(kind="train")) as log:
+        log.artifacts(tmp_path / "out")
+    return log
+
+
+AWAY = "API request to http://h failed with exception too many 503 error responses"
+
+
+def fail_downloads(monkeypatch: pytest.MonkeyPatch, times: int, reason: str) -> list[int]:
+    """The artifacts' server answers so often with an error. Returns a list as long as it has been asked."""
+    tried: list[int] = []
+    download = LocalArtifactRepository.download_artifacts
+
+    def failing(self: LocalArtifactRepository, artifact_path: str, dst_path: str | None = None) -> str:
+        tried.append(1)
+        if len(tried) <= times:
+            raise MlflowException(reason)
+        return str(download(self, artifact_path, dst_path))
+
+    monkeypatch.setattr(patience, "_FIRST_WAIT", 0.01)
+    monkeypatch.setattr(LocalArtifactRepository, "download_artifacts", failing)
+    return tried
+
+
+def test_an_artifact_is_waited_for_where_its_server_is_away(log: RunLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    tried = fail_downloads(monkeypatch, 2, AWAY)
+    file = artifact(log.store, log.run_id, "a.txt")
+    assert file is not None
+    assert file.read_text() == "text"
+    assert len(tried) == 3
+
+
+def test_a_server_that_stays_away_is_no_missing_artifact(log: RunLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    fail_downloads(monkeypatch, 10_000, AWAY)
+    log.store.client.limit = 0.0
+    with pytest.raises(MlflowException, match="too many 503"):
+        artifact(log.store, log.run_id, "a.txt")
+
+
+def test_a_missing_artifact_is_not_waited_for_whatever_its_server_says(
+    log: RunLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = fail_downloads(monkeypatch, 10_000, AWAY)
+    assert artifact(log.store, log.run_id, "b.txt") is None
+    assert artifact(log.store, log.run_id, "sub/a.txt") is None
+    assert len(tried) == 2
+
+
+def test_an_artifact_that_may_not_be_read_is_told(log: RunLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    fail_downloads(monkeypatch, 10_000, "403 Client Error")
+    with pytest.raises(RegistryError, match=rf"run {log.run_id}: a.txt cannot be read \(403 Client Error\)"):
+        artifact(log.store, log.run_id, "a.txt")

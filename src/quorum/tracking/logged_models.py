@@ -18,6 +18,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
 from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+from mlflow.store.artifact.runs_artifact_repo import RunsArtifactRepository
 from mlflow.types import ColSpec, DataType, Schema
 from mlflow.types.schema import Array
 
@@ -25,6 +26,7 @@ from quorum.errors import RegistryError
 from quorum.temporary import temporary_folder
 from quorum.tracking import schema
 from quorum.tracking.model_files import BUNDLE, RULE, member_files, read_files
+from quorum.tracking.patience import passing
 from quorum.tracking.run_log import RunLog
 from quorum.tracking.store import TrackingStore
 from quorum.versions import network_packages
@@ -155,17 +157,37 @@ def fetch_bundles(store: TrackingStore, uri: str) -> FetchedModel:
 
     Raises:
         RegistryError: for text that is no such URI, where there is no such model, or it is not one of ours.
+        Exception: MLflow's, where the store is away for longer than `PatientClient` waits.
     """
     if not uri.startswith(("models:/", "runs:/")):
         raise RegistryError(f"{uri!r} is no model URI; models:/NAME/VERSION, models:/NAME@ALIAS or runs:/RUN/model")
     try:
-        folder = Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, tracking_uri=store.uri))
+        folder = store.patiently(lambda: _download(store, uri))
         loaded = Model.load(str(folder))
         artifacts = loaded.flavors["python_function"]["artifacts"]
     except (MlflowException, OSError, KeyError) as error:
+        if passing(error):
+            raise
         raise RegistryError(f"{uri}: no such model of quorum's ({' '.join(str(error).split())[:200]})") from error
     bundles, rule = read_files({name: folder / entry["path"] for name, entry in artifacts.items()})
     return FetchedModel(uri, str(loaded.run_id), str(loaded.model_id), bundles, rule)
+
+
+def _download(store: TrackingStore, uri: str) -> Path:
+    if uri.startswith("runs:/"):
+        uri = _of_run(store, uri)
+    return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, tracking_uri=store.uri))
+
+
+def _of_run(store: TrackingStore, uri: str) -> str:
+    """The URI of the model that a run has logged. MLflow takes a store that is away for one without it."""
+    run_id, name = RunsArtifactRepository.parse_runs_uri(uri)
+    experiment_id = store.client.get_run(run_id).info.experiment_id
+    wanted = f"source_run_id = '{run_id}' AND name = '{name}'"
+    found = store.client.search_logged_models([experiment_id], wanted, max_results=1)
+    if not found:
+        raise MlflowException(f"run {run_id} has no model {name}", RESOURCE_DOES_NOT_EXIST)
+    return f"models:/{found[0].model_id}"
 
 
 def is_registered(store: TrackingStore, model_id: str, run_id: str) -> bool:

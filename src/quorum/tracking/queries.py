@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import posixpath
 import re
 import statistics
 from collections.abc import Iterator, Sequence
@@ -13,12 +14,14 @@ from typing import Literal, TypeVar
 import pandas as pd
 from mlflow.entities import LifecycleStage
 from mlflow.exceptions import MlflowException
+from mlflow.store.artifact.artifact_repo import ArtifactRepository
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
 from quorum import metric_names
 from quorum.config import TrialConfig
-from quorum.errors import RegistryError, masked, shown
+from quorum.errors import RegistryError, cut, masked, shown
 from quorum.tracking import schema
+from quorum.tracking.patience import passing
 from quorum.tracking.records import Record, TrainingRecord, TrialRecord
 from quorum.tracking.store import TrackingStore
 from quorum.tuning import no_garbage_collection
@@ -223,11 +226,35 @@ def mean_history(store: TrackingStore, run_ids: Sequence[str]) -> pd.DataFrame:
 
 
 def artifact(store: TrackingStore, run_id: str, path: str) -> Path | None:
-    """A local copy of one of a run's artifacts, or None where it has none by that path."""
+    """A local copy of one of a run's artifacts, or None where it has none by that path.
+
+    Raises:
+        RegistryError: for one that is there and cannot be had.
+        Exception: MLflow's, where the store is away for longer than `PatientClient` waits.
+    """
     try:
         uri = store.client.get_run(run_id).info.artifact_uri
-        return Path(get_artifact_repository(uri, tracking_uri=store.uri).download_artifacts(path))
+        repository = get_artifact_repository(uri, tracking_uri=store.uri)
+    except MlflowException as error:
+        if passing(error):
+            raise
+        return None
+    try:
+        return store.patiently(lambda: _download(repository, path))
+    except (MlflowException, OSError) as error:
+        if passing(error):
+            raise
+        reason = cut(" ".join(str(error).split()), 200)
+        raise RegistryError(f"run {run_id}: {path} cannot be read ({reason})") from error
+
+
+def _download(repository: ArtifactRepository, path: str) -> Path | None:
+    try:
+        return Path(repository.download_artifacts(path))
     except (MlflowException, OSError):
+        # What was raised does not tell: MLflow's server says of a missing file in S3 that something broke.
+        if path in {file.path for file in repository.list_artifacts(posixpath.dirname(path) or None)}:
+            raise
         return None
 
 
