@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
-from mlflow.entities import Run
+from mlflow.entities import Metric, Run
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
@@ -194,6 +194,28 @@ def test_epochs_that_wait_are_written_with_the_next_metrics(store: TrackingStore
         log.metrics({"best/epoch": 3})
         assert steps(store) == [1, 2, 3]
     assert steps(store) == [1, 2, 3]
+
+
+def test_epochs_that_do_not_fit_with_the_last_metrics_are_written_before_them(
+    store: TrackingStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After the last metrics a killed training is not gone on with, so nobody would write its epochs."""
+    log = begin_run(store, "a run", Record(kind="train"))
+    log.epoch(record(1))
+    log._cost = 3600.0
+    log.epochs([record(epoch) for epoch in range(2, 302)])
+    assert steps(store) == [1]
+    written: list[list[str]] = []
+    plain = MlflowClient.log_batch
+
+    def seen(client: MlflowClient, run_id: str, metrics: Sequence[Metric] = (), **kwargs: Any) -> None:
+        written.append([metric.key for metric in metrics])
+        plain(client, run_id, metrics, **kwargs)
+
+    monkeypatch.setattr(MlflowClient, "log_batch", seen)
+    log.metrics({"best/epoch": 300})
+    assert written[-1] == ["best/epoch"]
+    assert steps(store) == list(range(1, 302))
 
 
 def test_an_epoch_is_logged_once(store: TrackingStore) -> None:

@@ -96,11 +96,12 @@ class RunLog:
         rows = [Metric(key, value, now, step) for key, value in values.items() if value is not None]
         logged = {row.key: self._values(row.key).get(step) for row in rows}
         rows = [row for row in rows if logged[row.key] is None or (changed and logged[row.key] != row.value)]
-        waiting = [metric for epoch in self._waiting for metric in epoch]
-        together = bool(rows) and len(rows) + len(waiting) <= _METRICS
+        if len(rows) + sum(map(len, self._waiting)) > _METRICS:
+            self.flush()  # first: a training whose last metrics are there counts as written
+        waiting = [metric for epoch in self._waiting for metric in epoch] if rows else []
         tags = [RunTag(key, as_text(value)) for key, value in self._tagged(fields).items()]
-        self._client.log_batch(self.run_id, waiting + rows if together else rows, tags=tags)
-        if together:
+        self._client.log_batch(self.run_id, waiting + rows, tags=tags)
+        if rows:
             self._waiting.clear()
 
     def _values(self, key: str) -> dict[int, float]:
