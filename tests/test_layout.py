@@ -20,6 +20,7 @@ BASE = {
     "inference",
     "metric_names",
     "plugins",
+    "processes",
     "randomness",
     "recipe",
     "registry",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -27,10 +28,23 @@ def test_what_a_killed_process_left_is_removed(tmp_path: Path, monkeypatch: pyte
     subprocess.run([sys.executable, "-c", KILLED], check=False)
     [left] = tmp_path.iterdir()
     assert (left / "file").exists()
-    others = [tmp_path / "quorum-notes", tmp_path / f"quorum-{os.getpid()}-another"]  # not ours, and of the living
+    living = re.sub(r"-\d+-\w+$", f"-{os.getpid()}-another", left.name)
+    others = [tmp_path / "quorum-notes", tmp_path / living]  # not ours, and of the living
     for other in others:
         other.mkdir()
     with temporary_folder() as folder:
         assert folder.is_dir()
         assert not left.exists()
     assert sorted(tmp_path.iterdir()) == sorted(others)
+
+
+def test_what_another_machine_writes_to_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Machines and containers may share the place of temporary folders; none knows which pids the others have."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    elsewhere = f"import socket\nsocket.gethostname = lambda: 'elsewhere'\n{KILLED}"
+    subprocess.run([sys.executable, "-c", elsewhere], check=False)
+    [left] = tmp_path.iterdir()
+    with temporary_folder():
+        pass
+    assert (left / "file").exists()

@@ -3,27 +3,37 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import hashlib
 import os
 import re
 import shutil
+import socket
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-PREFIX = "quorum-"  # followed by the number of the process that made it
+from quorum.processes import machine
 
 
 @contextlib.contextmanager
 def temporary_folder() -> Iterator[Path]:
-    """A folder that is gone at the end. Those of processes that are dead are removed first."""
+    """A folder that is gone at the end. Those of processes of this machine that are dead are removed first."""
     _remove_left()
-    with tempfile.TemporaryDirectory(prefix=f"{PREFIX}{os.getpid()}-") as folder:
+    with tempfile.TemporaryDirectory(prefix=f"{_prefix()}{os.getpid()}-") as folder:
         yield Path(folder)
 
 
+@functools.cache
+def _prefix() -> str:
+    """What the names of this machine's folders begin with, before the pid: others may see the same place."""
+    here = f"{socket.gethostname()} {machine()}"
+    return f"quorum-{hashlib.sha256(here.encode()).hexdigest()[:8]}-"
+
+
 def _remove_left() -> None:
-    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
-        match = re.fullmatch(rf"{PREFIX}(\d+)-\w+", folder.name)
+    for folder in Path(tempfile.gettempdir()).glob(f"{_prefix()}*"):
+        match = re.fullmatch(rf"{_prefix()}(\d+)-\w+", folder.name)
         if match and not _is_alive(int(match[1])):
             shutil.rmtree(folder, ignore_errors=True)  # another user's stays
 

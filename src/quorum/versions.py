@@ -30,6 +30,7 @@ EXCLUDED = {
     "inference": "statistics of results",
     "errors": "classes of errors and their messages",
     "plugins": "finds plugins, which are hashed themselves",
+    "processes": "which process this is",
     "reporting": "tables and figures of results",
     "rounding": "numbers in names, notes and tables",
     "shared_folder": "where files lie; contents are checked",

@@ -17,9 +17,9 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 from quorum.errors import QuorumError
+from quorum.processes import Process
 from quorum.tracking import schema
 from quorum.tracking.leases import LeaseLostError, Leases, presences
-from quorum.tracking.processes import Process
 from quorum.tracking.records import Record
 from quorum.tracking.recovery import end_runs_of_dead_processes
 from quorum.tracking.runs import begin_run

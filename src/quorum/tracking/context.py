@@ -10,8 +10,8 @@ from mlflow.entities import SourceType
 from mlflow.tracking.context.registry import resolve_tags
 from mlflow.utils.git_utils import get_git_branch, get_git_commit, get_git_repo_url
 
+from quorum.processes import Process
 from quorum.tracking import schema
-from quorum.tracking.processes import Process
 
 PACKAGE = Path(__file__).parents[1]
 MAIN = "__main__.py"  # what `python -m quorum` runs

@@ -26,9 +26,9 @@ from mlflow.tracking import MlflowClient
 
 from quorum.console import say
 from quorum.errors import QuorumError
+from quorum.processes import Process
 from quorum.tracking import schema
 from quorum.tracking.patience import Patiently, at_once
-from quorum.tracking.processes import Process
 
 PERIOD = 5.0  # seconds between two renewals
 EXPIRES = 30.0  # seconds without one after which a process counts as dead

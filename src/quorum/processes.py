@@ -18,8 +18,7 @@ class Process:
 
     Attributes:
         host, user, pid: as people know it.
-        machine: what its pid is unique in: the machine since its last start, and the namespace of pids; "" where that
-            cannot be told.
+        machine: what its pid is unique in, see `machine`.
         started: start time in clock ticks since boot, which tells two processes with the same pid apart.
     """
 
@@ -36,12 +35,12 @@ class Process:
             user = getpass.getuser()
         except (KeyError, OSError):  # a container's user without a name
             user = str(os.getuid())
-        return cls(socket.gethostname(), user, os.getpid(), _machine(), _started(os.getpid()))
+        return cls(socket.gethostname(), user, os.getpid(), machine(), _started(os.getpid()))
 
     @property
     def alive(self) -> bool | None:
         """Whether it still runs; None for one of another machine."""
-        if not self.machine or self.machine != _machine():
+        if not self.machine or self.machine != machine():
             return None
         return _started(self.pid) == self.started
 
@@ -50,7 +49,9 @@ class Process:
 
 
 @functools.cache
-def _machine() -> str:
+def machine() -> str:
+    """What a pid is unique in: the machine since its last start, and the namespace of pids; "" where that cannot be
+    told."""
     try:
         boot = (_PROC / "sys/kernel/random/boot_id").read_text().strip()
         return f"{boot} {(_PROC / 'self/ns/pid').readlink()}"
