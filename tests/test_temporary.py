@@ -11,8 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from quorum.temporary import temporary_folder
+from quorum.temporary import lasting_folder, temporary_folder
 
+LASTING = """
+from quorum.temporary import lasting_folder
+folder = lasting_folder()
+(folder / "file").touch()
+print(folder)
+"""
 KILLED = """
 import os, signal
 from quorum.temporary import temporary_folder
@@ -48,3 +54,23 @@ def test_what_another_machine_writes_to_is_left_alone(tmp_path: Path, monkeypatc
     with temporary_folder():
         pass
     assert (left / "file").exists()
+
+
+def test_a_lasting_folder_is_gone_when_its_process_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    done = subprocess.run([sys.executable, "-c", LASTING], check=True, capture_output=True, text=True)
+    assert Path(done.stdout.strip()).parent == tmp_path
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_process_left_of_a_lasting_folder_is_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    dies = f"{LASTING}\nimport os, signal\nos.kill(os.getpid(), signal.SIGKILL)"
+    subprocess.run([sys.executable, "-c", dies], check=False, capture_output=True)
+    [left] = tmp_path.iterdir()
+    folders = [lasting_folder(), lasting_folder()]
+    assert left not in folders
+    assert sorted(tmp_path.iterdir()) == sorted(folders)

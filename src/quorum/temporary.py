@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import functools
 import hashlib
@@ -22,6 +23,14 @@ def temporary_folder() -> Iterator[Path]:
     _remove_left()
     with tempfile.TemporaryDirectory(prefix=f"{_prefix()}{os.getpid()}-") as folder:
         yield Path(folder)
+
+
+def lasting_folder() -> Path:
+    """A new folder that is gone when this process ends. Those of processes that are dead are removed first."""
+    _remove_left()
+    folder = Path(tempfile.mkdtemp(prefix=f"{_prefix()}{os.getpid()}-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 @functools.cache

@@ -25,6 +25,7 @@ from mlflow.types.schema import Array
 from quorum.errors import RegistryError
 from quorum.temporary import temporary_folder
 from quorum.tracking import schema
+from quorum.tracking.downloads import download
 from quorum.tracking.model_files import BUNDLE, RULE, member_files, read_files
 from quorum.tracking.patience import passing
 from quorum.tracking.run_log import RunLog
@@ -149,7 +150,7 @@ class FetchedModel:
 
 
 def fetch_bundles(store: TrackingStore, uri: str) -> FetchedModel:
-    """A model of ours with local folders of its networks.
+    """A model of ours with local folders of its networks, which are there until this process ends.
 
     Args:
         store: the store that holds it.
@@ -175,8 +176,8 @@ def fetch_bundles(store: TrackingStore, uri: str) -> FetchedModel:
 
 def _download(store: TrackingStore, uri: str) -> Path:
     if uri.startswith("runs:/"):
-        uri = _of_run(store, uri)
-    return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, tracking_uri=store.uri))
+        uri = _of_run(store, uri.rstrip("/"))
+    return download(get_artifact_repository(uri.rstrip("/"), tracking_uri=store.uri))
 
 
 def _of_run(store: TrackingStore, uri: str) -> str:

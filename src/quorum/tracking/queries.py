@@ -21,6 +21,7 @@ from quorum import metric_names
 from quorum.config import TrialConfig
 from quorum.errors import RegistryError, cut, masked, shown
 from quorum.tracking import schema
+from quorum.tracking.downloads import download
 from quorum.tracking.patience import passing
 from quorum.tracking.records import Record, TrainingRecord, TrialRecord
 from quorum.tracking.store import TrackingStore
@@ -226,7 +227,7 @@ def mean_history(store: TrackingStore, run_ids: Sequence[str]) -> pd.DataFrame:
 
 
 def artifact(store: TrackingStore, run_id: str, path: str) -> Path | None:
-    """A local copy of one of a run's artifacts, or None where it has none by that path.
+    """One of a run's artifacts on this machine, until this process ends; None where it has none by that path.
 
     Raises:
         RegistryError: for one that is there and cannot be had.
@@ -240,7 +241,7 @@ def artifact(store: TrackingStore, run_id: str, path: str) -> Path | None:
             raise
         return None
     try:
-        return store.patiently(lambda: _download(repository, path))
+        return store.patiently(lambda: _download_if_there(repository, path))
     except (MlflowException, OSError) as error:
         if passing(error):
             raise
@@ -248,9 +249,9 @@ def artifact(store: TrackingStore, run_id: str, path: str) -> Path | None:
         raise RegistryError(f"run {run_id}: {path} cannot be read ({reason})") from error
 
 
-def _download(repository: ArtifactRepository, path: str) -> Path | None:
+def _download_if_there(repository: ArtifactRepository, path: str) -> Path | None:
     try:
-        return Path(repository.download_artifacts(path))
+        return download(repository, path)
     except (MlflowException, OSError):
         # What was raised does not tell: MLflow's server says of a missing file in S3 that something broke.
         if path in {file.path for file in repository.list_artifacts(posixpath.dirname(path) or None)}:
