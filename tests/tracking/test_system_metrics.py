@@ -17,11 +17,19 @@ from tests.conftest import Quorum
 
 @pytest.fixture
 def counters(tmp_path: Path) -> Path:
-    """Two processors' counters of energy, and one of a part of the first."""
-    for name, energy in {"intel-rapl:0": 1_000_000, "intel-rapl:1": 9_000_000, "intel-rapl:0:0": 5}.items():
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "energy_uj").write_text(f"{energy}\n")
-        (tmp_path / name / "max_energy_range_uj").write_text("10000000\n")
+    """Two processors' counters of energy as Linux has them: with a part of one, one of both again, and of all."""
+    zones = {
+        "intel-rapl:0": ("package-0", 1_000_000),
+        "intel-rapl:0:0": ("core", 5),
+        "intel-rapl:1": ("package-1", 9_000_000),
+        "intel-rapl:2": ("psys", 2_000_000),
+        "intel-rapl-mmio:0": ("package-0", 1_000_000),
+    }
+    for zone, (name, energy) in zones.items():
+        (tmp_path / zone).mkdir()
+        (tmp_path / zone / "name").write_text(f"{name}\n")
+        (tmp_path / zone / "energy_uj").write_text(f"{energy}\n")
+        (tmp_path / zone / "max_energy_range_uj").write_text("10000000\n")
     return tmp_path
 
 
@@ -32,6 +40,10 @@ def test_the_energy_of_all_processors_is_added_up(counters: Path) -> None:
     monitor.collect_metrics()
     assert monitor.aggregate_metrics() == {"cpu_energy_joules": pytest.approx(2.5)}
     (counters / "intel-rapl:1" / "energy_uj").write_text("500000")  # it has begun anew after ten joules
+    monitor.collect_metrics()
+    assert monitor.aggregate_metrics() == {"cpu_energy_joules": pytest.approx(4.0)}
+    for again in ("intel-rapl:0:0", "intel-rapl:2", "intel-rapl-mmio:0"):
+        (counters / again / "energy_uj").write_text("9999999")
     monitor.collect_metrics()
     assert monitor.aggregate_metrics() == {"cpu_energy_joules": pytest.approx(4.0)}
 

@@ -28,10 +28,13 @@ class EnergyMonitor(BaseMetricsMonitor):  # type: ignore[misc]
     """Energy of this machine's processors since the monitor was made, in joules."""
 
     def __init__(self, folder: Path) -> None:
-        """A monitor of the counters below a folder, each `*/energy_uj` in microjoules."""
+        """A monitor of the counters of whole processors below a folder, `intel-rapl:N/energy_uj` in microjoules
+        (so named whoever made the processor), each with a `name` beside it."""
         super().__init__()
-        # A package's counter includes those of its parts, which are named NAME:PACKAGE:PART.
-        self._files = [file for file in sorted(folder.glob("*/energy_uj")) if file.parent.name.count(":") == 1]
+        # A zone of another name is part of a package (core, dram), or holds packages (psys); `intel-rapl-mmio` counts
+        # packages once more.
+        names = sorted(folder.glob("intel-rapl:*/name"))
+        self._files = [name.with_name("energy_uj") for name in names if _text(name).startswith("package")]
         self._last = [_read(file) for file in self._files]
         self._joules = 0.0
 
@@ -80,6 +83,13 @@ def system_metrics(log: RunLog, wanted: bool) -> Iterator[None]:
 
 def _read(file: Path) -> int | None:
     try:
-        return int(file.read_text())
-    except (OSError, ValueError):
+        return int(_text(file))
+    except ValueError:
         return None
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text()
+    except OSError:
+        return ""
