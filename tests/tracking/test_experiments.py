@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from mlflow.utils.file_utils import local_file_uri_to_path
 
 from quorum.errors import RegistryError
 from quorum.tracking import context, schema
-from quorum.tracking.leases import presences
+from quorum.tracking.leases import Leases, presences
 from quorum.tracking.queries import search
 from quorum.tracking.records import Record
 from quorum.tracking.runs import begin_run
@@ -100,6 +101,21 @@ def test_an_experiment_that_is_made_while_the_store_is_open_is_searched(client: 
 def test_runs_of_the_default_experiment_are_found(client: MlflowClient) -> None:
     client.create_run("0", tags=RECORD.tags())
     assert len(list(search(connect(), Record, kind="sweep"))) == 1
+
+
+def test_experiments_and_processes_beyond_the_first_page_are_found(
+    client: MlflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named = [client.create_experiment(name) for name in ("first", "second")]
+    for experiment_id in named:
+        client.create_run(experiment_id, tags=RECORD.tags())
+        leases = Leases(client, experiment_id)
+        leases.cover(f"a run of {experiment_id}")
+        leases._stopped.set()
+    search_experiments = MlflowClient.search_experiments
+    monkeypatch.setattr(MlflowClient, "search_experiments", functools.partialmethod(search_experiments, max_results=1))
+    assert {run.experiment_id for run in search(connect(), Record, kind="sweep")} == set(named)
+    assert {one.experiment_id for one in presences(client)} == set(named)
 
 
 def test_a_deleted_experiment_is_told(client: MlflowClient, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -73,7 +74,18 @@ class Experiments:
 
     @functools.cached_property
     def _found(self) -> list[str]:
-        return [str(experiment.experiment_id) for experiment in self.client.search_experiments()]
+        return [str(experiment.experiment_id) for experiment in all_experiments(self.client)]
+
+
+def all_experiments(client: MlflowClient) -> Iterator[Experiment]:
+    """The experiments of a store but for those that were deleted, read page by page."""
+    token = None
+    while True:
+        page = client.search_experiments(page_token=token)
+        yield from page
+        token = page.token
+        if not token:
+            return
 
 
 def _by_name(client: MlflowClient, name: str) -> Experiment:

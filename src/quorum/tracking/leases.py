@@ -28,6 +28,7 @@ from quorum.console import say
 from quorum.errors import QuorumError
 from quorum.processes import Process
 from quorum.tracking import schema
+from quorum.tracking.experiments import all_experiments
 from quorum.tracking.patience import Patiently, at_once
 
 PERIOD = 5.0  # seconds between two renewals
@@ -269,14 +270,9 @@ class Leases:
 def presences(client: MlflowClient) -> list[Presence]:
     """What all processes say that use a store, but for those in deleted experiments, which can no longer be changed."""
     found = []
-    token = None
-    while True:
-        page = client.search_experiments(page_token=token)
-        for experiment in page:
-            for tag, text in experiment.tags.items():
-                if tag.startswith(schema.PROCESS):
-                    with contextlib.suppress(ValueError, TypeError, KeyError):  # of a version that keeps it otherwise
-                        found.append(Presence.of(tag, experiment.experiment_id, text))
-        token = page.token
-        if not token:
-            return found
+    for experiment in all_experiments(client):
+        for tag, text in experiment.tags.items():
+            if tag.startswith(schema.PROCESS):
+                with contextlib.suppress(ValueError, TypeError, KeyError):  # of a version that keeps it otherwise
+                    found.append(Presence.of(tag, experiment.experiment_id, text))
+    return found
