@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
+from mlflow.tracking import MlflowClient
 
 from quorum.config import TrialConfig
 from quorum.engine.training import Progress
@@ -19,6 +20,7 @@ from quorum.sweeps.progress import SweepProgress
 from quorum.sweeps.runs import SweepRuns
 from quorum.sweeps.trials import TrialRunner
 from quorum.sweeps.weights import KeptWeights
+from quorum.tracking.leases import presences
 from quorum.tracking.logged_models import delete_model
 from quorum.tracking.queries import family, get_training
 from quorum.tracking.records import Record
@@ -26,6 +28,7 @@ from quorum.tracking.runs import begin_run
 from quorum.training.folders import WorkFolders
 from quorum.training.job import Job, Trained, train
 from quorum.training.prepare import Preparer
+from tests.tracking.test_leases import interrupted_closing
 from tests.training.conftest import CONFIG
 
 Work = Callable[[Job, Callable[[int], None]], Iterator[Progress | Trained]]
@@ -139,6 +142,23 @@ def test_an_error_ends_what_is_open_with_it(preparer: Preparer, folders: WorkFol
     with pytest.raises(KeyboardInterrupt):
         sweep.run(requests(2))
     assert {run.status for run in family(preparer.store, sweep.log.run_id)} == {"KILLED"}
+
+
+def test_a_second_interruption_leaves_to_the_next_command_what_it_meets(
+    preparer: Preparer, folders: WorkFolders
+) -> None:
+    def work(job: Job, on_batch: Callable[[int], None]) -> Iterator[Progress | Trained]:
+        yield next(train(job, on_batch))
+        raise KeyboardInterrupt
+
+    sweep = Sweep(preparer, folders, work)
+    with interrupted_closing(), pytest.raises(KeyboardInterrupt):
+        sweep.run(requests(2))
+    runs = SweepRuns(sweep.log, (0, 1), reuse=True)._runs
+    assert {run.kind: run.status for run in runs.values()} == {"trial": "KILLED", "seed": "RUNNING"}
+    [left] = [run.run_id for run in runs.values() if run.status == "RUNNING"]
+    [mine] = presences(MlflowClient())
+    assert mine.runs == (sweep.log.run_id, left)
 
 
 @pytest.mark.slow

@@ -18,10 +18,11 @@ from mlflow.tracking import MlflowClient
 
 from quorum.errors import QuorumError
 from quorum.processes import Process
-from quorum.tracking import schema
+from quorum.tracking import run_log, schema
 from quorum.tracking.leases import LeaseLostError, Leases, presences
 from quorum.tracking.records import Record
 from quorum.tracking.recovery import end_runs_of_dead_processes
+from quorum.tracking.run_log import RunLog
 from quorum.tracking.runs import begin_run
 from quorum.tracking.store import close, connect
 from tests.tracking.test_patience import away
@@ -31,6 +32,7 @@ ELSEWHERE = dataclasses.replace(Process.current(), host="elsewhere", machine="an
 AT_WORK = """
 import os, signal, sys
 from quorum.tracking.records import Record
+from quorum.tracking.run_log import RunLog
 from quorum.tracking.runs import begin_run
 from quorum.tracking.store import connect
 store = connect()
@@ -250,3 +252,85 @@ def test_a_lease_is_written_when_the_store_is_back(uri: str, monkeypatch: pytest
     with away("set_experiment_tag", 2, done=False), begin_run(store, "a run", Record(kind="train")):
         assert len(presences(MlflowClient(uri))) == 1
     close(store)
+
+
+DEAD = dataclasses.replace(Process.current(), started="1")
+
+
+@contextlib.contextmanager
+def interrupted_closing() -> Iterator[None]:
+    """A second Ctrl-C comes when the first run is ended that did not finish."""
+    end, ended = run_log.end_run, list[str]()
+
+    def interrupted(log: RunLog, status: str, reason: str) -> None:
+        ended.append(log.run_id)
+        if len(ended) == 1:
+            raise KeyboardInterrupt
+        end(log, status, reason)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(run_log, "end_run", interrupted)
+        yield
+
+
+def test_a_run_that_could_not_be_ended_is_ended_by_the_next_command(uri: str) -> None:
+    gone, client = connect(), MlflowClient(uri)
+    gone.leases.process = DEAD
+    with (
+        interrupted_closing(),
+        pytest.raises(KeyboardInterrupt),
+        gone.leases.hold("key", "training"),
+        begin_run(gone, "a training", Record(kind="train")) as log,
+    ):
+        raise KeyboardInterrupt
+    close(gone)
+    assert client.get_run(log.run_id).info.status == "RUNNING"
+    assert [(one.runs, one.work) for one in presences(client)] == [((log.run_id,), {})]
+    store = connect()
+    end_runs_of_dead_processes(store)
+    close(store)
+    assert client.get_run(log.run_id).info.status == "KILLED"
+    assert presences(client) == []
+
+
+def test_a_run_below_another_that_could_not_be_ended_is_too(uri: str) -> None:
+    gone, client = connect(), MlflowClient(uri)
+    gone.leases.process = DEAD
+    with (
+        interrupted_closing(),
+        pytest.raises(KeyboardInterrupt),
+        begin_run(gone, "a sweep", Record(kind="sweep")) as sweep,
+        begin_run(gone, "a trial", Record(kind="trial"), parent=sweep.run_id) as trial,
+    ):
+        raise KeyboardInterrupt
+    close(gone)
+    assert [client.get_run(log.run_id).info.status for log in (sweep, trial)] == ["KILLED", "RUNNING"]
+    store = connect()
+    end_runs_of_dead_processes(store)
+    close(store)
+    assert client.get_run(trial.run_id).info.status == "KILLED"
+
+
+@pytest.mark.parametrize("left", ["sweep", "trial"])
+def test_what_another_process_goes_on_with_is_not_ended(uri: str, left: str) -> None:
+    gone, store, client = connect(), connect(), MlflowClient(uri)
+    gone.leases.process = DEAD
+    sweep = begin_run(store, "a sweep", Record(kind="sweep"))
+    trial = begin_run(store, "a trial", Record(kind="trial"), parent=sweep.run_id)
+    gone.leases.cover({"sweep": sweep, "trial": trial}[left].run_id)
+    close(gone)
+    end_runs_of_dead_processes(store)
+    assert [client.get_run(log.run_id).info.status for log in (sweep, trial)] == ["RUNNING", "RUNNING"]
+    assert [one.process.alive for one in presences(client)] == [True]
+    close(store)
+
+
+def test_the_run_of_mlflow_run_is_left_to_mlflow(uri: str) -> None:
+    client = MlflowClient(uri)
+    adopted, experiment = client.create_run("0").info.run_id, client.create_experiment("another")
+    store = dataclasses.replace(connect(adopted), experiment_id=experiment)
+    with begin_run(store, "a run", Record(kind="train")) as log:
+        assert [set(one.runs) for one in presences(client)] == [{adopted, log.run_id}]
+    close(store)
+    assert presences(client) == []
+    assert client.get_run(adopted).info.status == "RUNNING"

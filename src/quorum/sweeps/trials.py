@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import math
@@ -132,21 +133,23 @@ class TrialRunner:
         return self
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        """End what is running. With an error, the runs that are open end with it."""
-        self.executor.close()
-        self.progress.close()
+        """End what is running. With an error, the runs that are open end with it, each whatever becomes of the others:
+        a second Ctrl-C may come meanwhile."""
+        with contextlib.ExitStack() as closing:  # the last one first
+            if error is not None:
+                for trial in self._trials:
+                    if trial.log is not None:
+                        closing.callback(close_run, trial.log, error)
+                for opened in self._open.values():
+                    closing.callback(close_run, opened.log, error)
+                    closing.callback(opened.progress.close)
+            closing.callback(self.progress.close)
+            closing.callback(self.executor.close)
         if error is None:
             self.checkpoints.clear()
             for run_id in self.runs.superseded:
                 for left in (self.folders.state(run_id), self.folders.bundle(run_id), self.folders.artifacts(run_id)):
                     left.discard()
-            return
-        for opened in self._open.values():
-            opened.progress.close()
-            close_run(opened.log, error)
-        for trial in self._trials:
-            if trial.log is not None:
-                close_run(trial.log, error)
 
     def _wanted(self) -> dict[TrainingPath, Trials]:
         """The trainings that have to be done, each with the trials that it is for."""

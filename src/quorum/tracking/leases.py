@@ -137,15 +137,21 @@ class Leases:
         """Whether another process claims or holds a piece of work."""
         return bool(self._others_at(key))
 
-    def cover(self, run_id: str) -> None:
-        """Say that this process writes a run, so that others end it if this one dies."""
-        self._write(lambda mine: {"runs": (*mine.runs, run_id)})
+    def cover(self, run_id: str, *, wait: bool = True) -> None:
+        """Say that this process writes a run, so that others end it if this one dies.
 
-    def uncover(self, run_id: str) -> None:
-        """Say that this process has ended a run."""
+        Args:
+            run_id: of the run.
+            wait: for a store that is away.
+        """
+        if self._presence is None or run_id not in self._presence.runs:
+            self._write(lambda mine: {"runs": (*mine.runs, run_id)}, wait=wait)
+
+    def uncover(self, *run_ids: str) -> None:
+        """Say that this process has ended runs."""
         presence = self._presence
-        if presence is not None and run_id in presence.runs:
-            self._write(lambda mine: {"runs": tuple(run for run in mine.runs if run != run_id)})
+        if presence is not None and not set(run_ids).isdisjoint(presence.runs):
+            self._write(lambda mine: {"runs": tuple(run for run in mine.runs if run not in run_ids)})
 
     def check(self) -> None:
         """Raise LeaseLostError where another process has taken over: nothing more may be written."""
@@ -178,13 +184,18 @@ class Leases:
             self.client.delete_experiment_tag(presence.experiment_id, presence.tag)
 
     def close(self) -> None:
-        """This process is done."""
+        """This process is done. Where it was interrupted while it ended its runs, its tag stays and says which: once it
+        is dead, the next command ends them."""
         self._stopped.set()
         if self._thread is not None:
             self._thread.join(timeout=self.period)  # it may wait for a store that does not answer
         with self._changing:
             if self._presence is not None and not self._lost:
-                self.forget(self._presence)
+                if self._presence.runs:
+                    with contextlib.suppress(MlflowException):
+                        self._write(lambda _mine: {"work": {}}, wait=False)
+                else:
+                    self.forget(self._presence)
             self._presence = None
 
     def _claim(self, key: str, what: str) -> list[Presence]:

@@ -49,6 +49,7 @@ class Record:
         code_version: of the code that computed.
         numerics: class of the machine that computed.
         reason: why the run failed or was stopped, or "".
+        parent: run id of the run that it belongs to, or "".
         run_id, name, status: of the run. Empty before there is one.
         ended: whether it has an end.
         experiment_id, artifact_uri: where it is.
@@ -63,6 +64,7 @@ class Record:
     code_version: str = _text(schema.CODE_VERSION)
     numerics: str = _text(schema.NUMERICS)
     reason: str = _text(schema.REASON)
+    parent: str = _text(schema.PARENT)
     run_id: str = ""
     name: str = ""
     status: str = ""

@@ -23,13 +23,24 @@ def end_runs_of_dead_processes(store: TrackingStore) -> None:
 
 def _end_runs(store: TrackingStore, presence: Presence) -> None:
     with store.leases.hold(f"end {presence.tag}", "ending of runs", TURN):
-        if presence.tag not in {one.tag for one in presences(store.leases.client)}:
+        known = presences(store.leases.client)
+        if presence.tag not in {one.tag for one in known}:
             return  # another process was faster, and may be going on in these runs
         reason = f"{presence.process} ended without a word; the same command goes on from here"
+        taken = {run_id for one in known if one.tag != presence.tag for run_id in one.runs}
         for run_id in presence.runs:
-            if (run := find_active(store, run_id)) is not None:
+            run = find_active(store, run_id)
+            if run is not None and not _is_below(store, run, taken):
                 _end(store, run, reason)
         store.leases.forget(presence)
+
+
+def _is_below(store: TrackingStore, run: Record, taken: set[str]) -> bool:
+    """Whether a run is one of those that other processes go on with, or belongs to one."""
+    above: Record | None = run
+    while above is not None and above.run_id not in taken:
+        above = find_active(store, above.parent) if above.parent else None
+    return above is not None
 
 
 def _end(store: TrackingStore, run: Record, reason: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import time
@@ -33,7 +34,10 @@ class RunLog:
     Attributes:
         store: the store, new runs going to this run's experiment.
         record: what the run held when it was opened; its class says which fields `set` takes.
+        pointing: id of a run of `mlflow run`'s that says that the work is in this one, which MLflow ends after it; "".
     """
+
+    pointing = ""
 
     def __init__(self, store: TrackingStore, record: Record, *, new: bool = False) -> None:
         """A log of a run.
@@ -167,7 +171,7 @@ class RunLog:
     def end(self, status: str) -> None:
         """Give the run its last status."""
         self._client.set_terminated(self.run_id, status)
-        self.store.leases.uncover(self.run_id)
+        self.store.leases.uncover(self.run_id, self.pointing)
 
     def set(self, **values: Any) -> None:
         """Set fields of the run's record, in one call."""
@@ -237,12 +241,22 @@ def close_run(log: RunLog, error: BaseException | None) -> None:
     """End a run with the status that is true of it.
 
     FINISHED when its work was done; FAILED with the reason as its note; KILLED on Ctrl-C or SIGTERM, where its time was
-    up, or where the store was away for too long.
+    up, or where the store was away for too long. A run that cannot be ended, as on a second Ctrl-C, is left to the next
+    command.
 
     Args:
         log: of the run.
         error: what was raised while it was open; None where its work was done. It is not raised again here.
     """
+    try:
+        _close_run(log, error)
+    except BaseException:
+        with contextlib.suppress(Exception):  # of a store that is away, or a lease that is lost
+            log.store.leases.cover(log.run_id, wait=False)
+        raise
+
+
+def _close_run(log: RunLog, error: BaseException | None) -> None:
     if error is None:
         log.flush()
         log.end(schema.FINISHED)

@@ -36,6 +36,7 @@ def begin_run(
         raise
     if adopted is not None and adopted.run_id != log.run_id:
         store.leases.cover(adopted.run_id)  # `mlflow run` ends it, unless both are killed
+        log.pointing = adopted.run_id
     return log
 
 
