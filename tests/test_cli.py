@@ -25,6 +25,7 @@ from quorum.commands.wiring import COMMANDS, Command
 from quorum.config import TrialConfig, parse_config
 from quorum.console import detail, say
 from quorum.data import dataset
+from quorum.errors import DivergedError
 from quorum.plugins import loaded_plugins
 from quorum.tracking.records import Record
 from quorum.tracking.runs import begin_run
@@ -179,9 +180,12 @@ def wrong(_options: Options, _given: Mapping[str, str], _store: TrackingStore | 
     raise TypeError("one\nand two at http://me:secret@host")
 
 
+RAISED: Exception = TypeError("in a run")
+
+
 def wrong_in_a_run(_options: Options, _given: Mapping[str, str], store: TrackingStore) -> Result:
     with begin_run(store, "wrong", Record(kind="train")):
-        raise TypeError("in a run")
+        raise RAISED
 
 
 def interrupted(_options: Options, _given: Mapping[str, str], _store: TrackingStore | None) -> Result:
@@ -240,18 +244,58 @@ def test_an_unknown_error_is_one_line_and_its_traceback_a_file(folder: Path, cap
     assert "secret" not in text
 
 
-@pytest.mark.parametrize("name", ["wrong", "wrong_in_a_run"])
 def test_an_unknown_error_fails_the_adopted_run(
-    quorum: Quorum, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], name: str
+    quorum: Quorum, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     client = MlflowClient()
     run_id = client.create_run("1").info.run_id
     monkeypatch.setenv("MLFLOW_RUN_ID", run_id)
-    assert main([name], own(name, tracked=True)) == 70
+    assert main(["wrong"], own("wrong", tracked=True)) == 70
     run = client.get_run(run_id)
     assert run.info.status == "FAILED"
     assert run.data.tags["mlflow.note.content"] == capfd.readouterr().err.strip().removeprefix("quorum: ")
     assert "MLFLOW_RUN_ID" not in os.environ
+
+
+@pytest.mark.parametrize(
+    ("raised", "status", "reason"),
+    [
+        (TypeError("of http://me:secret@host"), "FAILED", "TypeError: of http://me:***@host"),
+        (DivergedError("the loss is nan"), "FAILED", "the loss is nan"),
+        (
+            requests.ConnectionError("refused"),
+            "KILLED",
+            "the store was away; the same command goes on from here",
+        ),
+    ],
+)
+def test_an_adopted_run_that_has_ended_keeps_its_status_and_note(
+    quorum: Quorum, monkeypatch: pytest.MonkeyPatch, raised: Exception, status: str, reason: str
+) -> None:
+    client = MlflowClient()
+    run_id = client.create_run("1").info.run_id
+    monkeypatch.setenv("MLFLOW_RUN_ID", run_id)
+    monkeypatch.setattr(f"{__name__}.RAISED", raised)
+    command = Command("of the test", RunOptions, f"{__name__}:wrong_in_a_run", "none", ())
+    assert quorum.call(["wrong_in_a_run", "-P", "note=mine"], {"wrong_in_a_run": command}).status in (2, 70)
+    run = client.get_run(run_id)
+    assert run.info.status == status
+    assert run.data.tags["mlflow.note.content"] == f"mine\n\n{reason}"
+
+
+def test_an_adopted_run_whose_work_is_in_another_keeps_the_link(
+    quorum: Quorum, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = MlflowClient()
+    run_id = client.create_run("0").info.run_id
+    monkeypatch.setenv("MLFLOW_RUN_ID", run_id)
+    monkeypatch.setattr(f"{__name__}.RAISED", DivergedError("the loss is nan"))
+    assert quorum.call(["wrong_in_a_run"], own("wrong_in_a_run", tracked=True)).status == 2
+    run = client.get_run(run_id)
+    assert run.info.status == "FAILED"
+    [link, reason] = run.data.tags["mlflow.note.content"].split("\n\n")
+    assert link.startswith("This command's work is in run [wrong]")
+    assert reason == "the loss is nan"
 
 
 def test_a_store_that_cannot_be_opened_hides_no_mistake(

@@ -325,6 +325,18 @@ def test_what_another_process_goes_on_with_is_not_ended(uri: str, left: str) -> 
     close(store)
 
 
+def test_a_note_of_ones_own_stays_in_a_run_of_a_dead_process(uri: str) -> None:
+    gone, client = connect(own_note="mine"), MlflowClient(uri)
+    gone.leases.process = DEAD
+    log = begin_run(gone, "a training", Record(kind="train"))
+    close(gone)
+    store = connect()
+    end_runs_of_dead_processes(store)
+    close(store)
+    tags = client.get_run(log.run_id).data.tags
+    assert tags[schema.NOTE] == f"mine\n\n{tags[schema.REASON]}"
+
+
 def test_the_run_of_mlflow_run_is_left_to_mlflow(uri: str) -> None:
     client = MlflowClient(uri)
     adopted, experiment = client.create_run("0").info.run_id, client.create_experiment("another")

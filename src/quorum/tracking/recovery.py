@@ -9,7 +9,7 @@ from quorum.tracking import schema
 from quorum.tracking.leases import TURN, Presence, presences
 from quorum.tracking.queries import find_active, search
 from quorum.tracking.records import Record
-from quorum.tracking.run_log import RunLog, end_run
+from quorum.tracking.run_log import end_left
 from quorum.tracking.store import TrackingStore
 
 
@@ -48,5 +48,5 @@ def _end(store: TrackingStore, run: Record, reason: str) -> None:
     for child in search(store, Record, having=[f"tags.`{schema.PARENT}` = '{run.run_id}'"]):
         _end(store, child, reason)
     if run.status == schema.RUNNING:
-        end_run(RunLog(store, run), schema.KILLED, reason)
+        end_left(store, run, schema.KILLED, reason)
         say(f"run {run.run_id}, {run.name}: {reason}")

@@ -16,7 +16,7 @@ from mlflow.store.artifact.artifact_repository_registry import get_artifact_repo
 
 from quorum.console import say
 from quorum.engine.history import EpochRecord
-from quorum.errors import OutOfTimeError, QuorumError
+from quorum.errors import OutOfTimeError, QuorumError, masked
 from quorum.tracking import schema
 from quorum.tracking.patience import PatientClient, passing
 from quorum.tracking.records import Record, as_text
@@ -267,7 +267,7 @@ def _close_run(log: RunLog, error: BaseException | None) -> None:
     elif isinstance(error, QuorumError):
         end_run(log, schema.FAILED, str(error))
     else:
-        end_run(log, schema.FAILED, f"{type(error).__name__}: {error}")
+        end_run(log, schema.FAILED, masked(f"{type(error).__name__}: {error}"))
 
 
 def end_run(log: RunLog, status: str, reason: str) -> None:
@@ -276,6 +276,13 @@ def end_run(log: RunLog, status: str, reason: str) -> None:
     log.set(reason=reason)
     log.note(reason)
     log.end(status)
+
+
+def end_left(store: TrackingStore, run: Record, status: str, reason: str) -> None:
+    """End a run that this process does not write, with the reason below what its note says."""
+    log = RunLog(store, run)
+    log.own({}, store.client.get_run(run.run_id).data.tags.get(schema.NOTE, ""))
+    end_run(log, status, reason)
 
 
 def artifact_url(run_id: str, path: str) -> str:

@@ -8,7 +8,7 @@ from mlflow.entities import RunTag
 
 from quorum.tracking import context, schema
 from quorum.tracking.records import Record
-from quorum.tracking.run_log import RunLog, close_run, end_run, link
+from quorum.tracking.run_log import RunLog, close_run, end_left, link
 from quorum.tracking.store import TrackingStore
 
 
@@ -80,9 +80,13 @@ def _reopen(store: TrackingStore, previous: Record, parent: str | None) -> None:
 
 
 def fail_adopted(store: TrackingStore, reason: str) -> None:
-    """Mark the run that `mlflow run` made as FAILED, with the reason as its note, where nothing has taken it over."""
-    if store.adopted is not None:
-        end_run(RunLog(store, store.adopted), schema.FAILED, reason)
+    """Mark the run that `mlflow run` made as FAILED, with the reason in its note, unless it has ended: what ended it
+    knew better."""
+    if store.adopted is None:
+        return
+    adopted = Record.of(store.client.get_run(store.adopted.run_id))
+    if adopted.status == schema.RUNNING:
+        end_left(store, adopted, schema.FAILED, reason)
 
 
 def point_adopted(store: TrackingStore, target: Record) -> None:
