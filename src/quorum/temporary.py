@@ -36,7 +36,8 @@ def lasting_folder() -> Path:
 @functools.cache
 def _prefix() -> str:
     """What the names of this machine's folders begin with, before the pid: others may see the same place."""
-    here = f"{socket.gethostname()} {machine()}"
+    # Without the start of the machine, which `machine` begins with: what is left from before is to be removed, too.
+    here = f"{socket.gethostname()} {machine().rpartition(' ')[2]}"
     return f"quorum-{hashlib.sha256(here.encode()).hexdigest()[:8]}-"
 
 

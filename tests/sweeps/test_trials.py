@@ -154,9 +154,9 @@ def test_a_second_interruption_leaves_to_the_next_command_what_it_meets(
     sweep = Sweep(preparer, folders, work)
     with interrupted_closing(), pytest.raises(KeyboardInterrupt):
         sweep.run(requests(2))
-    runs = SweepRuns(sweep.log, (0, 1), reuse=True)._runs
-    assert {run.kind: run.status for run in runs.values()} == {"trial": "KILLED", "seed": "RUNNING"}
-    [left] = [run.run_id for run in runs.values() if run.status == "RUNNING"]
+    runs = family(preparer.store, sweep.log.run_id)
+    assert {run.kind: run.status for run in runs} == {"trial": "KILLED", "seed": "RUNNING"}
+    [left] = [run.run_id for run in runs if run.status == "RUNNING"]
     [mine] = presences(MlflowClient())
     assert mine.runs == (sweep.log.run_id, left)
 
