@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from quorum.engine import activations
 from quorum.engine.activations import META, VALUES, Activations, ActivationStore
 
 
@@ -79,6 +80,40 @@ def test_what_was_not_used_for_the_longest_time_goes(tmp_path: Path) -> None:
     get(store, "d", values)
     get(store, "e", values)
     assert torch.equal(whole(in_use), values)  # whoever has it open keeps it
+
+
+def test_what_is_being_opened_stays_where_another_process_makes_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To check a large one takes seconds, in which it is still the one that was not used for the longest time."""
+    values = made(10, 100)
+    store = ActivationStore(tmp_path, 4500)  # room for one
+    get(store, "a", values)
+    checked = activations._crc_once
+
+    def while_another_computes(file: Path, mtime: int, inode: int) -> int:
+        monkeypatch.undo()
+        get(store, "b", values + 1)
+        return checked(file, mtime, inode)
+
+    monkeypatch.setattr(activations, "_crc_once", while_another_computes)
+    assert torch.equal(whole(store.get("a", images=10, blocks=never(), what="")), values)
+    get(store, "c", values)
+    assert [file.stat().st_size for file in tmp_path.glob(f"*/{VALUES}")] == [4000]
+
+
+def test_one_that_is_removed_by_hand_is_computed_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = ActivationStore(tmp_path, 1e9)
+    get(store, "some", made())
+    checked = activations._crc_once
+
+    def removed(file: Path, mtime: int, inode: int) -> int:
+        monkeypatch.undo()
+        shutil.rmtree(file.parent)
+        return checked(file, mtime, inode)
+
+    monkeypatch.setattr(activations, "_crc_once", removed)
+    assert torch.equal(whole(get(store, "some", made())), made())
 
 
 def test_what_is_too_large_is_not_kept(tmp_path: Path) -> None:
@@ -158,6 +193,23 @@ def test_processes_that_ask_at_once_compute_it_once(tmp_path: Path) -> None:
         process.join()
         assert process.exitcode == 0
     assert (tmp_path / "counted").read_text() == "computed\n"
+
+
+def _ask_for_many(folder: Path, first: int) -> None:
+    for number in range(first, first + 30):
+        values = made(10, 100) + number
+        assert torch.equal(whole(get(ActivationStore(folder, 9500), str(number), values)), values)
+
+
+@pytest.mark.slow
+def test_processes_make_room_at_once(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("fork")
+    processes = [context.Process(target=_ask_for_many, args=(tmp_path, 10 * place)) for place in range(4)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0] * 4
 
 
 def test_it_comes_back_where_its_folder_was_removed(tmp_path: Path) -> None:

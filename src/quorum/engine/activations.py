@@ -9,7 +9,6 @@ they are asked for.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import hashlib
 import itertools
@@ -25,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from quorum.checksums import crc32_of
 from quorum.console import say
@@ -123,7 +122,7 @@ class ActivationStore:
         name = hashlib.sha256(repr((FORMAT, *names)).encode()).hexdigest()[:32]
         home = self.folder / name
         self.folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(self.folder / f".{name}{_LOCK}"):
+        with self._lock(name):
             if (found := _open(home)) is None:
                 found = self._compute(home, images, blocks, what)
         return found
@@ -157,16 +156,27 @@ class ActivationStore:
 
     def _make_room(self, size: int) -> None:
         """Remove the least recently used ones until `size` bytes fit. A process that has some open keeps them."""
-        kept = sorted(self.folder.glob(f"*/{META}"), key=lambda meta: meta.stat().st_mtime)
-        sizes = {meta.parent: sum(file.stat().st_size for file in meta.parent.iterdir()) for meta in kept}
-        for home in list(sizes):
-            if sum(sizes.values()) + size <= self.max_bytes:
-                break
-            for name in (META, VALUES):
-                (home / name).unlink(missing_ok=True)
-            with contextlib.suppress(OSError):
-                home.rmdir()
-            del sizes[home]
+        with FileLock(self.folder / _LOCK):  # removals, so that what is listed here stays until this one removes it
+            # Folders that begin with a dot are not complete.
+            kept = sorted(self.folder.glob(f"[!.]*/{META}"), key=lambda meta: meta.stat().st_mtime)
+            sizes = {meta.parent: sum(file.stat().st_size for file in meta.parent.iterdir()) for meta in kept}
+            for home in list(sizes):
+                if sum(sizes.values()) + size <= self.max_bytes:
+                    break
+                if self._remove(home):
+                    del sizes[home]
+
+    def _remove(self, home: Path) -> bool:
+        """Remove one, unless a process is opening or computing it: that is in use. Returns whether it did."""
+        try:
+            with self._lock(home.name).acquire(timeout=0):
+                shutil.rmtree(home, ignore_errors=True)
+        except Timeout:
+            return False
+        return True
+
+    def _lock(self, name: str) -> FileLock:
+        return FileLock(self.folder / f".{name}{_LOCK}")
 
 
 def _open(home: Path) -> Activations | None:
@@ -182,13 +192,14 @@ def _open(home: Path) -> Activations | None:
             or _crc_once(file, stat.st_mtime_ns, stat.st_ino) != meta["crc"]
         ):
             raise ValueError(f"{VALUES} does not have its checksum")
+        os.utime(home / META, ns=(time.time_ns(),) * 2)  # used now; the clock of files is a coarse one
+        values = torch.from_file(str(file), shared=False, size=packed.numel(), dtype=dtype)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
         say(f"{home}: these activations are damaged ({' '.join(str(error).split())[:80]}), so they are computed anew")
         return None
-    os.utime(home / META, ns=(time.time_ns(),) * 2)  # used now; the clock of files is a coarse one
-    return Activations(torch.from_file(str(file), shared=False, size=packed.numel(), dtype=dtype).view(packed), layout)
+    return Activations(values.view(packed), layout)
 
 
 def _write(file: Path, blocks: Iterable[torch.Tensor]) -> int:
