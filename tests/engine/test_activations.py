@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from filelock import FileLock
 
 from quorum.engine import activations
 from quorum.engine.activations import META, VALUES, Activations, ActivationStore
@@ -151,15 +152,41 @@ def test_a_pass_that_ends_early_leaves_nothing(tmp_path: Path) -> None:
     assert not [path for path in tmp_path.iterdir() if path.is_dir()]
 
 
-def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["some", "another"])
+def test_what_a_killed_process_left_is_removed(tmp_path: Path, name: str) -> None:
     store = ActivationStore(tmp_path, 1e9)
-    get(store, "some", made())
+    get(store, name, made())
     [home] = [path for path in tmp_path.iterdir() if path.is_dir()]
-    shutil.rmtree(home)
-    (tmp_path / f".{home.name}-x1y2" / VALUES).parent.mkdir()
-    (tmp_path / f".{home.name}-x1y2" / VALUES).write_bytes(bytes(100))
+    home.rename(tmp_path / f".{home.name}-x1y2")
     get(store, "some", made())
-    assert [path for path in tmp_path.iterdir() if path.is_dir()] == [home]
+    [left] = [path for path in tmp_path.iterdir() if path.is_dir()]
+    assert not left.name.startswith(".")
+    assert (left == home) == (name == "some")
+
+
+def test_what_a_living_process_computes_stays(tmp_path: Path) -> None:
+    """Even when it has written all of it, and is about to rename it."""
+    store = ActivationStore(tmp_path, 100)
+    get(store, "another", made(2))
+    [home] = [path for path in tmp_path.iterdir() if path.is_dir()]
+    part = home.rename(tmp_path / f".{home.name}-x1y2")
+    with FileLock(tmp_path / f".{home.name}.lock"):
+        get(store, "some", made(8))
+    assert sorted(file.name for file in part.iterdir()) == [META, VALUES]
+
+
+def test_half_of_one_goes_first(tmp_path: Path) -> None:
+    """What is left of a process that was killed between its renames, or between its removals."""
+    values = made(10, 100)
+    store = ActivationStore(tmp_path, 9500)
+    get(store, "a", values)
+    get(store, "b", values)
+    used = max(tmp_path.glob(f"*/{META}"), key=lambda meta: meta.stat().st_mtime)
+    used.unlink()
+    get(store, "c", values)
+    for name in ("a", "c"):
+        store.get(name, images=10, blocks=never(), what="")
+    assert len(list(tmp_path.glob(f"*/{VALUES}"))) == 2
 
 
 def test_a_full_disk_is_an_error_of_the_system_and_leaves_nothing(

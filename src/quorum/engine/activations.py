@@ -136,9 +136,7 @@ class ActivationStore:
         if size > self.max_bytes:
             return None
         say(f"{what}: the frozen part of {images:,} images is computed once ({size / 1e6:,.0f} MB)")
-        for stale in self.folder.glob(f".{home.name}-*"):  # of a process that was killed
-            shutil.rmtree(stale)
-        self._make_room(size)
+        self._make_room(size, home.name)
         with tempfile.TemporaryDirectory(prefix=f".{home.name}-", dir=self.folder) as part:
             crc = _write(Path(part) / VALUES, itertools.chain([first], map(layout.packed, made)))
             meta = {
@@ -154,29 +152,46 @@ class ActivationStore:
                 (Path(part) / name).replace(home / name)
         return _open(home)
 
-    def _make_room(self, size: int) -> None:
-        """Remove the least recently used ones until `size` bytes fit. A process that has some open keeps them."""
+    def _make_room(self, size: int, name: str) -> None:
+        """Remove the least recently used ones until `size` bytes fit, and what killed processes have left. A process
+        that has some open keeps them. `name` is that of the one to come, whose lock this process holds."""
         with FileLock(self.folder / _LOCK):  # removals, so that what is listed here stays until this one removes it
-            # Folders that begin with a dot are not complete.
-            kept = sorted(self.folder.glob(f"[!.]*/{META}"), key=lambda meta: meta.stat().st_mtime)
-            sizes = {meta.parent: sum(file.stat().st_size for file in meta.parent.iterdir()) for meta in kept}
-            for home in list(sizes):
+            folders = [folder for folder in self.folder.iterdir() if folder.is_dir()]
+            for folder in folders:
+                if _name(folder) == name:
+                    shutil.rmtree(folder, ignore_errors=True)
+                elif folder.name.startswith("."):  # not complete
+                    self._remove(folder)
+            kept = sorted((folder for folder in folders if not folder.name.startswith(".")), key=_last_used)
+            sizes = {folder: sum(file.stat().st_size for file in folder.glob("*")) for folder in kept}
+            for home in kept:
                 if sum(sizes.values()) + size <= self.max_bytes:
                     break
                 if self._remove(home):
                     del sizes[home]
 
-    def _remove(self, home: Path) -> bool:
-        """Remove one, unless a process is opening or computing it: that is in use. Returns whether it did."""
+    def _remove(self, folder: Path) -> bool:
+        """Remove one, or a part of one, unless a process is opening or computing it. Returns whether it did."""
         try:
-            with self._lock(home.name).acquire(timeout=0):
-                shutil.rmtree(home, ignore_errors=True)
+            with self._lock(_name(folder)).acquire(timeout=0):
+                shutil.rmtree(folder, ignore_errors=True)
         except Timeout:
             return False
         return True
 
     def _lock(self, name: str) -> FileLock:
         return FileLock(self.folder / f".{name}{_LOCK}")
+
+
+def _name(folder: Path) -> str:
+    """Of the activations that a folder is for, be they complete or not."""
+    return folder.name.removeprefix(".").partition("-")[0]
+
+
+def _last_used(home: Path) -> float:
+    """When, in seconds since 1970; 0 where a process was killed while it moved or removed them."""
+    meta = home / META
+    return meta.stat().st_mtime if meta.exists() else 0.0
 
 
 def _open(home: Path) -> Activations | None:
