@@ -18,7 +18,7 @@ from quorum.config import TrialConfig
 from quorum.engine.epoch import Batch, Evaluation, evaluate
 from quorum.engine.history import EpochRecord, History
 from quorum.engine.metrics import METRICS, register_metric
-from quorum.engine.state import copy_weights, load_state, save_atomically, save_state
+from quorum.engine.state import Weights, copy_weights, load_state, save_atomically, save_state
 from quorum.engine.states import WORTH_ASKING, States
 from quorum.engine.training import Progress, Training
 from quorum.errors import DivergedError, ModelError
@@ -504,6 +504,41 @@ def test_a_damaged_state_is_told_and_trained_again(
     if damage != "gone" or name != "last.pt":
         [line] = capfd.readouterr().err.splitlines()
         assert "this state is damaged" in line
+
+
+def equal(one: Weights, other: Weights) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_weights_that_were_found_damaged_are_written_anew(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Where the epoch of the damaged ones is the best again, and no state was written before it."""
+    trained = training(CONFIG)
+    trained.run_epoch(1, lambda _images: None)
+    save_state(trained.state(), tmp_path)
+    (tmp_path / "best-1.pt").write_bytes(b"damaged")
+    assert load_state(tmp_path) is None
+    assert "this state is damaged" in capfd.readouterr().err
+    assert load_state(tmp_path) is None
+    assert not capfd.readouterr().err  # told once
+    save_state(trained.state(), tmp_path)
+    state = load_state(tmp_path)
+    assert state is not None
+    assert equal(state.best_weights, trained.best_weights)
+
+
+def test_weights_that_a_killed_process_wrote_before_its_state_are_not_taken_over(tmp_path: Path) -> None:
+    trained = training(CONFIG)
+    trained.run_epoch(1, lambda _images: None)
+    save_state(trained.state(), tmp_path)
+    (tmp_path / "best-2.pt").write_bytes(b"cut by a loss of power")
+    state = load_state(tmp_path)
+    assert state is not None
+    record = EpochRecord(2, {**state.history.last.values, "val/accuracy": 2.0})
+    state.history.records.append(record)  # the best
+    save_state(state, tmp_path)
+    again = load_state(tmp_path)
+    assert again is not None
+    assert equal(again.best_weights, trained.best_weights)
 
 
 def test_a_full_disk_is_an_error_of_the_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

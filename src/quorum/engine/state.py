@@ -4,7 +4,8 @@ Because randomness is addressed by epoch, the state is the network, the average 
 if there is one, the optimizer, the epoch and what was measured.
 It is two files: `last.pt`, and `best-E.pt` with the weights of the best epoch so far. Each is written beside its
 place and renamed; `last.pt` names the best epoch it belongs to and is written after it, so a kill at any moment
-leaves a state that can be used.
+leaves a state that can be used. Weights of the best epoch that are there are not written again, so whoever reads a
+state removes those that do not belong to one.
 """
 
 from __future__ import annotations
@@ -91,15 +92,22 @@ def save_state(state: TrainingState, folder: Path) -> None:
     if state.average is not None:
         last["average"] = vars(state.average)
     save_atomically(last, folder / "last.pt")
-    for other in folder.glob("best-*.pt"):
-        if other != best:
-            other.unlink()
+    _remove_best(folder, but=best.name)
 
 
 def load_state(folder: Path) -> TrainingState | None:
-    """The state in a folder, on the CPU, or None where there is none. A damaged one is reported and counts as none."""
-    if not (folder / "last.pt").is_file():
-        return None
+    """The state in a folder, on the CPU, or None where there is none. A damaged one is reported and counts as none.
+
+    What does not belong to it is removed, and so is a damaged one, so that `save_state` does not take it for its own.
+    """
+    state = _read(folder) if (folder / "last.pt").is_file() else None
+    if state is None:
+        (folder / "last.pt").unlink(missing_ok=True)
+    _remove_best(folder, but="" if state is None else _best_name(state.history))
+    return state
+
+
+def _read(folder: Path) -> TrainingState | None:
     try:
         last = _load(folder / "last.pt")
         history = History.from_rows(last["history"])
@@ -130,6 +138,12 @@ def save_atomically(value: Any, file: Path) -> None:
         raise OSError(errno.ENOSPC, f"cannot be written ({os.strerror(errno.ENOSPC)}?)", os.fspath(file)) from error
     finally:
         part.unlink(missing_ok=True)
+
+
+def _remove_best(folder: Path, *, but: str) -> None:
+    for best in folder.glob("best-*.pt"):
+        if best.name != but:
+            best.unlink(missing_ok=True)
 
 
 def _best_name(history: History) -> str:
