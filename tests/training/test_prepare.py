@@ -17,12 +17,12 @@ from quorum.data.folds import fold_of
 from quorum.data.opened import OpenDataset
 from quorum.engine.activations import ActivationStore
 from quorum.errors import QuorumError
-from quorum.models import build, file_digest
+from quorum.models import build, digest_once, file_digest
 from quorum.storage import GIGABYTE
 from quorum.study.file import load_study
 from quorum.study.plan import plan
 from quorum.training import prepare
-from quorum.training.prepare import Preparer, digest_once
+from quorum.training.prepare import Preparer
 from quorum.training.resolve import resolve_static, with_batch_size
 from tests.conftest import ROOT, Quorum
 from tests.training.conftest import CONFIG, make_preparer
@@ -85,7 +85,7 @@ def test_a_study_resolves_each_of_its_configurations_once(
         digests.append(file)
         return digest(file)
 
-    monkeypatch.setattr(prepare, "file_digest", hashing)
+    monkeypatch.setattr("quorum.models.weights.file_digest", hashing)
     for _ in ("check", "schedule", "job", "record"):
         for config in configs:
             for seed in range(3):

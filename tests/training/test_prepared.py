@@ -65,6 +65,20 @@ def test_without_a_storage_weights_are_their_file(tmp_path: Path) -> None:
     assert sent == weights
 
 
+def test_weights_that_have_changed_since_they_were_hashed_are_not_read(tmp_path: Path) -> None:
+    file = tmp_path / "latest.pt"
+    file.write_bytes(b"weights")
+    weights = FirstWeights(file, file_digest(file))
+    with weights.reading() as read:
+        assert read == file
+    file.write_bytes(b"other weights")  # of another size: stamps may not tell so soon
+    with pytest.raises(ModelError, match=r"weights: .*latest\.pt: was changed while it was used"), weights.reading():
+        pass
+    file.unlink()
+    with pytest.raises(ModelError, match=r"weights: .*latest\.pt: was removed while it was used"), weights.reading():
+        pass
+
+
 def test_pixels_reach_a_machine_that_lacks_them(
     here: Path, image_tree: Path, storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

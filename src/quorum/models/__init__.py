@@ -21,7 +21,15 @@ from quorum.models.architectures import (
 )
 from quorum.models.depthwise import with_fast_depthwise
 from quorum.models.parts import parameter_groups
-from quorum.models.weights import check_digest, fetch_imagenet, file_digest, imagenet_file, load_into, read_state
+from quorum.models.weights import (
+    check_digest,
+    digest_once,
+    fetch_imagenet,
+    file_digest,
+    imagenet_file,
+    load_into,
+    read_state,
+)
 from quorum.randomness import seed_everything
 
 __all__ = [
@@ -32,6 +40,7 @@ __all__ = [
     "build",
     "check_digest",
     "check_input",
+    "digest_once",
     "fetch_imagenet",
     "file_digest",
     "imagenet_file",

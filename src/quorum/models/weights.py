@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import hashlib
 import importlib.util
 import pickle
@@ -151,6 +152,18 @@ def file_digest(file: Path) -> str:
     """First 16 hex digits of the file's SHA-256."""
     with file.open("rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()[:16]
+
+
+def digest_once(file: Path) -> str:
+    """Digest of a file's content, read again only where its path, size, times or inode differ."""
+    status = file.stat()
+    stamp = (status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
+    return _digest(file.resolve(), stamp)
+
+
+@functools.lru_cache(maxsize=256)
+def _digest(file: Path, _stamp: tuple[int, ...]) -> str:
+    return file_digest(file)
 
 
 def check_digest(file: Path, digest: str, kind: Architecture) -> None:

@@ -23,8 +23,8 @@ from quorum.models import (
     build,
     check_digest,
     check_input,
+    digest_once,
     fetch_imagenet,
-    file_digest,
     is_imagenet,
     on_meta,
     parameter_groups,
@@ -218,15 +218,3 @@ def _activation_bytes(model: str, groups: tuple[str, ...], frozen_norm: str, inp
     train_only(by_group, groups)
     found = frozen_beginning(network, frozen_norms(network) if frozen_norm == "fixed" else (), images)
     return 0 if found is None else 4 * found.beginning(images)[0].numel()
-
-
-def digest_once(file: Path) -> str:
-    """Digest of a file's content, read again only where its path, size, times or inode differ."""
-    status = file.stat()
-    stamp = (status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
-    return _digest(file.resolve(), stamp)
-
-
-@functools.lru_cache(maxsize=256)
-def _digest(file: Path, _stamp: tuple[int, ...]) -> str:
-    return file_digest(file)

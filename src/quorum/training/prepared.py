@@ -17,7 +17,7 @@ from quorum.data.batches import Batches
 from quorum.data.pixel_store import PixelStore
 from quorum.engine.activations import ActivationStore
 from quorum.errors import ModelError
-from quorum.models import file_digest
+from quorum.models import digest_once
 from quorum.shared_folder import SharedFolder
 
 
@@ -57,11 +57,16 @@ class FirstWeights:
         """The state file on this machine, for as long as it is read.
 
         Raises:
-            ModelError: where another machine has sent it and the storage has lost it.
+            ModelError: where it is no longer what it was when the training was prepared, and where another machine has
+                sent it and the storage has lost it.
         """
-        if self.folder is None or (self.file.is_file() and file_digest(self.file) == self.digest):
+        there = self.file.is_file()
+        if there and digest_once(self.file) == self.digest:
             yield self.file
             return
+        if self.folder is None:
+            what = "changed" if there else "removed"
+            raise ModelError(f"weights: {self.file}: was {what} while it was used", setting="weights")
         with self.folder.reading() as path:
             if path is None:
                 raise ModelError(f"weights: {self.folder}: {self.file.name} is not there", setting="weights")
