@@ -242,9 +242,28 @@ def test_an_automatic_batch_is_at_most_a_quarter_of_what_trains(
 ) -> None:
     catalogue = preparer.data.catalogue
     splits = {**catalogue.splits, "train": np.arange(images), "val": np.arange(8)}
+    labels = np.zeros(max(images, 8), dtype=np.int64)
     config = CONFIG.replace(batch_size="auto", folds=folds)
-    found = with_batch_size(config, dataclasses.replace(catalogue, splits=splits))
+    found = with_batch_size(config, dataclasses.replace(catalogue, labels=labels, splits=splits))
     assert found == config.replace(batch_size=size)
+
+
+@pytest.mark.family
+@pytest.mark.parametrize(("balance", "folds"), [("under", 0), ("under", 3), ("over", 0), ("over", 3), ("weights", 3)])
+def test_an_automatic_batch_is_at_most_a_quarter_of_what_balanced_classes_draw(
+    quorum: Quorum, image_tree: Path, balance: str, folds: int
+) -> None:
+    for file in sorted((image_tree / "red").glob("*"))[7:]:
+        file.unlink()
+    preparer = make_preparer(image_tree, quorum.folder / ".quorum")
+    config = CONFIG.replace(batch_size="auto", balance=balance, folds=folds)
+    size = preparer.resolve(config).batch_size
+    assert isinstance(size, int)
+    drawn = [
+        preparer.prepare(config.replace(seed=seed, drop_last=False)).images_per_epoch for seed in range(folds or 1)
+    ]
+    assert size <= min(drawn) / 4 < 2 * size
+    assert preparer.prepare(config).images_per_epoch >= 4 * size
 
 
 def test_an_automatic_batch_is_a_number_in_what_is_trained(preparer: Preparer) -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
+
 from quorum.averages import check_average
-from quorum.config import AUTO, TrialConfig
+from quorum.config import AUTO, Balance, TrialConfig
 from quorum.data import Catalogue, dataset
 from quorum.data.augment.mixing import mixing
 from quorum.data.augment.policies import policy
+from quorum.data.balance import images_of_each_class
 from quorum.data.preprocess import normalization_named
 from quorum.engine.losses import check_loss, check_mixed, check_weighted
 from quorum.engine.optimizers import check_optimizer
@@ -51,14 +54,24 @@ def resolve_static(config: TrialConfig) -> TrialConfig:
 
 def with_batch_size(config: TrialConfig, catalogue: Catalogue) -> TrialConfig:
     """Put a number in the place of an `auto` batch size: the largest power of 2 that is at most LARGEST_BATCH and a
-    quarter of the images that train, so that an epoch has four steps or more."""
+    quarter of the images that an epoch draws, so that it has four steps or more."""
     if config.batch_size != AUTO:
         return config
-    images, folds = len(catalogue.splits["train"]), config.folds
-    if folds:
-        images = (images + len(catalogue.splits["val"])) * (folds - 1) // folds
-    size = max(min(images // 4, LARGEST_BATCH), 1)
+    size = max(min(_images_drawn(catalogue, config.balance, config.folds) // 4, LARGEST_BATCH), 1)
     return config.replace(batch_size=2 ** (size.bit_length() - 1))
+
+
+def _images_drawn(catalogue: Catalogue, balance: Balance, folds: int) -> int:
+    """How many training images an epoch draws; with folds, in the fold that has the fewest."""
+    splits = catalogue.splits
+    positions = np.concatenate([splits["train"], splits["val"]]) if folds else splits["train"]
+    counts = np.bincount(catalogue.labels[positions], minlength=len(catalogue.classes))
+    drawn = images_of_each_class(counts, balance)
+    if not folds:
+        return int(drawn.sum())
+    # Folds divide each class as evenly as they divide all images.
+    parts = drawn if balance in ("under", "over") else drawn.sum()
+    return int(np.sum(parts * (folds - 1) // folds))
 
 
 def _check_choices(config: TrialConfig) -> None:
