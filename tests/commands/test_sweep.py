@@ -83,6 +83,15 @@ def test_a_sweep_with_other_settings_is_not_compared_with_the_published_numbers(
     assert "0.5000" not in note
 
 
+def test_a_setting_that_takes_the_place_of_one_that_cannot_be_had(quorum: Quorum, small_digits: Path) -> None:
+    """Such as a network of a package that is not installed."""
+    text = STUDY.replace("[0.02, 0.05]", "[0.05]").replace("[1, 2]", "[1]").replace("scratch-simple", "timm/no-network")
+    result = sweep(quorum, small_digits, text, model="scratch-simple", seeds=0)
+    assert [stage["trials"][0]["n"] for stage in result["stages"]] == [1, 1]
+    [outer] = runs("sweep")
+    assert "Run with model=scratch-simple: not compared with what was published." in outer.data.tags[schema.NOTE]
+
+
 def test_a_base_that_could_not_be_run_by_itself_is_completed_by_the_stages(quorum: Quorum, small_digits: Path) -> None:
     text = """\
 dataset: folder
