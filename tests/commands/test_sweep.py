@@ -242,27 +242,25 @@ def test_settings_that_resolve_to_the_same_are_trained_once(quorum: Quorum, smal
     assert len(runs("seed")) == 2
 
 
-OTHER_INPUT = """\
-description: the second stage's input does not fit one network of the first stage, which diverges there
+ONE_BEST_FITS = """\
 dataset: digits
-base: {input_size: 32, batch_size: 128, epochs: 1}
+base: {model: scratch-simple, batch_size: 128, schedule: cosine}
 stages:
-  - name: network
-    set: {lr: 10.0}
-    vary: {model: [resnet18, scratch-simple]}
-  - name: size
-    set: {lr: 0.01, input_size: 64}
-    vary: {batch_size: [256]}
+  - name: epochs
+    vary: {epochs: [6, 3]}
+  - name: schedule
+    vary: {schedule: [cosine, "warmup(epochs=5) | cosine"]}
 """
 
 
-def test_looking_ahead_passes_over_what_could_not_be_run(quorum: Quorum) -> None:
-    (quorum.folder / "study.yaml").write_text(OTHER_INPUT)
-    answer = quorum("sweep", "--json", "-P", "study=study.yaml", "-P", "seeds=0")
-    assert answer.status == 0, answer.err
-    networks, sizes = json.loads(answer.out)["stages"]
-    assert [len(trial["failed"]) for trial in networks["trials"]] == [0, 1]
-    assert [len(trial["failed"]) for trial in sizes["trials"]] == [0]
+@pytest.mark.parametrize("more", [[], ["--dry-run"]])
+def test_a_stage_that_could_not_go_on_from_every_trial_is_refused_at_once(quorum: Quorum, more: list[str]) -> None:
+    (quorum.folder / "study.yaml").write_text(ONE_BEST_FITS)
+    answer = quorum("sweep", "-P", "study=study.yaml", "-P", "seeds=0", *more)
+    assert answer.status == 2
+    assert answer.err.startswith("quorum: study.yaml:7: schedule: ")
+    assert answer.err.count("\n") == 1
+    assert not runs("sweep")
 
 
 @pytest.mark.parametrize("killed", [True, False])  # SIGKILL leaves runs that seem to run, Ctrl-C does not

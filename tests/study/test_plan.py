@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from quorum.config import TrialConfig
 from quorum.recipe import recipe_of
 from quorum.study.file import load_study
-from quorum.study.plan import PlannedTrial, epochs_to_train, epochs_written, plan
+from quorum.study.model import Stage, Study
+from quorum.study.plan import PlannedTrial, epochs_to_train, epochs_written, plan, possible_trials
+from quorum.study.values import Range
 from tests.conftest import ROOT
 
 
@@ -106,3 +108,22 @@ def test_a_stage_goes_on_from_the_best_of_the_one_before() -> None:
     best = plan(study, first, lambda trials: trials[-1])
     assert {t.config.lr for t in best if t.stage == 1} == {0.05}
     assert {t.config.lr for t in plan(study, first) if t.stage == 1} == {0.01}
+
+
+def test_other_trials_that_may_be_best_have_trials_after_them() -> None:
+    study = Study(
+        dataset="digits",
+        stages=(
+            Stage(name="lr", vary={"lr": [0.1, 0.2, 0.3]}),
+            Stage(name="search", search="tpe", trials=5, ranges={"momentum": Range(low=0.1, high=0.9)}),
+            Stage(name="epochs", set={"lr": 0.5}, vary={"epochs": [1, 2]}),
+            Stage(name="batch-size", vary={"batch_size": [8, 16]}),
+        ),
+    )
+    trials = plan(study, TrialConfig())
+    found = possible_trials(study, trials)
+    assert [(trial.stage, trial.config.epochs, trial.config.batch_size) for trial in found] == [(3, 2, 8), (3, 2, 16)]
+    assert [trial.settings for trial in found] == [{"batch_size": 8}, {"batch_size": 16}]
+    without = study.model_copy(update={"stages": study.stages[::3]})
+    found = possible_trials(without, plan(without, TrialConfig()))
+    assert [(t.config.lr, t.config.batch_size) for t in found] == [(lr, size) for lr in (0.2, 0.3) for size in (8, 16)]

@@ -18,7 +18,7 @@ from quorum.sweeps.executors.in_process import InProcess
 from quorum.sweeps.optuna_stages import LookAhead
 from quorum.sweeps.progress import SweepProgress
 from quorum.sweeps.runs import SweepRuns
-from quorum.sweeps.trials import TrialRunner
+from quorum.sweeps.trials import TrialRunner, paths_ahead
 from quorum.sweeps.weights import KeptWeights
 from quorum.tracking.leases import presences
 from quorum.tracking.logged_models import delete_model
@@ -188,3 +188,8 @@ def test_a_kill_between_tags_and_model_costs_nothing(
 def test_no_state_is_left_of_what_was_trained(preparer: Preparer, folders: WorkFolders) -> None:
     Sweep(preparer, folders).run(requests(2))
     assert not list((folders.work_dir / "states").glob("*"))
+
+
+def test_looking_ahead_passes_over_what_could_not_be_run(preparer: Preparer) -> None:
+    paths = paths_ahead([CONFIG, CONFIG.replace(weights="absent.pt")], [0, 1], preparer)
+    assert [path.config for path in paths] == [preparer.resolve(CONFIG.replace(seed=seed)) for seed in (0, 1)]

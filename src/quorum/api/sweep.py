@@ -24,7 +24,7 @@ from quorum.engine.training import Progress
 from quorum.errors import ConfigError, DataError, StudyError
 from quorum.study.file import StudyFile, load_study
 from quorum.study.find import find_study, is_file
-from quorum.study.plan import plan
+from quorum.study.plan import plan, possible_trials
 from quorum.study.results import StageResult, TrialResult
 from quorum.sweeps.executors import Executor
 from quorum.sweeps.page import stage_table, sweep_page
@@ -255,7 +255,9 @@ def _tell_missing_folds(folds: int, seeds: Sequence[int]) -> None:
 
 
 def _check(source: StudyFile, overrides: Mapping[str, Any]) -> TrialConfig:
-    """Check a study as far as that needs neither images nor weights. Returns the settings that it starts from."""
+    """Check a study as far as that needs neither images nor weights, whichever trials of its stages turn out best.
+    Returns the settings that it starts from."""
     first = source.study.first_config(overrides)
-    check_trials(source, plan(source.study, first), check_settings, overrides)
+    planned = plan(source.study, first)
+    check_trials(source, [*planned, *possible_trials(source.study, planned)], check_settings, overrides)
     return first

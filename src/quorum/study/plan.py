@@ -112,12 +112,36 @@ def possible(study: Study, number: int, configs: Sequence[TrialConfig]) -> list[
         Their settings, without repetitions, as far as they can be known: not those of a search, or after one,
         and not those of stages so far ahead that there are more than MAX_POSSIBLE.
     """
-    found: dict[TrialConfig, None] = {}
+    return [trial.config for trial in _possible(study, number, configs)]
+
+
+def possible_trials(study: Study, planned: Sequence[PlannedTrial]) -> list[PlannedTrial]:
+    """The trials that stages may ask for around other trials of the stages before than they are planned around.
+
+    Args:
+        study: the stages.
+        planned: its trials, see `plan`.
+
+    Returns:
+        Each of them once, as far as `possible` knows them, without those that are planned.
+    """
+    found: dict[TrialConfig, PlannedTrial] = {}
+    for number in range(len(study.stages)):
+        configs = [trial.config for trial in planned if trial.stage == number and trial.listed and trial.count]
+        found |= {trial.config: trial for trial in _possible(study, number, configs) if trial.config not in found}
+    for trial in planned:
+        found.pop(trial.config, None)
+    return list(found.values())
+
+
+def _possible(study: Study, number: int, configs: Sequence[TrialConfig]) -> list[PlannedTrial]:
+    found: dict[TrialConfig, PlannedTrial] = {}
     bases = list(configs)
-    for later in study.stages[number + 1 :]:
+    for place, later in enumerate(study.stages[number + 1 :], number + 1):
         if later.search != "grid" or len(bases) * later.budget > MAX_POSSIBLE:
             break
-        trials = {base.replace(**later.set).replace(**at): None for base in bases for at in later.grid()}
-        found |= trials
-        bases = list(trials)
-    return list(found)
+        fixed = [base.replace(**later.set) for base in bases]
+        trials = [PlannedTrial(place, at, base.replace(**at), 0, ()) for base in fixed for at in later.grid()]
+        bases = list({trial.config: None for trial in trials})
+        found |= {trial.config: trial for trial in trials if trial.config not in found}
+    return list(found.values())

@@ -28,11 +28,11 @@ def check_trials(
     check: Callable[[TrialConfig], object],
     overrides: Collection[str] = (),
 ) -> None:
-    """Check every trial that a study lists.
+    """Check trials of a study.
 
     Args:
         source: the study.
-        planned: its trials.
+        planned: the trials.
         check: raises a QuorumError for settings that cannot be run.
         overrides: settings that the command line gave in the place of the file's.
 
