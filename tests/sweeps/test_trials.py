@@ -21,10 +21,10 @@ from quorum.sweeps.runs import SweepRuns
 from quorum.sweeps.trials import TrialRunner, paths_ahead
 from quorum.sweeps.weights import KeptWeights
 from quorum.tracking.leases import presences
-from quorum.tracking.logged_models import delete_model
 from quorum.tracking.queries import family, get_training
 from quorum.tracking.records import Record
 from quorum.tracking.runs import begin_run
+from quorum.tracking.stored_models import delete_model
 from quorum.training.folders import WorkFolders
 from quorum.training.job import Job, Trained, train
 from quorum.training.prepare import Preparer

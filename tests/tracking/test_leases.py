@@ -337,6 +337,20 @@ def test_a_note_of_ones_own_stays_in_a_run_of_a_dead_process(uri: str) -> None:
     assert tags[schema.NOTE] == f"mine\n\n{tags[schema.REASON]}"
 
 
+def test_the_half_of_a_model_that_a_dead_process_has_logged_is_removed(uri: str) -> None:
+    gone, client = connect(), MlflowClient(uri)
+    gone.leases.process = DEAD
+    log = begin_run(gone, "a vote", Record(kind="ensemble"))
+    whole, half = (client.create_logged_model(log.record.experiment_id, source_run_id=log.run_id) for _ in range(2))
+    client.finalize_logged_model(whole.model_id, "READY")
+    close(gone)
+    store = connect()
+    end_runs_of_dead_processes(store)
+    close(store)
+    [left] = client.search_logged_models([log.record.experiment_id])
+    assert left.model_id == whole.model_id != half.model_id
+
+
 def test_the_run_of_mlflow_run_is_left_to_mlflow(uri: str) -> None:
     client = MlflowClient(uri)
     adopted, experiment = client.create_run("0").info.run_id, client.create_experiment("another")

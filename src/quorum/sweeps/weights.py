@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from quorum.study.results import TrialResult, rank
-from quorum.tracking.logged_models import delete_model, delete_models_of, is_registered
 from quorum.tracking.queries import get_record, get_training, search
 from quorum.tracking.records import TrainingRecord, TrialRecord
 from quorum.tracking.run_log import RunLog
 from quorum.tracking.store import TrackingStore
+from quorum.tracking.stored_models import delete_model, delete_models_of, is_registered
 from quorum.training.folders import WorkFolders
 from quorum.training.prepare import Preparer
 from quorum.training.run import log_model

@@ -16,7 +16,7 @@ import pandas as pd
 from mlflow.entities import LoggedModelOutput
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
-from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
+from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.store.artifact.runs_artifact_repo import RunsArtifactRepository
 from mlflow.types import ColSpec, DataType, Schema
@@ -30,6 +30,7 @@ from quorum.tracking.model_files import BUNDLE, RULE, member_files, read_files
 from quorum.tracking.patience import passing
 from quorum.tracking.run_log import RunLog
 from quorum.tracking.store import TrackingStore
+from quorum.tracking.stored_models import delete_models_of
 from quorum.versions import network_packages
 from quorum.voting.classifier import DESCRIPTION
 from quorum.voting.rules import VotingRule
@@ -189,33 +190,3 @@ def _of_run(store: TrackingStore, uri: str) -> str:
     if not found:
         raise MlflowException(f"run {run_id} has no model {name}", RESOURCE_DOES_NOT_EXIST)
     return f"models:/{found[0].model_id}"
-
-
-def is_registered(store: TrackingStore, model_id: str, run_id: str) -> bool:
-    """Whether a registered version needs a logged model.
-
-    Args:
-        store: the tracking store.
-        model_id: of the model.
-        run_id: the run that logged it.
-    """
-    versions = store.client.search_model_versions(f"run_id = '{run_id}'")
-    return any(version.source == f"models:/{model_id}" for version in versions)
-
-
-def delete_models_of(store: TrackingStore, run_id: str) -> None:
-    """Delete all logged models of a run, and their files."""
-    for model in store.client.search_logged_models(store.experiments, f"source_run_id = '{run_id}'"):
-        delete_model(store, model.model_id)
-
-
-def delete_model(store: TrackingStore, model_id: str) -> None:
-    """Delete a logged model and its files. One that is gone already, as after a kill, is deleted."""
-    try:
-        model = store.client.get_logged_model(model_id)
-    except MlflowException as error:
-        if error.error_code == ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
-            return
-        raise
-    get_artifact_repository(model.artifact_location).delete_artifacts()
-    store.client.delete_logged_model(model_id)

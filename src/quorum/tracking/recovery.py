@@ -11,6 +11,7 @@ from quorum.tracking.queries import find_active, search
 from quorum.tracking.records import Record
 from quorum.tracking.run_log import end_left
 from quorum.tracking.store import TrackingStore
+from quorum.tracking.stored_models import delete_models_of
 
 
 def end_runs_of_dead_processes(store: TrackingStore) -> None:
@@ -44,9 +45,10 @@ def _is_below(store: TrackingStore, run: Record, taken: set[str]) -> bool:
 
 
 def _end(store: TrackingStore, run: Record, reason: str) -> None:
-    """End a run and those below it, as far as they are running."""
+    """End a run and those below it, as far as they are running, without the halves of models that they have logged."""
     for child in search(store, Record, having=[f"tags.`{schema.PARENT}` = '{run.run_id}'"]):
         _end(store, child, reason)
     if run.status == schema.RUNNING:
+        delete_models_of(store, run.run_id, unfinished=True)
         end_left(store, run, schema.KILLED, reason)
         say(f"run {run.run_id}, {run.name}: {reason}")
