@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import itertools
+import math
 import os
 import random
 import shutil
@@ -131,8 +132,10 @@ def _children(process: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
 
 
-def run(numbers: Sequence[int]) -> int:
-    """Do the kills of these numbers. Returns how many left something else than an undisturbed sweep."""
+def run(numbers: Sequence[int], minutes: float) -> int:
+    """Do the kills of these numbers, as many as are begun within some minutes. Returns how many left something else
+    than an undisturbed sweep."""
+    deadline, done = time.monotonic() + 60 * minutes, 0
     torch.set_num_threads(1)  # this process is forked
     wrong: list[str] = []
     counted: Counter[str] = Counter()
@@ -151,6 +154,9 @@ def run(numbers: Sequence[int]) -> int:
             assert not os.waitpid(start_sweep(place, folder / "pictures", jobs), 0)[1], (place / "told.txt").read_text()
             expected[kind], seconds[kind] = contents(place), time.monotonic() - started
         for kill in map(draw, numbers):
+            if time.monotonic() > deadline:
+                break
+            done += 1
             place = folder / str(kill.number)
             with _all_gone_at_the_end() as groups:
                 problems = strike(kill, place, folder / "pictures", seconds[kill.jobs, kill.fresh], store, groups)
@@ -161,7 +167,7 @@ def run(numbers: Sequence[int]) -> int:
                 wrong.append(f"{kill}: {'; '.join(problems)}")
                 print(wrong[-1], flush=True)
             shutil.rmtree(place)
-    print(f"{len(numbers)} sweeps, {dict(counted)}; {len(wrong)} with another result than an undisturbed sweep's")
+    print(f"{done} sweeps, {dict(counted)}; {len(wrong)} with another result than an undisturbed sweep's")
     return len(wrong)
 
 
@@ -169,5 +175,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--first", type=int, default=0, help="number of the first draw")
     parser.add_argument("--count", type=int, default=500, help="how many sweeps")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="begin no further sweep after so many")
     options = parser.parse_args()
-    sys.exit(run(range(options.first, options.first + options.count)) > 0)
+    sys.exit(run(range(options.first, options.first + options.count), options.minutes) > 0)
