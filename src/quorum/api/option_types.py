@@ -58,7 +58,7 @@ def _tags(text: str) -> str:
         if not equals or not value or not re.fullmatch(r"[\w.:/-][\w.:/ -]{0,249}", name):
             raise ValueError("is not NAME=VALUE,NAME=VALUE; names are letters, digits, blanks and _ - . : /")
         if posixpath.normpath(name) != name or name.startswith(("/", "..")) or name == ".":
-            raise ValueError(f"sets {name[:80]!r}; MLflow takes no name that is a path from / or .., or has / to spare")
+            raise ValueError(f"sets {name[:80]!r}; MLflow takes no name that begins with / or .., or has an empty part")
         if name.startswith(("mlflow.", "quorum.")):
             raise ValueError(f"sets {name[:80]!r}; names that begin with mlflow. or quorum. are taken")
     if len({name for name, *_ in pairs}) < len(pairs):
