@@ -59,7 +59,7 @@ CASES: list[Case] = [
     ("train -P tags=quorum.key=1", "tags: 'quorum.key=1' sets 'quorum.key'; names that begin with mlflow. or quorum."),
     ("train -P tags=mlflow.user=me", "sets 'mlflow.user'"),
     ("train -P tags=a=b,a=c", "tags: 'a=b,a=c' gives a tag twice"),
-    ("train -P tags=/team=x", "tags: '/team=x' sets '/team'; MLflow takes no name that is a path from / or .., or has"),
+    ("train -P tags=/team=x", "tags: '/team=x' sets '/team'; MLflow takes no name that begins with / or .., or has"),
     ("sweep -P tags=a//b=1", "sets 'a//b'; MLflow takes no name"),
     ("promote -P tags=a/=1", "sets 'a/'; MLflow takes no name"),
     ("train -P tags=..=1", "sets '..'; MLflow takes no name"),
