@@ -164,6 +164,7 @@ def test_weights_that_were_not_kept_are_trained_again_exactly(trained: Quorum) -
     assert promote(trained, top=1)["best-1"] == promoted
 
 
+@pytest.mark.slow
 def test_weights_that_another_sweep_has_kept_are_not_trained_again(quorum: Quorum, small_digits: Path) -> None:
     sweep(quorum, small_digits)
     sweep(quorum, small_digits, STUDY.replace("two stages", "the same, of which less is kept"), keep=1)
