@@ -65,12 +65,10 @@ def shown(value: object) -> str:
     return cut(repr(value))
 
 
-# What stands before a password, and the password to the @ after it. Any character may be in one: where a colon follows
-# that a port does not, it goes on to the last @ of its word, or before a slash. So too much is masked rather than too
-# little. What looks like a port is one unless an @ is in its word, as `http://localhost:5000 does not answer` is usual.
-_PORT = r"""\d{1,5}(?:/|[^\w\s]*(?:\s|$))"""
-_IN_WORD = r"""[^\s'"]*@"""
-_PASSWORD = re.compile(rf"""(://(?!\[)[^:/@\s]*):(?:(?!\s|{_PORT})[^@\n]*@(?:[^/\n]*@|{_IN_WORD})?|{_IN_WORD})""")
+# A password may have any character in it, so too much is masked rather than too little: to the last @ before a slash,
+# or in the same word, or to the first one. After what looks like a port only the same word may hold a password.
+_NO_PORT = r"(?!\s|\d+\W)"
+_PASSWORD = re.compile(rf"(://[^:/@\s\[]*):(?:{_NO_PORT}[^/\n]*@|\S*@|{_NO_PORT}[^@\n]*@)")
 
 
 def masked(text: str) -> str:
