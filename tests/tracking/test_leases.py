@@ -232,6 +232,13 @@ def test_whoever_follows_a_dead_machine_ends_its_runs(uri: str) -> None:
     close(store)
 
 
+def next_command() -> None:
+    """What any command does first."""
+    store = connect()
+    end_runs_of_dead_processes(store)
+    close(store)
+
+
 @pytest.mark.parametrize("gone", ["deleted", "never there"])
 def test_a_run_of_a_dead_process_that_was_deleted_stops_nobody(uri: str, gone: str) -> None:
     client = MlflowClient(uri)
@@ -240,9 +247,7 @@ def test_a_run_of_a_dead_process_that_was_deleted_stops_nobody(uri: str, gone: s
     dead.cover(run.info.run_id if gone == "deleted" else "0" * 32)
     dead._stopped.set()
     client.delete_run(run.info.run_id)
-    store = connect()
-    end_runs_of_dead_processes(store)
-    close(store)
+    next_command()
     assert presences(client) == []
 
 
@@ -286,9 +291,7 @@ def test_a_run_that_could_not_be_ended_is_ended_by_the_next_command(uri: str) ->
     close(gone)
     assert client.get_run(log.run_id).info.status == "RUNNING"
     assert [(one.runs, one.work) for one in presences(client)] == [((log.run_id,), {})]
-    store = connect()
-    end_runs_of_dead_processes(store)
-    close(store)
+    next_command()
     assert client.get_run(log.run_id).info.status == "KILLED"
     assert presences(client) == []
 
@@ -305,9 +308,7 @@ def test_a_run_below_another_that_could_not_be_ended_is_too(uri: str) -> None:
         raise KeyboardInterrupt
     close(gone)
     assert [client.get_run(log.run_id).info.status for log in (sweep, trial)] == ["KILLED", "RUNNING"]
-    store = connect()
-    end_runs_of_dead_processes(store)
-    close(store)
+    next_command()
     assert client.get_run(trial.run_id).info.status == "KILLED"
 
 
@@ -330,9 +331,7 @@ def test_a_note_of_ones_own_stays_in_a_run_of_a_dead_process(uri: str) -> None:
     gone.leases.process = DEAD
     log = begin_run(gone, "a training", Record(kind="train"))
     close(gone)
-    store = connect()
-    end_runs_of_dead_processes(store)
-    close(store)
+    next_command()
     tags = client.get_run(log.run_id).data.tags
     assert tags[schema.NOTE] == f"mine\n\n{tags[schema.REASON]}"
 
@@ -344,9 +343,7 @@ def test_the_half_of_a_model_that_a_dead_process_has_logged_is_removed(uri: str)
     whole, half = (client.create_logged_model(log.record.experiment_id, source_run_id=log.run_id) for _ in range(2))
     client.finalize_logged_model(whole.model_id, "READY")
     close(gone)
-    store = connect()
-    end_runs_of_dead_processes(store)
-    close(store)
+    next_command()
     [left] = client.search_logged_models([log.record.experiment_id])
     assert left.model_id == whole.model_id != half.model_id
 
