@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from quorum.api.engines import executor_of
-from quorum.api.options import PromoteOptions, SweepOptions, TrainOptions
+from quorum.api.options import SweepOptions, TrainOptions
 from quorum.api.promote import run_promotion
+from quorum.api.registry_options import PromoteOptions
 from quorum.api.sweep import run_study_file
 from quorum.api.train import run_training
 from quorum.commands.result import Result

@@ -14,9 +14,10 @@ import pandas as pd
 
 from quorum.api.computing import device_of
 from quorum.api.member_predictions import Predicted, predict
-from quorum.api.options import ComputeOptions, EnsembleOptions, PromoteOptions
+from quorum.api.options import ComputeOptions
 from quorum.api.own_folders import with_dataset
 from quorum.api.promote import run_promotion
+from quorum.api.registry_options import EnsembleOptions, PromoteOptions
 from quorum.api.session import divide, documented, make_output_folder, named, tracking
 from quorum.api.vote_page import FILE as REPORT
 from quorum.api.vote_page import VotePage, mcnemar_line

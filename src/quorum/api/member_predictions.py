@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from quorum.api.computing import open_data
-from quorum.api.options import EnsembleOptions
+from quorum.api.registry_options import EnsembleOptions
 from quorum.console import say
 from quorum.data.folds import fold_of
 from quorum.data.images import Pixels, find_images

@@ -6,7 +6,8 @@ import re
 from pathlib import Path
 from typing import TypeVar
 
-from quorum.api.options import DataOptions, EnsembleOptions, PrepareOptions, PromoteOptions, ReportOptions
+from quorum.api.options import DataOptions, PrepareOptions, ReportOptions
+from quorum.api.registry_options import EnsembleOptions, PromoteOptions
 from quorum.config import TrialConfig
 from quorum.console import say
 from quorum.data import DATASETS, FOLDER, dataset, is_folder, is_name, load_catalogue, name_folder

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from quorum.api.options import PromoteOptions
 from quorum.api.own_folders import with_dataset
+from quorum.api.registry_options import PromoteOptions
 from quorum.api.session import divide, documented, named, tracking
 from quorum.console import say
 from quorum.inference import plus_minus

@@ -8,7 +8,7 @@ from typing import Any
 
 from quorum.api.computing import folders_of, preparer_of
 from quorum.api.engines import Engine, engine_of, placed
-from quorum.api.options import PromoteOptions
+from quorum.api.registry_options import PromoteOptions
 from quorum.console import say
 from quorum.engine.training import Progress
 from quorum.errors import RegistryError

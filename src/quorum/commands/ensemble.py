@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from quorum.api.ensemble import run_vote
-from quorum.api.options import EnsembleOptions
+from quorum.api.registry_options import EnsembleOptions
 from quorum.commands.links import look_at
 from quorum.commands.result import Result
 from quorum.reporting import tables

@@ -7,8 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from quorum.api.options import PromoteOptions
 from quorum.api.promote import run_promotion
+from quorum.api.registry_options import PromoteOptions
 from quorum.commands.result import Result
 from quorum.reporting import tables
 from quorum.tracking.store import TrackingStore

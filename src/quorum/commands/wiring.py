@@ -10,14 +10,9 @@ from typing import TYPE_CHECKING
 from pydantic.fields import FieldInfo
 
 from quorum.api.export_options import ExportOptions
-from quorum.api.options import (
-    EnsembleOptions,
-    PrepareOptions,
-    PromoteOptions,
-    ReportOptions,
-    TrainOptions,
-)
+from quorum.api.options import PrepareOptions, ReportOptions, TrainOptions
 from quorum.api.reading_options import CompareOptions, ResultsOptions, ShowOptions, SweepCommandOptions
+from quorum.api.registry_options import EnsembleOptions, PromoteOptions
 from quorum.api.run_options import Options
 from quorum.api.study_options import InitStudyOptions, StudiesOptions
 from quorum.config import TrialConfig

@@ -1,4 +1,4 @@
-"""Logged models that nobody needs any more."""
+"""Logged models: whether a registered version needs one, and deleting those that nobody needs."""
 
 from __future__ import annotations
 
