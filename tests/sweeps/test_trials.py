@@ -193,3 +193,14 @@ def test_no_state_is_left_of_what_was_trained(preparer: Preparer, folders: WorkF
 def test_looking_ahead_passes_over_what_could_not_be_run(preparer: Preparer) -> None:
     paths = paths_ahead([CONFIG, CONFIG.replace(weights="absent.pt")], [0, 1], preparer)
     assert [path.config for path in paths] == [preparer.resolve(CONFIG.replace(seed=seed)) for seed in (0, 1)]
+
+
+@pytest.mark.slow
+def test_nothing_is_left_of_runs_that_are_not_gone_on_with(preparer: Preparer, folders: WorkFolders) -> None:
+    sweep = Sweep(preparer, folders)
+    sweep.runner.runs.superseded.add("old")
+    left = [folders.state("old"), folders.bundle("old"), folders.artifacts("old")]
+    for folder in left:
+        folder.create()
+    sweep.run(requests(1))
+    assert not any(folder.exists() for folder in left)
