@@ -67,6 +67,17 @@ def test_a_worker_that_died_while_idle_is_replaced(tmp_path: Path, pool: WorkerP
     assert events(pool, [Sum(4, tmp_path)]) == {4: [1, 2, 3, 4]}
 
 
+def test_a_worker_that_dies_as_its_job_is_sent_is_replaced(
+    tmp_path: Path, pool: WorkerPool[Sum, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events(pool, [Sum(3, tmp_path)])
+    [worker] = pool._workers
+    worker.process.kill()
+    worker.process.join()
+    monkeypatch.setattr(worker.process, "is_alive", lambda: True)  # it was, a moment ago
+    assert events(pool, [Sum(4, tmp_path)]) == {4: [1, 2, 3, 4]}
+
+
 def test_jobs_that_must_wait_are_asked_for_again(tmp_path: Path, pool: WorkerPool[Sum, int]) -> None:
     left, begun = [Sum(3, tmp_path), Sum(4, tmp_path)], [0]
 

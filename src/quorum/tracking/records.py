@@ -51,6 +51,7 @@ class Record:
         reason: why the run failed or was stopped, or "".
         parent: run id of the run that it belongs to, or "".
         run_id, name, status: of the run. Empty before there is one.
+        started: when it began, milliseconds since 1970; 0 before there is one.
         ended: whether it has an end.
         experiment_id, artifact_uri: where it is.
         params, metrics: as they were logged; a metric's last value.
@@ -68,6 +69,7 @@ class Record:
     run_id: str = ""
     name: str = ""
     status: str = ""
+    started: int = 0
     ended: bool = False
     experiment_id: str = ""
     artifact_uri: str = ""
@@ -84,6 +86,7 @@ class Record:
             run_id=run.info.run_id,
             name=run.info.run_name or "",
             status=run.info.status,
+            started=run.info.start_time or 0,
             ended=bool(run.info.end_time),
             experiment_id=run.info.experiment_id,
             artifact_uri=run.info.artifact_uri,

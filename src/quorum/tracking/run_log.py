@@ -170,7 +170,8 @@ class RunLog:
 
     def end(self, status: str) -> None:
         """Give the run its last status."""
-        self._client.set_terminated(self.run_id, status)
+        # A start may be after this machine's time, see `run_starts.py`.
+        self._client.set_terminated(self.run_id, status, max(int(time.time() * 1000), self.record.started))
         self.store.leases.uncover(self.run_id, self.pointing)
 
     def set(self, **values: Any) -> None:

@@ -19,7 +19,7 @@ def begin_run(
 
     Args:
         store: where. A run without a parent takes over the run that `mlflow run` made, if that is in the experiment
-            where the run belongs; else that one says where the work is.
+            where the run belongs and can be the newest; else that one says where the work is.
         name: shown in the UI.
         record: what it is; its tags are set when the run is made.
         parent: run id of the run that it belongs to.
@@ -49,13 +49,14 @@ def _begun(
             _point(store, adopted, previous)
         return RunLog(store, previous)
     experiment_id, origin = store.experiment_of(record.dataset), {**context.of_process(), **store.origin}
-    if adopted is not None and adopted.experiment_id == experiment_id:
+    if adopted is not None and adopted.experiment_id == experiment_id and not store.starts.behind():
         store.client.update_run(adopted.run_id, name=name)
-        tags = [RunTag(key, value) for key, value in {**origin, **record.tags()}.items()]
-        store.client.log_batch(adopted.run_id, tags=tags)
+        taken = [RunTag(key, value) for key, value in {**origin, **record.tags()}.items()]
+        store.client.log_batch(adopted.run_id, tags=taken)
         return RunLog(store, _placed(record, adopted, name))
     inherited = {} if parent is None else {schema.PARENT: parent}
-    run = store.client.create_run(experiment_id, tags={**origin, **record.tags(), **inherited}, run_name=name)
+    tags, start = {**origin, **record.tags(), **inherited}, store.starts.next()
+    run = store.client.create_run(experiment_id, start, tags=tags, run_name=name)
     placed = _placed(record, Record.of(run), name)
     if adopted is not None:
         _point(store, adopted, placed)
@@ -64,7 +65,7 @@ def _begun(
 
 def _placed(record: Record, run: Record, name: str) -> Record:
     """A record with the place of the run that it was given."""
-    place = {field: getattr(run, field) for field in ("run_id", "experiment_id", "artifact_uri")}
+    place = {field: getattr(run, field) for field in ("run_id", "started", "experiment_id", "artifact_uri")}
     return dataclasses.replace(record, name=name, status=schema.RUNNING, **place)
 
 

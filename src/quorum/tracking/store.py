@@ -30,6 +30,7 @@ from quorum.tracking.experiments import DEFAULT, Experiments, missing_folder, na
 from quorum.tracking.leases import Leases
 from quorum.tracking.patience import PatientClient
 from quorum.tracking.records import Record
+from quorum.tracking.run_starts import RunStarts
 
 A = TypeVar("A")
 SQLITE = "sqlite:///"
@@ -48,6 +49,7 @@ class TrackingStore:
         adopted: the run that `mlflow run` made for this process, until something takes it.
         leases: what this process is at work on, and the others.
         made: the store's experiments.
+        starts: of the runs that this process begins.
         origin: tags that say who began a run, from which program: those of the adopted run, where there is one.
         own_tags: of the user's own, for all new runs.
         own_note: of the user's own, for runs without a parent.
@@ -59,6 +61,7 @@ class TrackingStore:
     adopted: Record | None
     leases: Leases
     made: Experiments
+    starts: RunStarts
     origin: Mapping[str, str] = field(default_factory=dict)
     own_tags: Mapping[str, str] = field(default_factory=dict)
     own_note: str = ""
@@ -118,7 +121,8 @@ def connect(
     origin = context.of_run(run.data.tags) if run else {}
     detail(f"tracking store {masked(uri)}, experiment {home}")
     made = Experiments(client)
-    return TrackingStore(client, uri, experiment_id, adopted, leases, made, origin, own_tags or {}, own_note)
+    starts = RunStarts(client, made.ids)
+    return TrackingStore(client, uri, experiment_id, adopted, leases, made, starts, origin, own_tags or {}, own_note)
 
 
 def _open_sqlite(uri: str) -> PatientClient:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import multiprocessing.forkserver as forkserver
 import os
@@ -92,7 +93,8 @@ class WorkerPool(Generic[J, E]):
                 return
             worker = self._idle_worker()
             worker.job, worker.attempt, worker.ended = job, 1 + again, False
-            worker.connection.send(job)
+            with contextlib.suppress(ConnectionError):  # it has just died, which is heard where answers are
+                worker.connection.send(job)
 
     def _idle_worker(self) -> _Worker[J]:
         for worker in [worker for worker in self._workers if worker.job is None]:
