@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Callable
 from typing import Literal, NoReturn
 
@@ -12,10 +13,22 @@ Verbosity = Literal["quiet", "normal", "verbose"]
 _verbosity: Verbosity = "normal"
 
 
-def use(verbosity: Verbosity) -> None:
+def use(wanted: Verbosity) -> None:
     """Choose what this process says from now on: nothing but the answer and errors, the usual, or details too."""
     global _verbosity
-    _verbosity = verbosity
+    _verbosity = wanted
+
+
+def use_in_worker(wanted: Verbosity) -> None:
+    """As `use`, for a process that works for another and shows no bars: the lock that tqdm has for bars of several
+    processes would be left behind where such a process is killed."""
+    use(wanted)
+    tqdm.set_lock(threading.RLock())
+
+
+def verbosity() -> Verbosity:
+    """What this process says."""
+    return _verbosity
 
 
 def say(message: str) -> None:

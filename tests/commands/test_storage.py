@@ -102,7 +102,7 @@ def sweep_apart(options: SweepOptions, given: Mapping[str, str], store: Tracking
     """`quorum sweep` whose workers are on machines of their own."""
     machines = Path(MACHINES).resolve()
     machines.mkdir()
-    set_up = functools.partial(set_up_worker, worker_threads(options), tuning.used(), loaded_plugins())
+    set_up = functools.partial(set_up_worker, worker_threads(options), tuning.used(), loaded_plugins(), "normal")
     there = functools.partial(elsewhere, machines, dict(os.environ), set_up)
     run = run_study_file(options, given, store, lambda: WorkerPool(train, options.jobs, there, WORK, is_trained))
     return Result(run.data(), run.page)

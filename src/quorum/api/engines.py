@@ -16,6 +16,7 @@ import torch
 from quorum import tuning
 from quorum.api.computing import device_of
 from quorum.api.options import JobOptions
+from quorum.console import verbosity
 from quorum.engine.device import Machine, set_up
 from quorum.engine.training import Progress
 from quorum.errors import ConfigError
@@ -91,7 +92,7 @@ def worker_threads(options: JobOptions) -> int:
 
 
 def _set_up(options: JobOptions) -> Callable[[], None]:
-    return functools.partial(set_up_worker, worker_threads(options), tuning.used(), loaded_plugins())
+    return functools.partial(set_up_worker, worker_threads(options), tuning.used(), loaded_plugins(), verbosity())
 
 
 @contextlib.contextmanager

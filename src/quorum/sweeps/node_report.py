@@ -48,7 +48,7 @@ def report_node(device: str, threads: int, tuned: bool, plugins: Sequence[str], 
     Raises:
         ConfigError: where the device or a plugin is not there.
     """
-    set_up_worker(threads, tuned, plugins)
+    set_up_worker(threads, tuned, plugins, "normal")
     machine = Machine.here(resolve_device(device), threads)
     return NodeReport(machine.numerics, machine.auto_precision, code_version(), computing_packages(), marker.is_file())
 
