@@ -14,6 +14,7 @@ from torch import nn
 
 from quorum.errors import ModelError, unknown
 from quorum.models.architectures import IMAGENET, TIMM, Architecture, State
+from quorum.models.depthwise import DepthwiseConv2dSame, with_fast_depthwise
 from quorum.models.parts import name_heads
 from quorum.models.weights_files import HubFile, PackagedFile, UrlFile, WeightsFile
 
@@ -94,6 +95,7 @@ def _build(name: str, classes: int) -> nn.Module:
     import timm
 
     model = timm.create_model(name.removeprefix(TIMM), num_classes=classes)
+    with_fast_depthwise(model, timm.layers.Conv2dSame, DepthwiseConv2dSame)
     named = model.pretrained_cfg["classifier"] or ()
     heads = (named,) if isinstance(named, str) else named
     if not heads or not {*heads} <= {path for path, _ in model.named_modules()}:
