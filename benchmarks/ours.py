@@ -29,7 +29,7 @@ STUDY_EPOCHS = 30  # of the shortest published study; images are decoded once fo
 PARTS = ("decode", "augment", "forward", "backward", "optimizer", "evaluate", "log", "other")
 BASE = TrialConfig(dataset="folder", normalize="half", step_size=0)
 
-# Settings of the published studies, from random weights.
+# Settings of the published studies and of cifar10/lite-vote, from random weights.
 SETTINGS: dict[str, tuple[str, dict[str, int], TrialConfig]] = {
     "alexnet-224": (
         "caltech101",
@@ -68,6 +68,13 @@ SETTINGS: dict[str, tuple[str, dict[str, int], TrialConfig]] = {
             lr=0.0005,
             weight_decay=0,
             batch_size=32,
+        ),
+    ),
+    "lite0-64": (
+        "cifar10",
+        {"train": 1024, "val": 128},
+        BASE.replace(
+            model="timm/tf_efficientnet_lite0", input_size=64, resize=72, eval_resize=64, lr=0.01, batch_size=64
         ),
     ),
 }

@@ -26,7 +26,7 @@ from quorum.tracking.runs import begin_run
 from quorum.tracking.store import connect
 from reference import ReferenceProcess
 
-TARGETS = {"alexnet-224": 3.0, "resnet18-224": 3.0, "mobilenet_v2-64": 4.0, "scratch-simple-32": 4.0}
+TARGETS = {"alexnet-224": 3.0, "resnet18-224": 3.0, "mobilenet_v2-64": 6.0, "scratch-simple-32": 6.0}  # with bf16
 
 
 def measure(name: str, options: argparse.Namespace) -> Measured:
@@ -54,7 +54,7 @@ CASES = [
         name,
         f"reference / quorum, an epoch of {config.model} at {config.input_size} pixels",
         functools.partial(measure, name),
-        Target(at_least=TARGETS[name]),
+        Target(at_least=TARGETS[name]) if name in TARGETS else None,
     )
     for name, (_, _, config) in SETTINGS.items()
 ]

@@ -19,7 +19,6 @@ from quorum.models.architectures import (
     register_model,
     usual_input,
 )
-from quorum.models.depthwise import with_fast_depthwise
 from quorum.models.parts import parameter_groups
 from quorum.models.weights import (
     check_digest,
@@ -68,7 +67,7 @@ def build(name: str, num_classes: int, *, seed: int, weights: Path | None = None
     kind = architecture(name)
     with torch.random.fork_rng(devices=[]):
         seed_everything(seed, 0, "init")
-        model = with_fast_depthwise(kind.build(num_classes))
+        model = kind.speed_up(kind.build(num_classes))
     if weights is not None:
         load_into(model, read_state(weights), str(weights), kind)
     return model.to(memory_format=torch.channels_last)

@@ -13,6 +13,7 @@ from torch import nn
 from torchvision.models import WeightsEnum
 
 from quorum.errors import ConfigError, ModelError, unknown
+from quorum.models.depthwise import with_fast_depthwise
 from quorum.models.parts import head_names, name_heads
 from quorum.models.weights_files import UrlFile, WeightsFile
 from quorum.registry import Registry
@@ -42,6 +43,7 @@ class Architecture:
         input_size: side in pixels of the input that those weights are for; 0 where the data set decides.
         mean_std: channel means and standard deviations of that input; None for ImageNet's.
         convert: makes a state that does not fit one for the network, which it is given; None where it cannot.
+        speed_up: puts layers in the network, in place, that compute the same faster.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Architecture:
     input_size: int = 0
     mean_std: tuple[tuple[float, ...], tuple[float, ...]] | None = None
     convert: Callable[[State, nn.Module], State | None] | None = None
+    speed_up: Callable[[nn.Module], nn.Module] = with_fast_depthwise
 
 
 # Both have classifiers beside the trunk that only serve a loss of their own; their ImageNet weights are for inputs

@@ -61,6 +61,7 @@ def timm_network(name: str) -> Architecture:
         input_size=height if height == width else 0,
         mean_std=(tuple(config.mean), tuple(config.std)),
         convert=functools.partial(_converted, base),
+        speed_up=_speed_up,
     )
 
 
@@ -95,12 +96,17 @@ def _build(name: str, classes: int) -> nn.Module:
     import timm
 
     model = timm.create_model(name.removeprefix(TIMM), num_classes=classes)
-    with_fast_depthwise(model, timm.layers.Conv2dSame, DepthwiseConv2dSame)
     named = model.pretrained_cfg["classifier"] or ()
     heads = (named,) if isinstance(named, str) else named
     if not heads or not {*heads} <= {path for path, _ in model.named_modules()}:
         raise ModelError(f"model: {name} is no classifier", setting="model")
     return name_heads(model, *heads)
+
+
+def _speed_up(model: nn.Module) -> nn.Module:
+    import timm
+
+    return with_fast_depthwise(with_fast_depthwise(model), timm.layers.Conv2dSame, DepthwiseConv2dSame)
 
 
 def _converted(base: str, state: State, model: nn.Module) -> State | None:
