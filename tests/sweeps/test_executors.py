@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -101,3 +103,30 @@ def test_closing_ends_what_is_running(tmp_path: Path, pool: WorkerPool[Sum, int]
     [pid] = pool.pids()
     pool.close()
     assert not Path(f"/proc/{pid}").exists()
+
+
+ABANDONED = """
+import multiprocessing, time
+from quorum.sweeps.executors.pool import _serve
+
+def talk(job, on_batch):
+    time.sleep(0.2)
+    yield job
+
+if __name__ == "__main__":
+    ours, theirs = multiprocessing.Pipe()
+    worker = multiprocessing.get_context("forkserver").Process(target=_serve, args=(theirs, talk, print))
+    worker.start()
+    theirs.close()
+    ours.send(1)
+    ours.close()
+    worker.join()
+    print(worker.exitcode)
+"""
+
+
+@pytest.mark.slow
+def test_a_worker_that_nobody_hears_any_more_ends_in_silence(tmp_path: Path) -> None:
+    (tmp_path / "abandoned.py").write_text(ABANDONED)
+    done = subprocess.run([sys.executable, "abandoned.py"], cwd=tmp_path, capture_output=True, text=True)
+    assert (done.stdout.split(), done.stderr) == (["1"], "")

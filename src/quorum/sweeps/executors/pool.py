@@ -15,7 +15,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any, Generic
 
 from quorum.sweeps.executors import E, Failed, J, OnBatch, Work
-from quorum.sweeps.executors.serving import ATTEMPTS, do
+from quorum.sweeps.executors.serving import ATTEMPTS, Kind, do
 
 # Workers are forked from a server process that has imported what they need, so they start at once. It is a process of
 # its own, because one that has used torch's threads cannot be forked.
@@ -158,15 +158,22 @@ def _serve(connection: Connection[Any, Any], work: Work[J, E], set_up: Callable[
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group; the process that is served decides
     threading.Thread(target=_end_with_parent, daemon=True).start()
     set_up()
+
+    def send(kind: Kind, content: Any) -> None:
+        try:
+            connection.send((kind, content))
+        except ConnectionError:  # the process that is served has ended
+            os._exit(1)
+
     while True:
         try:
             job = connection.recv()
         except EOFError:
             return
         except Exception as error:  # noqa: BLE001 (what a job needs and this machine lacks is fetched as it arrives)
-            connection.send(("raised", error))
+            send("raised", error)
             continue
-        do(job, work, lambda kind, content: connection.send((kind, content)))
+        do(job, work, send)
 
 
 def _end_with_parent() -> None:
