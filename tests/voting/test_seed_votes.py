@@ -11,7 +11,7 @@ import pytest
 from quorum.data import load_catalogue
 from quorum.data.pixel_store import open_store
 from quorum.errors import StudyError
-from quorum.voting.seed_votes import VotingTrial, vote_by_seed
+from quorum.voting.seed_votes import VotingTrial, in_turn, vote_by_seed
 
 TRUE = ["x", "y", "z", "x"]
 
@@ -55,6 +55,12 @@ def test_the_vote_against_its_best_member_by_seed_and_over_seeds() -> None:
         "vote − best on the test images, paired over 2 seeds: +0.6667 (95% interval +0.6667 to +0.6667)"
     )
     assert list(vote.discordant()["file"]) == ["c", "d", "c", "d"]
+
+
+def test_rows_in_turn_from_all_classes() -> None:
+    frame = pd.DataFrame({"true": list("aaabbc"), "number": range(6)}, index=range(10, 16))
+    assert list(in_turn(frame, "true")["number"]) == [0, 3, 5, 1, 4, 2]
+    assert list(in_turn(frame, "true").index[:2]) == [10, 13]
 
 
 def test_pictures_are_of_the_files_that_are_still_there(image_tree: Path, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from quorum.reporting.pages import Block
 from quorum.tracking import schema
 from quorum.voting import audit
 from quorum.voting.predict import VoteOutcome
+from quorum.voting.seed_votes import in_turn
 
 FILE = "report.html"  # the page, among its files
 LISTED = 25  # images in each list of the page
@@ -113,8 +114,9 @@ class VotePage:
         if listed.empty:
             return Block(heading)
         file = folder / "discordant.png"
-        images = [self.picture(int(place)) for place in places[:PICTURES]]
-        captions = listed.head(PICTURES)[[*known, "label", best]].rename(columns={"label": "vote", best: "best"})
+        shown = in_turn(listed, "true" if known else "label").head(PICTURES)
+        images = [self.picture(int(place)) for place in shown.index]
+        captions = shown[[*known, "label", best]].rename(columns={"label": "vote", best: "best"})
         figures.save(figures.pictures(images, captions, f"{len(images)} of {len(listed):,} images"), file)
         what = "of which one of the two is right" if known else "on which they differ"
         return Block(

@@ -271,7 +271,9 @@ class ReportBuilder:
         if images:
             figure = figures.pictures(images, captions, "Test images of which one of the two alone is right")
             pictures = [self.pictures.save(figure, f"{name}-discordant", vote.difference())]
-        return Part("vote against its best member (McNemar)", tables.as_text(vote.against_best()), pictures)
+        return Part(
+            "vote against its best member (McNemar)", tables.as_text(vote.against_best(), exact=("p",)), pictures
+        )
 
     def _voters(self, study: Study, planned: Sequence[PlannedTrial]) -> dict[str, VotingTrial | None]:
         """The members of a study's vote by name; None for those that were not run."""

@@ -90,10 +90,12 @@ class SeedVotes:
         return self.answers[right[VOTE] != right[BEST]]
 
     def pictures(self, pixels: PixelStore) -> tuple[list[Pixels], pd.DataFrame]:
-        """The first discordant images of the first seed that the pixel store has, PICTURES of them at most: their
-        pixels, and `true`, `vote` and `best`, a row for each. A file may be gone since the trainings predicted it."""
+        """Discordant images of the first seed that the pixel store has, in turn from all classes, PICTURES of them at
+        most: their pixels, and `true`, `vote` and `best`, a row for each. A file may be gone since the trainings
+        predicted it."""
         found, places = self.discordant(), {file: place for place, file in enumerate(pixels.files)}
-        shown = found[(found["seed"] == self.answers["seed"].min()) & found["file"].isin(list(places))].head(PICTURES)
+        there = found[(found["seed"] == self.answers["seed"].min()) & found["file"].isin(list(places))]
+        shown = in_turn(there, "true").head(PICTURES)
         return [pixels.image(places[file]) for file in shown["file"]], shown[["true", VOTE, BEST]]
 
     def table(self, published: Mapping[str, float | None]) -> pd.DataFrame:
@@ -109,6 +111,11 @@ class SeedVotes:
             lines.append({**line, "n": found.n, "published": published.get(name)})
         table = pd.DataFrame(lines)
         return table.drop(columns="published") if table["published"].isna().all() else table
+
+
+def in_turn(frame: pd.DataFrame, column: str) -> pd.DataFrame:
+    """A frame's rows in another order: the first of each value of a column, then the second of each, and so on."""
+    return frame.iloc[np.argsort(frame.groupby(column).cumcount().to_numpy(), kind="stable")]
 
 
 def vote_by_seed(voters: Sequence[VotingTrial], tie: str | None = None) -> SeedVotes | None:
