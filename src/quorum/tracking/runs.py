@@ -35,7 +35,7 @@ def begin_run(
         close_run(log, error)
         raise
     if adopted is not None and adopted.run_id != log.run_id:
-        store.leases.cover(adopted.run_id)  # `mlflow run` ends it, unless both are killed
+        store.leases.cover(adopted.run_id)
         log.pointing = adopted.run_id
     return log
 
