@@ -34,7 +34,7 @@ class RunLog:
     Attributes:
         store: the store, new runs going to this run's experiment.
         record: what the run held when it was opened; its class says which fields `set` takes.
-        pointing: id of a run of `mlflow run`'s that says that the work is in this one, and ends with it; "".
+        pointing: id of a run of `mlflow run`'s that says that the work is in this one, which MLflow ends after it; "".
     """
 
     pointing = ""
@@ -169,11 +169,11 @@ class RunLog:
         self._cost = self._written - started
 
     def end(self, status: str) -> None:
-        """Give the run its last status, and the one that points at it: a signal that ends this process may have ended
-        `mlflow run` before that could."""
+        """Give the run its last status, and where it did not finish also the one that points at it: the signal that
+        ended this process may have ended `mlflow run` too."""
         # A start may be after this machine's time, see `run_starts.py`.
         self._client.set_terminated(self.run_id, status, max(int(time.time() * 1000), self.record.started))
-        if self.pointing:
+        if self.pointing and status != schema.FINISHED:
             self._client.set_terminated(self.pointing, status)
         self.store.leases.uncover(self.run_id, self.pointing)
 
