@@ -137,3 +137,13 @@ def test_the_page_is_self_contained_and_escaped(tmp_path: Path) -> None:
     assert "&lt;b&gt;" in page
     assert "data:image/png;base64," in page
     assert "http" not in page.replace("http-equiv", "")
+
+
+def test_numbers_as_text() -> None:
+    frame = pd.DataFrame(
+        {"seed": [0, 1], "p": [1.4128e-12, 0.25], "difference": [0.02061, None], "class": ["a|b", "<c>"]}
+    )
+    text = tables.as_text(frame, exact=("p",))
+    shown = {"seed": ["0", "1"], "p": ["1.41e-12", "0.25"], "difference": ["0.0206", "–"]}
+    assert text.to_dict("list") == {**shown, "class": ["a|b", "<c>"]}
+    assert "a\\|b" in tables.markdown(frame, exact=("p",))

@@ -27,7 +27,7 @@ from quorum.inference import not_told_from_best
 from quorum.metric_names import VAL_ACCURACY
 from quorum.reporting import bands, figures
 from quorum.reporting.pages import ComparisonPage, Part, Picture, Section
-from quorum.reporting.tables import STD_NOTE, vote_confusions
+from quorum.reporting.tables import STD_NOTE, as_text, vote_confusions
 from quorum.study.claims import Claim, RowKey, row_key
 from quorum.study.file import StudyFile
 from quorum.study.model import PublishedRow, Study
@@ -258,7 +258,7 @@ class ReportBuilder:
         published[VOTE] = next((row.val_accuracy for row in study.vote.published), None)
         figure = figures.confusion(vote_confusions(vote.members[0], vote.answers))
         caption = f"Confusion matrices of the best member and of the vote. {VOTE_RULE}"
-        table = tables.as_text(vote.table(published))
+        table = as_text(vote.table(published))
         return [Part(VOTE, table, [self.pictures.save(figure, f"{name}-vote", caption)]), self._vote_audit(vote, name)]
 
     def _vote_audit(self, vote: SeedVotes, name: str) -> Part:
@@ -271,9 +271,7 @@ class ReportBuilder:
         if images:
             figure = figures.pictures(images, captions, "Test images of which one of the two alone is right")
             pictures = [self.pictures.save(figure, f"{name}-discordant", vote.difference())]
-        return Part(
-            "vote against its best member (McNemar)", tables.as_text(vote.against_best(), exact=("p",)), pictures
-        )
+        return Part("vote against its best member (McNemar)", as_text(vote.against_best(), exact=("p",)), pictures)
 
     def _voters(self, study: Study, planned: Sequence[PlannedTrial]) -> dict[str, VotingTrial | None]:
         """The members of a study's vote by name; None for those that were not run."""

@@ -32,22 +32,6 @@ def overview(rows: Sequence[tuple[str, str, Row]]) -> pd.DataFrame:
     return without_empty(shown.drop(columns=["our test", "test interval", "test verdict"]), ("note",))
 
 
-def as_text(frame: pd.DataFrame, exact: Sequence[str] = ()) -> pd.DataFrame:
-    """A frame with its numbers as text and a dash for what is missing.
-
-    Args:
-        frame: the frame.
-        exact: columns of which three significant digits are shown; of the others four decimals.
-    """
-    text = frame.astype(object)
-    for name in text:
-        form = ".3g" if name in exact else ".4f"
-        text[name] = [
-            format(value, form) if isinstance(value, float) and value == value else value for value in text[name]
-        ]
-    return text.fillna("–")
-
-
 def without_empty(frame: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
     """The frame without those of the named columns that hold no text."""
     return frame.drop(columns=[name for name in names if name in frame and frame[name].isin(["", "–"]).all()])

@@ -85,25 +85,30 @@ def stage_table(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
 
 
 def markdown(table: pd.DataFrame, exact: Sequence[str] = (), digits: int = 4) -> str:
-    """A data frame as a Markdown table.
+    """A data frame as a Markdown table, its values as `as_text` has them."""
+    return str(as_text(table, exact, digits).map(escape).to_markdown(index=False, disable_numparse=True))
+
+
+def as_text(table: pd.DataFrame, exact: Sequence[str] = (), digits: int = 4) -> pd.DataFrame:
+    """A data frame whose values are text; missing ones are a dash.
 
     Args:
         table: the data.
-        exact: columns of settings, whose numbers are rounded only where they have many digits.
-        digits: decimals to round to. Missing values are a dash.
+        exact: columns, such as settings, whose numbers are rounded only where they have many digits.
+        digits: decimals that the others are rounded to.
     """
     shown = table.astype(object)
     for name in shown.columns:
-        shown[name] = [_cell(value, None if name in exact else digits) for value in shown[name]]
-    return str(shown.to_markdown(index=False, disable_numparse=True))
+        shown[name] = [_text(value, None if name in exact else digits) for value in shown[name]]
+    return shown
 
 
-def _cell(value: Any, digits: int | None) -> str:
+def _text(value: Any, digits: int | None) -> str:
     if value is None or (isinstance(value, float) and np.isnan(value)):
         return "–"
     if isinstance(value, float):
         return rounded(value) if digits is None else f"{value:.{digits}f}"
-    return escape(str(value))
+    return str(value)
 
 
 def escape(text: str) -> str:
