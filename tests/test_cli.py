@@ -27,6 +27,7 @@ from quorum.console import detail, say
 from quorum.data import dataset
 from quorum.errors import DivergedError
 from quorum.plugins import loaded_plugins
+from quorum.tracking import schema
 from quorum.tracking.records import Record
 from quorum.tracking.runs import begin_run
 from quorum.tracking.store import TrackingStore
@@ -180,7 +181,7 @@ def wrong(_options: Options, _given: Mapping[str, str], _store: TrackingStore | 
     raise TypeError("one\nand two at http://me:secret@host")
 
 
-RAISED: Exception = TypeError("in a run")
+RAISED: BaseException = TypeError("in a run")
 
 
 def wrong_in_a_run(_options: Options, _given: Mapping[str, str], store: TrackingStore) -> Result:
@@ -296,6 +297,20 @@ def test_an_adopted_run_whose_work_is_in_another_keeps_the_link(
     [link, reason] = run.data.tags["mlflow.note.content"].split("\n\n")
     assert link.startswith("This command's work is in run [wrong]")
     assert reason == "the loss is nan"
+
+
+def test_a_signal_ends_that_run_too_since_it_may_have_ended_mlflow_run(
+    quorum: Quorum, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = MlflowClient()
+    run_id = client.create_run("0").info.run_id
+    monkeypatch.setenv("MLFLOW_RUN_ID", run_id)
+    monkeypatch.setattr(f"{__name__}.RAISED", KeyboardInterrupt())
+    assert quorum.call(["wrong_in_a_run"], own("wrong_in_a_run", tracked=True)).status == 130
+    run = client.get_run(run_id)
+    assert run.info.status == "KILLED"
+    assert client.get_run(run.data.tags[schema.CONTINUES]).info.status == "KILLED"
+    assert run.data.tags["mlflow.note.content"].endswith("interrupted")
 
 
 def test_a_store_that_cannot_be_opened_hides_no_mistake(

@@ -67,6 +67,7 @@ def main(words: Sequence[str] | None = None, commands: Mapping[str, Command] = C
         answer = call.answer(sys.argv[1:] if words is None else words, commands)
     except KeyboardInterrupt as error:
         status, reason = (TERMINATED, "terminated") if isinstance(error, _Terminated) else (INTERRUPTED, "interrupted")
+        call.stop(reason)
     except OutOfTimeError as error:
         status, reason = OUT_OF_TIME, str(error)
     except Exception as error:  # noqa: BLE001 - whatever it is, a person gets one line
@@ -156,6 +157,14 @@ class _Call:
                 from quorum.tracking.runs import fail_adopted
 
                 fail_adopted(self.store, reason)
+
+    def stop(self, reason: str) -> None:
+        """Mark the adopted run as KILLED, where the store is open and answers."""
+        if self.store is not None:
+            from quorum.tracking.runs import stop_adopted
+
+            with contextlib.suppress(Exception):
+                stop_adopted(self.store, reason)
 
     def close(self) -> None:
         if self.store is not None:

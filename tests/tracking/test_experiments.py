@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 from pathlib import Path
 
@@ -70,13 +69,6 @@ def test_a_run_of_mlflow_run_in_the_default_experiment_says_where_the_work_is(cl
     assert (said[schema.KIND], said[schema.CONTINUES]) == ("continued", log.run_id)
     for run_id in (log.run_id, below.run_id):
         assert context.of_run(client.get_run(run_id).data.tags).items() >= tags.items()
-
-
-def test_that_run_is_ended_too_since_a_signal_may_have_ended_mlflow_run(client: MlflowClient) -> None:
-    adopted = client.create_run("0").info.run_id
-    with contextlib.suppress(KeyboardInterrupt), begin_run(connect(adopted), "a sweep", RECORD) as log:
-        raise KeyboardInterrupt
-    assert [client.get_run(run_id).info.status for run_id in (log.run_id, adopted)] == ["KILLED", "KILLED"]
 
 
 def test_every_run_says_who_began_it_from_which_program_and_commit(client: MlflowClient) -> None:

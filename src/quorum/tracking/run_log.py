@@ -169,12 +169,9 @@ class RunLog:
         self._cost = self._written - started
 
     def end(self, status: str) -> None:
-        """Give the run its last status, and where it did not finish also the one that points at it: the signal that
-        ended this process may have ended `mlflow run` too."""
+        """Give the run its last status."""
         # A start may be after this machine's time, see `run_starts.py`.
         self._client.set_terminated(self.run_id, status, max(int(time.time() * 1000), self.record.started))
-        if self.pointing and status != schema.FINISHED:
-            self._client.set_terminated(self.pointing, status)
         self.store.leases.uncover(self.run_id, self.pointing)
 
     def set(self, **values: Any) -> None:

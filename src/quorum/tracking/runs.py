@@ -83,11 +83,21 @@ def _reopen(store: TrackingStore, previous: Record, parent: str | None) -> None:
 def fail_adopted(store: TrackingStore, reason: str) -> None:
     """Mark the run that `mlflow run` made as FAILED, with the reason in its note, unless it has ended: what ended it
     knew better."""
+    _end_adopted(store, schema.FAILED, reason)
+
+
+def stop_adopted(store: TrackingStore, reason: str) -> None:
+    """Mark it as KILLED in the same way: the signal that ends this process may have ended `mlflow run` too."""
+    with store.client.once():  # nobody waits for a store that is away
+        _end_adopted(store, schema.KILLED, reason)
+
+
+def _end_adopted(store: TrackingStore, status: str, reason: str) -> None:
     if store.adopted is None:
         return
     adopted = Record.of(store.client.get_run(store.adopted.run_id))
     if adopted.status == schema.RUNNING:
-        end_left(store, adopted, schema.FAILED, reason)
+        end_left(store, adopted, status, reason)
 
 
 def point_adopted(store: TrackingStore, target: Record) -> None:
