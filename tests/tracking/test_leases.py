@@ -348,7 +348,7 @@ def test_the_half_of_a_model_that_a_dead_process_has_logged_is_removed(uri: str)
     assert left.model_id == whole.model_id != half.model_id
 
 
-def test_the_run_of_mlflow_run_is_left_to_mlflow(uri: str) -> None:
+def test_the_run_of_mlflow_run_ends_with_the_one_it_points_at_since_mlflow_run_may_be_gone(uri: str) -> None:
     client = MlflowClient(uri)
     adopted, experiment = client.create_run("0").info.run_id, client.create_experiment("another")
     store = dataclasses.replace(connect(adopted), experiment_id=experiment)
@@ -356,4 +356,4 @@ def test_the_run_of_mlflow_run_is_left_to_mlflow(uri: str) -> None:
         assert [set(one.runs) for one in presences(client)] == [{adopted, log.run_id}]
     close(store)
     assert presences(client) == []
-    assert client.get_run(adopted).info.status == "RUNNING"
+    assert client.get_run(adopted).info.status == "FINISHED"

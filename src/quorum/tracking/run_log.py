@@ -34,7 +34,7 @@ class RunLog:
     Attributes:
         store: the store, new runs going to this run's experiment.
         record: what the run held when it was opened; its class says which fields `set` takes.
-        pointing: id of a run of `mlflow run`'s that says that the work is in this one, which MLflow ends after it; "".
+        pointing: id of a run of `mlflow run`'s that says that the work is in this one, and ends with the command; "".
     """
 
     pointing = ""
@@ -172,6 +172,8 @@ class RunLog:
         """Give the run its last status."""
         # A start may be after this machine's time, see `run_starts.py`.
         self._client.set_terminated(self.run_id, status, max(int(time.time() * 1000), self.record.started))
+        if self.pointing and status == schema.FINISHED:  # what else ends the command ends it
+            self._client.set_terminated(self.pointing, status)
         self.store.leases.uncover(self.run_id, self.pointing)
 
     def set(self, **values: Any) -> None:
