@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -181,6 +182,7 @@ def wrong(_options: Options, _given: Mapping[str, str], _store: TrackingStore | 
     raise TypeError("one\nand two at http://me:secret@host")
 
 
+LOST = signal.SIGTERM
 RAISED: BaseException = TypeError("in a run")
 
 
@@ -196,6 +198,16 @@ def interrupted(_options: Options, _given: Mapping[str, str], _store: TrackingSt
 def terminated(_options: Options, _given: Mapping[str, str], _store: TrackingStore | None) -> Result:
     os.kill(os.getpid(), signal.SIGTERM)
     raise AssertionError("SIGTERM was ignored")
+
+
+def signal_lost(_options: Options, _given: Mapping[str, str], _store: TrackingStore | None) -> Result:
+    class Finalized:
+        def __del__(self) -> None:
+            signal.raise_signal(LOST)
+
+    Finalized()  # what is raised in a finalizer, nobody can catch
+    time.sleep(10)
+    raise AssertionError("the signal was lost")
 
 
 def forbidden(options: Options, _given: Mapping[str, str], _store: TrackingStore | None) -> Result:
@@ -297,6 +309,16 @@ def test_an_adopted_run_whose_work_is_in_another_keeps_the_link(
     [link, reason] = run.data.tags["mlflow.note.content"].split("\n\n")
     assert link.startswith("This command's work is in run [wrong]")
     assert reason == "the loss is nan"
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_that_arrives_where_nobody_can_catch_it_is_not_lost(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], number: int, status: int
+) -> None:
+    monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)  # so that it is put back
+    monkeypatch.setattr(f"{__name__}.LOST", number)
+    assert main(["signal_lost"], own("signal_lost")) == status
+    assert len(capfd.readouterr().err.splitlines()) == 1
 
 
 def test_a_signal_ends_that_run_too_since_it_may_have_ended_mlflow_run(

@@ -11,7 +11,6 @@ import errno
 import json
 import os
 import re
-import signal
 import sys
 import tempfile
 import time
@@ -19,11 +18,11 @@ import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import ValidationError
 
-from quorum import tuning
+from quorum import signals, tuning
 from quorum.api.run_options import WORK_DIR, Options, RunOptions
 from quorum.commands import arguments
 from quorum.commands.caller import enter_folder_of
@@ -57,7 +56,7 @@ def main(words: Sequence[str] | None = None, commands: Mapping[str, Command] = C
         all is done; 130 or 143 when interrupted or terminated; 141 when nobody reads the answer. All but the first and
         last say why on one line of standard error.
     """
-    signal.signal(signal.SIGTERM, _terminate)
+    signals.listen()
     # A child that sees this variable would reopen the run and mark it finished: take it out, adopt the run once.
     call = _Call(os.environ.pop("MLFLOW_RUN_ID", None))
     tuning.use(os.environ.get("QUORUM_TUNING") != "0")
@@ -66,7 +65,9 @@ def main(words: Sequence[str] | None = None, commands: Mapping[str, Command] = C
     try:
         answer = call.answer(sys.argv[1:] if words is None else words, commands)
     except KeyboardInterrupt as error:
-        status, reason = (TERMINATED, "terminated") if isinstance(error, _Terminated) else (INTERRUPTED, "interrupted")
+        status, reason = (
+            (TERMINATED, "terminated") if isinstance(error, signals.Terminated) else (INTERRUPTED, "interrupted")
+        )
         call.stop(reason)
     except OutOfTimeError as error:
         status, reason = OUT_OF_TIME, str(error)
@@ -231,11 +232,3 @@ def _standard_output_to_error() -> Iterator[None]:
     finally:
         os.dup2(saved, 1)
         os.close(saved)
-
-
-class _Terminated(KeyboardInterrupt):
-    """SIGTERM, handled wherever Ctrl-C is."""
-
-
-def _terminate(_signal: int, _frame: object) -> NoReturn:
-    raise _Terminated
